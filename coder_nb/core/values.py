@@ -1,0 +1,231 @@
+"""What a caller of the runtime gives and gets: the same values in process, over REST and in the database."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from coder_nb.core.entries import Cell, Choice, Command, CostSource, Delta, End, Page, Tokens, Value
+from coder_nb.core.lifecycle import AgentStatus, RunStatus
+from coder_nb.core.permissions import PermissionMode
+
+PROTOCOL = 1
+"""The version of the wire: within a major it only grows."""
+
+Operation = Literal["create", "edit", "delete", "rename"]
+ChangeStatus = Literal["pending", "applied", "rejected", "reverted", "superseded", "conflict"]
+
+
+class SessionInfo(Value):
+    """A piece of work on one working directory."""
+
+    id: str
+    owner: str
+    path: str
+    """The real path of the working directory, as given by the user."""
+    name: str = "main"
+    title: str = ""
+    created_at: int = 0
+    worktree: str | None = None
+    """Where the agents work; None before the first turn."""
+    branch: str | None = None
+    base_commit: str | None = None
+    host: str | None = None
+    chats: tuple[str, ...] = ()
+
+
+class ChatInfo(Value):
+    """One conversation: the static part, its run state, and what it has used so far."""
+
+    id: str
+    session_id: str
+    name: str = "main"
+    title: str = ""
+    created_at: int = 0
+    rev: int = 0
+    run_status: RunStatus = "initializing"
+    inbox_cursor: str | None = None
+    turn_id: str | None = None
+    """The turn that is running."""
+    held: bool = False
+    """Whether the queue waits for the user to go on, after a Stop or an interruption."""
+    error: str | None = None
+    queued: tuple[Prompt, ...] = ()
+    runner: str | None = None
+    """Who runs the session now, in words, where it is another process; None where it is this one or nobody."""
+
+    @property
+    def resource(self) -> str:
+        """The stable id of the chat's durable part."""
+        return f"coder-session/{self.id}"
+
+
+class Prompt(Value):
+    """A prompt in the inbox. The id is made by the client: the same id sent again is the same prompt (law 3)."""
+
+    id: str
+    text: str
+    agent: str | None = None
+    """None: the agent of the chat's last turn, or the default one."""
+    model: str | None = None
+    mode: PermissionMode | None = None
+    cell: Cell | None = None
+    answers: tuple[Literal["callback", "stdin"], ...] = ()
+    """How the caller itself can answer a permission while it waits for this turn."""
+    created_at: int = 0
+
+
+class TurnInfo(Value):
+    """One turn, running or ended."""
+
+    id: str
+    chat_id: str
+    prompt_id: str | None
+    agent: str
+    state: str
+    started_at: int
+    ended_at: int | None = None
+    end: End | None = None
+    reason: str = ""
+    message: str = ""
+    code: str = ""
+
+
+class AgentInfo(Value):
+    """Whether an agent can be used here, and if not, what to do."""
+
+    name: str
+    label: str
+    backend: str
+    available: bool
+    version: str | None = None
+    path: str | None = None
+    reason: str = ""
+    """Why it cannot be used; empty where it can."""
+    cure: str = ""
+    """What the user does about it: a command, or a setting."""
+    icon: str = ""
+    """The name of an icon that the front end has."""
+    default: bool = False
+
+
+class AgentSessionInfo(Value):
+    """One agent's own context in one chat."""
+
+    chat_id: str
+    agent: str
+    backend: str
+    status: AgentStatus
+    native_id: str | None = None
+    model: str | None = None
+    models: tuple[Choice, ...] = ()
+    commands: tuple[Command, ...] = ()
+    config_hash: str = ""
+    host: str | None = None
+    pid: int | None = None
+    last_active_at: int | None = None
+
+
+class Hunk(Value):
+    """Lines of a unified diff; `lines` carry their leading ``' '``, ``'+'``, ``'-'`` and no line end, or ``'\\\\'``."""
+
+    old_start: int
+    old_lines: int
+    new_start: int
+    new_lines: int
+    lines: tuple[str, ...]
+
+
+class Change(Value):
+    """What a turn did to one file, and what was decided about it."""
+
+    id: str
+    session_id: str
+    chat_id: str
+    turn_id: str
+    path: str
+    """Relative to the repository's root, with ``/``."""
+    operation: Operation
+    agent: str | None = None
+    old_path: str | None = None
+    status: ChangeStatus = "pending"
+    additions: int | None = None
+    deletions: int | None = None
+    binary: bool = False
+    old_mode: str | None = None
+    new_mode: str | None = None
+    old_blob: str | None = None
+    new_blob: str | None = None
+    hunks: tuple[Hunk, ...] = ()
+    note: str = ""
+    """What to know before applying: a conflict, a secret file, a checkout that moved on."""
+    created_at: int = 0
+    decided_at: int | None = None
+
+
+class UsageRow(Value):
+    """Tokens and cost of one report of an agent."""
+
+    entry_id: str
+    chat_id: str
+    session_id: str
+    turn_id: str | None
+    agent: str | None
+    ts: int
+    tokens: Tokens
+    model: str | None = None
+    cost_nanousd: int | None = None
+    cost_source: CostSource = "unknown"
+    counted: bool = True
+
+
+class Health(Value):
+    """How the runtime is; `/health` gives this to whoever may read."""
+
+    protocol: int
+    version: str
+    runtime_id: str
+    status: Literal["ok", "draining", "degraded"]
+    agents_live: int = 0
+    turns_running: int = 0
+    detail: str = ""
+
+
+class Hello(Value, tag_field="type", tag="hello"):
+    """The first frame of a stream."""
+
+    protocol: int
+    runtime_id: str
+    epoch: str
+    chat: ChatInfo
+    session: SessionInfo
+    may_execute: bool = True
+    first_pos: int = 0
+    """The position of the oldest entry that follows; older ones are asked for by REST, `before=`."""
+
+
+class PageFrame(Value, tag_field="type", tag="page"):
+    """What was committed since the last frame."""
+
+    page: Page
+
+
+class DeltaFrame(Value, tag_field="type", tag="delta"):
+    """Live text; merged to one in 30 ms for each entry."""
+
+    deltas: tuple[Delta, ...]
+
+
+class StateFrame(Value, tag_field="type", tag="state"):
+    """The chat's run state changed."""
+
+    chat: ChatInfo
+
+
+class ChangesFrame(Value, tag_field="type", tag="changes"):
+    """The chat's changes, all of them, after something about them changed."""
+
+    changes: tuple[Change, ...]
+
+
+Frame = Hello | PageFrame | DeltaFrame | StateFrame | ChangesFrame
+

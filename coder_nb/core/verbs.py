@@ -1,0 +1,100 @@
+"""What can be asked of a runtime: the same calls in process, in the kernel and over REST.
+
+`runtime.Runtime` is the reference; `client.remote.Remote` sends each over the wire to a server's runtime, and the
+extension's handlers call it. Every call raises `coder_nb.errors` only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+from coder_nb.core.entries import Page
+from coder_nb.core.values import (
+    AgentInfo,
+    AgentSessionInfo,
+    Change,
+    ChatInfo,
+    Frame,
+    Health,
+    Prompt,
+    SessionInfo,
+    TurnInfo,
+    UsageRow,
+)
+
+
+class Verbs(Protocol):
+    """A runtime, wherever it is."""
+
+    async def health(self) -> Health: ...
+
+    async def agents(self) -> tuple[AgentInfo, ...]:
+        """Every agent known here, the usable ones first; probes programs, so it may take a second."""
+
+    async def open_session(self, path: str, *, name: str = "main", new: bool = False) -> SessionInfo:
+        """The session of this owner, real path and name, made if there is none; with `new`, always another one."""
+
+    async def sessions(self) -> tuple[SessionInfo, ...]:
+        """All sessions of the store, the latest first."""
+
+    async def get_session(self, session_id: str) -> SessionInfo: ...
+
+    async def open_chat(self, session_id: str, *, name: str = "main", new: bool = False) -> ChatInfo:
+        """The session's chat of that name, made if there is none."""
+
+    async def get_chat(self, chat_id: str) -> ChatInfo: ...
+
+    async def prompt(self, chat_id: str, prompt: Prompt) -> ChatInfo:
+        """Accepts a prompt into the inbox and returns at once; the same id again is the same prompt (law 3).
+
+        Raises `EmptyPrompt`, `PromptTooLong`, `UnknownAgent`, `AgentUnavailable`, `QueueFull`, or `RunElsewhere`; what is
+        refused leaves no trace.
+        """
+
+    async def stop(self, chat_id: str) -> bool:
+        """Stops the running turn and holds the queue; False where nothing ran. Returns when the stop is under way."""
+
+    async def go_on(self, chat_id: str) -> ChatInfo:
+        """Lets a held queue run again."""
+
+    async def withdraw(self, chat_id: str, prompt_id: str) -> bool:
+        """Takes a prompt that still waits out of the inbox; False where it is not waiting (any more)."""
+
+    async def answer(self, chat_id: str, request_id: str, option_id: str | None, *, by: str) -> bool:
+        """Answers a pending permission by one of its options, None to refuse; False where it is not pending (any more)."""
+
+    async def attend(self, chat_id: str, *, who: str) -> None:
+        """Says that a browser, or another place where permissions can be answered, is there and watching."""
+
+    async def turns(self, chat_id: str) -> tuple[TurnInfo, ...]:
+        """The chat's turns, the first first."""
+
+    async def read(self, chat_id: str, *, after: int = 0, before: int | None = None, limit: int = 500) -> Page:
+        """A page of the log: what has a revision above `after`; or, with `before`, the newest entries below a position."""
+
+    def stream(self, chat_id: str, *, after: int | None = None, tail: int = 200) -> AsyncIterator[Frame]:
+        """Follows a chat: `Hello`, then pages, live text and state as they come, until the iterator is closed.
+
+        With `after`, from that revision on; without, from the newest `tail` entries on.
+        """
+
+    async def changes(self, chat_id: str) -> tuple[Change, ...]:
+        """The changes of the chat's turns, superseded ones left out, the oldest first."""
+
+    async def apply(self, chat_id: str, change_ids: Sequence[str]) -> tuple[Change, ...]:
+        """Writes changes into the checkout, file by file, all or nothing for each, and returns them as they are now.
+
+        One that cannot land has the status ``conflict`` and a note that says why; nothing of it was written. One that was
+        applied before is left as it is.
+        """
+
+    async def reject(self, chat_id: str, change_ids: Sequence[str]) -> tuple[Change, ...]:
+        """Takes changes back in the worktree, so that the agent goes on without them; returns them as they are now."""
+
+    async def usage(self, chat_id: str | None = None) -> tuple[UsageRow, ...]:
+        """One row a report of an agent; of one chat, or of all."""
+
+    async def agent_sessions(self, session_id: str) -> tuple[AgentSessionInfo, ...]: ...
+
+    async def close(self) -> None: ...

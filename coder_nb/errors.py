@@ -1,0 +1,285 @@
+"""Every exception that coder-nb raises on purpose.
+
+* CoderError
+    * BadRequest                 what was asked for cannot be done as asked
+        * EmptyPrompt
+        * PromptTooLong
+        * BadPath
+        * NotARepository
+        * NoCommit
+        * UnknownAgent
+        * InvalidOption
+    * NotFound                   nothing has that id
+    * Forbidden                  the caller may not do this
+    * AgentUnavailable           the agent cannot be used here
+        * AgentNotInstalled
+        * AgentNotLoggedIn
+        * AgentDisabled
+    * AgentFailed                the agent was there and broke
+        * AgentDied
+        * AgentProtocolError
+        * AgentTimeout
+    * NobodyToAsk                a permission was asked where nobody can answer
+    * TurnCancelled              the turn was stopped
+    * TurnFailed                 the turn ended as failed, refused, limited or interrupted
+    * RunElsewhere               another process runs this session
+    * LeaseLost                  another process took this session over
+    * Conflict                   the state of things does not allow it now
+        * ApplyConflict
+        * QueueFull
+    * StoreError                 the database cannot be used
+        * StoreLocked
+        * StoreDamaged
+        * StoreFull
+        * StoreTooNew
+        * StoreOnNetwork
+    * GitError                   git failed or timed out
+    * ConnectionLost             the server went away
+    * VersionMismatch            kernel and server do not speak the same protocol
+
+Each class carries ``code``, a stable word for the wire; the docstring is the default message; a message ends with
+what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class CoderError(Exception):
+    """coder-nb could not do this."""
+
+    code: str = "error"
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (self.__doc__ or "").strip())
+
+    @property
+    def message(self) -> str:
+        """The one sentence, with the cure, that a person reads."""
+        return str(self)
+
+
+class BadRequest(CoderError):
+    """What was asked for cannot be done as asked."""
+
+    code = "bad_request"
+
+
+class EmptyPrompt(BadRequest):
+    """The prompt is empty: write what the agent should do."""
+
+    code = "empty_prompt"
+
+
+class PromptTooLong(BadRequest):
+    """The prompt is too long: put the material into a file and name it in the prompt."""
+
+    code = "prompt_too_long"
+
+
+class BadPath(BadRequest):
+    """There is no such directory: check the path, or create it first."""
+
+    code = "bad_path"
+
+
+class NotARepository(BadRequest):
+    """The directory is in no git repository: run `git init` and commit once, then try again."""
+
+    code = "not_a_repository"
+
+
+class NoCommit(BadRequest):
+    """The repository has no commit yet: commit once (`git commit --allow-empty -m start`), then try again."""
+
+    code = "no_commit"
+
+
+class UnknownAgent(BadRequest):
+    """No agent has that name: `coder_nb.agents()` lists those there are."""
+
+    code = "unknown_agent"
+
+
+class InvalidOption(BadRequest):
+    """An option has a value that is not understood."""
+
+    code = "invalid_option"
+
+
+class NotFound(CoderError):
+    """Nothing has that id."""
+
+    code = "not_found"
+
+
+class Forbidden(CoderError):
+    """You may not do this: ask the administrator of this server for the right to execute."""
+
+    code = "forbidden"
+
+
+class AgentUnavailable(CoderError):
+    """The agent cannot be used here: `coder_nb.agents()` says why."""
+
+    code = "agent_unavailable"
+
+
+class AgentNotInstalled(AgentUnavailable):
+    """The agent's program is not installed."""
+
+    code = "agent_not_installed"
+
+
+class AgentNotLoggedIn(AgentUnavailable):
+    """The agent is not logged in."""
+
+    code = "agent_not_logged_in"
+
+
+class AgentDisabled(AgentUnavailable):
+    """The agent is turned off by a setting."""
+
+    code = "agent_disabled"
+
+
+class AgentFailed(CoderError):
+    """The agent failed: prompt again to start it afresh."""
+
+    code = "agent_failed"
+
+
+class AgentDied(AgentFailed):
+    """The agent's process ended by itself: prompt again to start it afresh."""
+
+    code = "agent_died"
+
+
+class AgentProtocolError(AgentFailed):
+    """The agent said something that its protocol does not allow."""
+
+    code = "agent_protocol"
+
+
+class AgentTimeout(AgentFailed):
+    """The agent did not answer in time."""
+
+    code = "agent_timeout"
+
+
+class NobodyToAsk(CoderError):
+    """The agent asked for a permission and nobody is there to answer: open the notebook in a browser, pass
+    `on_permission=`, or prompt with `mode="accept_edits"`."""
+
+    code = "nobody_to_ask"
+
+
+class TurnCancelled(CoderError):
+    """The turn was stopped."""
+
+    code = "turn_cancelled"
+
+
+class TurnFailed(CoderError):
+    """The turn did not complete."""
+
+    code = "turn_failed"
+
+
+class RunElsewhere(CoderError):
+    """Another process runs this session."""
+
+    code = "run_elsewhere"
+
+
+class LeaseLost(CoderError):
+    """Another process took this session over: what it writes from now on is shown here, read only."""
+
+    code = "lease_lost"
+
+
+class Conflict(CoderError):
+    """The state of things does not allow this now."""
+
+    code = "conflict"
+
+
+class ApplyConflict(Conflict):
+    """The checkout has changed where this change would land: nothing was written."""
+
+    code = "apply_conflict"
+
+
+class QueueFull(Conflict):
+    """Too many prompts are waiting in this chat: wait, or stop it first."""
+
+    code = "queue_full"
+
+
+class StoreError(CoderError):
+    """The store cannot be used."""
+
+    code = "store"
+
+
+class StoreLocked(StoreError):
+    """The store is locked by another program: close it, then try again."""
+
+    code = "store_locked"
+
+
+class StoreDamaged(StoreError):
+    """The store's file is damaged."""
+
+    code = "store_damaged"
+
+
+class StoreFull(StoreError):
+    """The disk is full: free some space, then go on; what was committed is safe."""
+
+    code = "store_full"
+
+
+class StoreTooNew(StoreError):
+    """The store was written by a newer coder-nb: upgrade this one (`pip install -U coder-nb`)."""
+
+    code = "store_too_new"
+
+
+class StoreOnNetwork(StoreError):
+    """The store lies on a network file system: set CODER_NB_DATABASE to a path on a local disk."""
+
+    code = "store_on_network"
+
+
+class GitError(CoderError):
+    """git failed."""
+
+    code = "git"
+
+
+class ConnectionLost(CoderError):
+    """The Jupyter server cannot be reached: start it again, then run the cell again."""
+
+    code = "connection_lost"
+
+
+class VersionMismatch(CoderError):
+    """The kernel's coder-nb and the server's do not speak the same protocol: install the same version in both."""
+
+    code = "version_mismatch"
+
+
+def by_code() -> dict[str, type[CoderError]]:
+    """Every class by its code, so that an error crosses the wire and is raised as what it was."""
+    found: dict[str, type[CoderError]] = {}
+    pending: list[type[CoderError]] = [CoderError]
+    while pending:
+        cls = pending.pop()
+        found[cls.code] = cls
+        pending.extend(cls.__subclasses__())
+    return found
+
+
+def from_code(code: str, message: str) -> CoderError:
+    """The error that a code and message of the wire stand for; an unknown code gives a plain `CoderError`."""
+    return by_code().get(code, CoderError)(message)

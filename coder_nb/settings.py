@@ -1,0 +1,93 @@
+"""Frozen settings with defaults; each is a trait of the extension and a ``CODER_NB_*`` variable of the kernel."""
+
+from __future__ import annotations
+
+import os
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from coder_nb.core.permissions import PermissionMode
+from coder_nb.errors import InvalidOption
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that can be set, in one value. Times are seconds, sizes bytes."""
+
+    database: str = ""
+    """The store: a path, or empty for `coder-nb/store.sqlite` in Jupyter's data directory."""
+    worktrees: str = ""
+    """Where worktrees are made; empty for `coder-nb/worktrees` beside the store."""
+    default_agent: str = ""
+    """The agent of a chat's first prompt where none is named; empty for the first one that is available."""
+    most_permissive_mode: PermissionMode = "bypass"
+    """The administrator's limit: modes less careful than this one are lowered to it."""
+    permission_mode: PermissionMode = "ask"
+    """The mode of a prompt that names none."""
+    agents: dict[str, dict[str, typing.Any]] = {}
+    """Agents to add or change, by name: the fields of `backends.registry.AgentSpec`."""
+    agent_variables: tuple[str, ...] = ()
+    """Names of variables of yours that every agent may see, beside those that its registry entry names."""
+    copy_ignored: tuple[str, ...] = ()
+    """Folders that git ignores and that the worktree gets a copy of, such as ``data``."""
+    replay_recording: str = ""
+    """The recording that the replay agent plays; empty for the one that is shipped."""
+    replay_pace: float = 1.0
+    """How fast the replay agent plays: 2 is twice as fast, 0 is without any wait."""
+    idle_eviction: float = 1800.0
+    max_live: int = 10
+    max_running: int = 10
+    max_queued: int = 100
+    sweep: float = 60.0
+    start_timeout: float = 30.0
+    start_tries: int = 2
+    cancel_grace: float = 10.0
+    stop_grace: float = 5.0
+    health_interval: float = 15.0
+    health_timeout: float = 5.0
+    stale_busy: float = 120.0
+    permission_grace: float = 2.0
+    """How long a permission waits for somebody to appear before it is denied because nobody is there."""
+    orphan_grace: float = 3600.0
+    lease_ttl: float = 30.0
+    prompt_limit: int = 900_000
+    """The longest prompt, in bytes of UTF-8."""
+    commit_interval: float = 0.1
+    delta_interval: float = 0.03
+    poll_interval: float = 0.05
+    git_timeout: float = 60.0
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
+        """The settings that ``CODER_NB_<NAME>`` variables give; JSON for lists and tables.
+
+        Raises `InvalidOption` naming the variable where a value cannot be understood.
+        """
+        env = os.environ if environ is None else environ
+        hints = typing.get_type_hints(cls)
+        given: dict[str, typing.Any] = {}
+        for field in cls.__struct_fields__:
+            raw = env.get(f"CODER_NB_{field.upper()}")
+            if raw is None:
+                continue
+            try:
+                structured = raw.lstrip()[:1] in ("[", "{")
+                value = msgspec.json.decode(raw) if structured else raw
+                given[field] = msgspec.convert(value, hints[field], strict=False)
+            except msgspec.MsgspecError as error:
+                raise InvalidOption(f"CODER_NB_{field.upper()} is {raw!r}, which is not understood: {error}.") from error
+        return cls(**given)
+
+    def database_path(self) -> Path:
+        """The file of the store."""
+        if self.database:
+            return Path(self.database).expanduser()
+        from jupyter_core.paths import jupyter_data_dir
+
+        return Path(jupyter_data_dir()) / "coder-nb" / "store.sqlite"
+
+    def worktrees_path(self) -> Path:
+        """The folder under which worktrees are made."""
+        return Path(self.worktrees).expanduser() if self.worktrees else self.database_path().parent / "worktrees"
