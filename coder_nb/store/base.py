@@ -1,0 +1,202 @@
+"""What a store is: a few small protocols, told apart by noun, over one database.
+
+Every call is one transaction: it happens whole or not at all, also when it is cancelled. Every call raises `StoreError`s
+only (`StoreLocked`, `StoreFull`, `StoreDamaged`, `StoreTooNew`), and `NotFound` where an id is unknown. Whatever writes
+as a runner carries its `Lease`, which is checked inside the transaction: `LeaseLost` where it is not the current one any
+more, and then nothing was written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Literal, Protocol
+
+from coder_nb.core.entries import Chunk, Entry, Page, Value
+from coder_nb.core.lifecycle import RunStatus
+from coder_nb.core.values import (
+    AgentSessionInfo,
+    Change,
+    ChangeStatus,
+    ChatInfo,
+    Prompt,
+    SessionInfo,
+    TurnInfo,
+    UsageRow,
+)
+
+
+class Owner(Value):
+    """A process that may hold leases: who it is, so that another can see whether it is still alive."""
+
+    runtime_id: str
+    host: str
+    boot_id: str
+    pid: int
+    pid_started: float
+    """The process's start time as the system tells it: with the pid, an identity that is never used again."""
+    label: str = ""
+    """What a person is told: ``the Jupyter server at http://localhost:8888 (pid 12)``."""
+
+
+class Lease(Value):
+    """The right to run the sessions of one working directory, until it expires or is released."""
+
+    path: str
+    owner: Owner
+    generation: int
+
+
+class RunState(Value):
+    """What changes in a chat's run state."""
+
+    run_status: RunStatus | None = None
+    """None: as it is."""
+    turn_id: str | None = None
+    clear_turn: bool = False
+    inbox_cursor: str | None = None
+    """The prompt that is processed now: it leaves the inbox."""
+    held: bool | None = None
+    error: str | None = None
+    clear_error: bool = False
+    title: str | None = None
+    """Taken only where the chat (and its session) has none yet."""
+
+
+class Batch(Value):
+    """What one commit of a runner writes, all of it or nothing."""
+
+    entries: tuple[Entry, ...] = ()
+    """New ones (``pos`` 0) get their position, others replace the entry with their id; a closed one drops its chunks."""
+    chunks: tuple[Chunk, ...] = ()
+    turn: TurnInfo | None = None
+    """Inserted or replaced by id. A turn that has its end never changes again (law 1)."""
+    state: RunState | None = None
+
+
+class Committed(Value):
+    """What the log assigned."""
+
+    rev: int
+    positions: tuple[int, ...]
+    """Of the batch's entries, in their order."""
+
+
+class Log(Protocol):
+    """A chat's entries: one revision counter a chat; nothing is ever removed."""
+
+    async def commit(self, lease: Lease, chat_id: str, batch: Batch) -> Committed:
+        """Writes a batch under one new revision."""
+
+    async def read(self, chat_id: str, *, after: int = 0, limit: int = 500) -> Page:
+        """What has a revision above `after`, in revision order; a revision is never split over two pages.
+
+        An entry that is still open comes with all its committed text.
+        """
+
+    async def before(self, chat_id: str, pos: int, *, limit: int = 500) -> Page:
+        """The newest entries below a position, by position; `Page.rev` is the chat's current one."""
+
+    async def tail(self, chat_id: str, count: int) -> Page:
+        """The newest `count` entries, by position, as of `Page.rev`."""
+
+    async def encoded(self, chat_id: str) -> list[tuple[Any, ...]]:
+        """All entries as rows (envelope columns and the encoded body), for frames: no entry is decoded."""
+
+
+class Catalog(Protocol):
+    """Sessions, chats, worktrees and agent sessions."""
+
+    async def open_session(self, owner: str, path: str, *, name: str, new: bool, session_id: str, now: int) -> SessionInfo:
+        """Get or create, by (owner, path, name); with `new`, ``name-2`` and so on where the name is taken."""
+
+    async def get_session(self, session_id: str) -> SessionInfo: ...
+
+    async def sessions(self) -> tuple[SessionInfo, ...]: ...
+
+    async def set_worktree(self, lease: Lease, session_id: str, *, path: str, branch: str, base_commit: str) -> None:
+        """Records the session's worktree, or its new base; the row outlives the session's."""
+
+    async def open_chat(self, session_id: str, *, name: str, new: bool, chat_id: str, now: int) -> ChatInfo: ...
+
+    async def get_chat(self, chat_id: str) -> ChatInfo:
+        """With its queued prompts; `runner` is filled in by the runtime."""
+
+    async def chats(self, session_id: str) -> tuple[ChatInfo, ...]: ...
+
+    async def turns(self, chat_id: str) -> tuple[TurnInfo, ...]: ...
+
+    async def unfinished(self, path: str) -> tuple[TurnInfo, ...]:
+        """Turns without an end in chats of sessions on a working directory: what a dead runner left behind."""
+
+    async def agent_sessions(self, session_id: str) -> tuple[AgentSessionInfo, ...]: ...
+
+    async def get_agent_session(self, chat_id: str, agent: str) -> AgentSessionInfo | None: ...
+
+    async def put_agent_session(self, lease: Lease, info: AgentSessionInfo) -> None: ...
+
+    async def usage(self, chat_id: str | None = None) -> tuple[UsageRow, ...]:
+        """From the entries of kind ``usage``: there is no second truth."""
+
+
+class Inbox(Protocol):
+    """Prompts accepted and not yet processed."""
+
+    async def accept(self, lease: Lease, chat_id: str, prompt: Prompt, *, limit: int) -> bool:
+        """Puts a prompt at the end; False where its id was accepted before, now or long ago (law 3). `QueueFull` past `limit`."""
+
+    async def waiting(self, chat_id: str) -> tuple[Prompt, ...]: ...
+
+    async def withdraw(self, lease: Lease, chat_id: str, prompt_id: str) -> bool: ...
+
+
+class Changes(Protocol):
+    """What turns did to files, and what was decided."""
+
+    async def record(self, lease: Lease, changes: Sequence[Change]) -> None:
+        """Adds pending changes; those of the same session and path that were pending become superseded."""
+
+    async def decide(self, lease: Lease, decisions: Mapping[str, tuple[ChangeStatus, str]], *, now: int) -> None:
+        """Sets status and note by change id."""
+
+    async def of_chat(self, chat_id: str) -> tuple[Change, ...]:
+        """Superseded ones left out, the oldest first."""
+
+    async def pending(self, session_id: str) -> tuple[Change, ...]:
+        """Pending and conflicting ones of all chats of a session."""
+
+    async def get(self, change_id: str) -> Change: ...
+
+
+class Leases(Protocol):
+    """Who runs what."""
+
+    async def acquire(self, path: str, owner: Owner, *, ttl: float) -> Lease:
+        """Takes or keeps the lease. Raises `RunElsewhere`, naming the holder, where another living process has it.
+
+        One that has expired by the database's clock, or whose process on this very host and boot is dead, is taken over
+        at once with the next generation.
+        """
+
+    async def renew(self, lease: Lease, *, ttl: float) -> None:
+        """Raises `LeaseLost` where another has taken it."""
+
+    async def release(self, lease: Lease) -> None: ...
+
+    async def holder(self, path: str) -> Owner | None:
+        """Who holds it now, alive and in time; None if nobody."""
+
+
+class Store(Protocol):
+    """All of it, over one database."""
+
+    log: Log
+    catalog: Catalog
+    inbox: Inbox
+    changes: Changes
+    leases: Leases
+    engine: Literal["sqlite", "postgresql"]
+
+    def watch(self) -> AsyncIterator[None]:
+        """Yields after each time that another process may have committed something; ends when the store is closed."""
+
+    async def close(self) -> None: ...
