@@ -48,6 +48,8 @@ class CoderError(Exception):
     """coder-nb could not do this."""
 
     code: str = "error"
+    turn: object = None
+    """The client's turn that this is about, where it was raised by waiting for one."""
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or (self.__doc__ or "").strip())

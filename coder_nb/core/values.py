@@ -6,7 +6,7 @@ from typing import Literal
 
 from coder_nb.core.entries import Cell, Choice, Command, CostSource, Delta, End, Page, Tokens, Value
 from coder_nb.core.lifecycle import AgentStatus, RunStatus
-from coder_nb.core.permissions import PermissionMode
+from coder_nb.core.permissions import Answerer, PermissionMode
 
 PROTOCOL = 1
 """The version of the wire: within a major it only grows."""
@@ -50,6 +50,8 @@ class ChatInfo(Value):
     """Whether the queue waits for the user to go on, after a Stop or an interruption."""
     error: str | None = None
     queued: tuple[Prompt, ...] = ()
+    asking: Answerer | None = None
+    """Who is asked for the permission that the running turn waits for; None where it waits for none."""
     runner: str | None = None
     """Who runs the session now, in words, where it is another process; None where it is this one or nobody."""
 
