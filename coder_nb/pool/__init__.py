@@ -1,0 +1,1 @@
+"""Warm agent sessions and the processes behind them."""
