@@ -37,27 +37,45 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     replay_pace: float = 1.0
     """How fast the replay agent plays: 2 is twice as fast, 0 is without any wait."""
     idle_eviction: float = 1800.0
+    """How long an agent is kept warm without a prompt; it resumes at the next one."""
     max_live: int = 10
+    """How many agents are kept warm; beyond that the one that was idle longest is ended, never a busy one."""
     max_running: int = 10
+    """How many turns run at the same time; further ones wait, first come first served."""
     max_queued: int = 100
+    """How many prompts may wait in one chat."""
     sweep: float = 60.0
+    """How often the agents that have been idle for too long are looked for."""
     start_timeout: float = 30.0
+    """How long an agent may take to start."""
     start_tries: int = 2
+    """How often it is tried to start an agent before the turn fails."""
     cancel_grace: float = 10.0
+    """How long an agent that was told to stop has to end its turn before it is killed."""
     stop_grace: float = 5.0
+    """How long a process has to end by itself before it is killed."""
     health_interval: float = 15.0
+    """How often a server that several chats share is asked how it is."""
     health_timeout: float = 5.0
+    """How long such a server has to answer."""
     stale_busy: float = 120.0
+    """How long such a server may be busy and deaf before it is started again."""
     permission_grace: float = 2.0
     """How long a permission waits for somebody to appear before it is denied because nobody is there."""
     orphan_grace: float = 3600.0
+    """How long a worktree that belongs to no session any more is kept."""
     lease_ttl: float = 30.0
+    """How long a process that runs a session counts as alive without giving a sign of it."""
     prompt_limit: int = 900_000
     """The longest prompt, in bytes of UTF-8."""
     commit_interval: float = 0.1
+    """The longest time from a text's being shown to its being stored."""
     delta_interval: float = 0.03
+    """How long live text is gathered before it is sent on."""
     poll_interval: float = 0.05
+    """How often it is looked for what other processes have stored."""
     git_timeout: float = 60.0
+    """How long one call of git may take."""
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] | None = None) -> Settings:
