@@ -1,0 +1,94 @@
+"""The agents of a runtime: which there are, which can be used, and the way to each."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from coder_nb.backends import registry
+from coder_nb.backends.acp.backend import AcpBackend
+from coder_nb.backends.base import AgentSession, AnyEvent, Backend, Opening, Probe, Spawner
+from coder_nb.backends.registry import AgentSpec
+from coder_nb.backends.replay import ReplayBackend
+from coder_nb.core.values import AgentInfo
+from coder_nb.errors import AgentDisabled, AgentNotInstalled, UnknownAgent
+from coder_nb.settings import Settings
+
+PROBE_TTL = 60.0
+"""Seconds for which the answer of a probe is taken as true."""
+
+
+class Agents:
+    """Knows every agent of the registry and the settings, and opens sessions with them."""
+
+    def __init__(self, settings: Settings, spawner: Spawner) -> None:
+        self._settings = settings
+        self._specs = registry.specs(settings)
+        self._backends: dict[str, Backend] = {
+            "acp": AcpBackend(settings, self._specs, spawner),
+            "replay": ReplayBackend(settings),
+        }
+        self._probes: dict[str, tuple[float, Probe]] = {}
+
+    def spec(self, agent: str) -> AgentSpec:
+        """Raises `UnknownAgent`, with the names there are."""
+        try:
+            return self._specs[agent]
+        except KeyError:
+            names = ", ".join(sorted(self._specs))
+            raise UnknownAgent(f"There is no agent named {agent!r}: choose one of {names}.") from None
+
+    async def usable(self, agent: str) -> str:
+        """The name of an agent that can be used; raises `UnknownAgent` or `AgentUnavailable` with the cure."""
+        spec = self.spec(agent)
+        probe = await self._probe(spec)
+        if probe.available:
+            return agent
+        kind = AgentDisabled if spec.backend not in self._backends else AgentNotInstalled
+        raise kind(f"{spec.label} cannot be used here: {probe.reason} {probe.cure}")
+
+    async def default(self) -> str:
+        """The agent of the setting, else the first that can be used; the replay agent comes last."""
+        if self._settings.default_agent:
+            return self._settings.default_agent
+        return next(info.name for info in await self.infos() if info.available)
+
+    async def infos(self) -> tuple[AgentInfo, ...]:
+        """Every agent, the usable ones first, in the order of the registry."""
+        specs = list(self._specs.values())
+        probes = await asyncio.gather(*(self._probe(spec) for spec in specs))
+        infos = [
+            AgentInfo(
+                name=spec.name,
+                label=spec.label,
+                backend=spec.backend,
+                available=probe.available,
+                version=probe.version,
+                path=probe.path,
+                reason=probe.reason,
+                cure=probe.cure,
+                icon=spec.icon,
+                default=spec.name == self._settings.default_agent,
+            )
+            for spec, probe in zip(specs, probes, strict=True)
+        ]
+        return tuple(sorted(infos, key=lambda info: (not info.available, info.backend == "replay")))
+
+    async def open(self, opening: Opening, *, idle_events: Callable[[AnyEvent], None]) -> AgentSession:
+        backend = self._backends[self.spec(opening.agent).backend]
+        return await backend.open(opening, idle_events=idle_events)
+
+    async def close(self) -> None:
+        await asyncio.gather(*(backend.close() for backend in self._backends.values()), return_exceptions=True)
+
+    async def _probe(self, spec: AgentSpec) -> Probe:
+        known = self._probes.get(spec.name)
+        if known is not None and time.monotonic() - known[0] < PROBE_TTL:
+            return known[1]
+        backend = self._backends.get(spec.backend)
+        if backend is None:
+            return Probe(available=False, reason=f"its backend ({spec.backend}) is not a part of this version.")
+        probe = await backend.probe(spec.name)
+        self._probes[spec.name] = (time.monotonic(), probe)
+        return probe

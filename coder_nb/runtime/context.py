@@ -1,0 +1,133 @@
+"""What all turns of a runtime share, and the few things that several of them do with it."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from weakref import WeakSet
+
+import msgspec
+
+from coder_nb import ids, prices
+from coder_nb.backends.base import AgentSession, AnyEvent, Opening
+from coder_nb.core.entries import Entry, Usage
+from coder_nb.core.permissions import PermissionMode
+from coder_nb.core.values import AgentSessionInfo
+from coder_nb.pool.pool import Pool
+from coder_nb.runtime import recap
+from coder_nb.runtime.agents import Agents
+from coder_nb.runtime.asking import Pending, Presence
+from coder_nb.runtime.feed import Feed
+from coder_nb.settings import Settings
+from coder_nb.store.base import Lease, Store
+from coder_nb.worktrees.worktrees import Worktrees
+
+_replace = msgspec.structs.replace
+IDLE_EVENTS = 100
+"""How much of what an agent says between two turns is kept, the latest."""
+
+
+class Context:
+    """The parts of a runtime that its turns work with."""
+
+    def __init__(self, settings: Settings, *, store: Store, pool: Pool, agents: Agents, worktrees: Worktrees) -> None:
+        self.settings = settings
+        self.store = store
+        self.pool = pool
+        self.agents = agents
+        self.worktrees = worktrees
+        self.presence = Presence(clock=time.monotonic)
+        self.pending = Pending()
+        self.epoch = ids.new_id()
+        self.host = socket.gethostname()
+        self._feeds: dict[str, Feed] = {}
+        self._idle: dict[tuple[str, str], deque[AnyEvent]] = {}
+        self._prompted: WeakSet[AgentSession] = WeakSet()
+
+    new_id: Callable[[], str] = staticmethod(ids.new_id)
+
+    @staticmethod
+    def now() -> int:
+        """Milliseconds since the epoch."""
+        return time.time_ns() // 1_000_000
+
+    def feed(self, chat_id: str) -> Feed:
+        """The listeners of a chat."""
+        return self._feeds.setdefault(chat_id, Feed())
+
+    @property
+    def feeds(self) -> Mapping[str, Feed]:
+        return self._feeds
+
+    # Agent sessions --------------------------------------------------------------------------------------------------
+
+    async def open_agent(
+        self, lease: Lease, chat_id: str, agent: str, *, cwd: Path, mode: PermissionMode, model: str | None
+    ) -> AgentSession:
+        """Starts an agent session, with its earlier native session where it has one on this host."""
+        known = await self.store.catalog.get_agent_session(chat_id, agent)
+        native_id = known.native_id if known and known.host in (None, self.host) else None
+        turns = [turn for turn in await self.store.catalog.turns(chat_id) if turn.agent == agent and turn.end]
+        opening = Opening(
+            agent=agent, chat_id=chat_id, cwd=cwd, mode=mode, model=model, native_id=native_id, turns=len(turns)
+        )
+        said = self._idle.setdefault((chat_id, agent), deque(maxlen=IDLE_EVENTS))
+        session = await self.agents.open(opening, idle_events=said.append)
+        await self.remember(lease, chat_id, agent, session, settled=False)
+        return session
+
+    async def remember(self, lease: Lease, chat_id: str, agent: str, session: AgentSession, *, settled: bool) -> None:
+        """Writes down by what an agent session can be resumed, and how it is."""
+        status = "crashed" if not session.alive else "warm" if settled else "busy"
+        info = AgentSessionInfo(
+            chat_id=chat_id,
+            agent=agent,
+            backend=self.agents.spec(agent).backend,
+            status=status,  # type: ignore[arg-type]  # one of three members of the Literal
+            native_id=session.native_id,
+            models=session.capabilities.models,
+            host=self.host,
+            pid=session.pid,
+            last_active_at=self.now(),
+        )
+        await self.store.catalog.put_agent_session(lease, info)
+
+    def said_between_turns(self, chat_id: str, agent: str) -> list[AnyEvent]:
+        """What an agent said while it had no turn (its commands, its mode), once: it goes into the next turn."""
+        said = self._idle.get((chat_id, agent))
+        events = list(said) if said else []
+        if said:
+            said.clear()
+        return events
+
+    async def recap(self, chat_id: str, agent: str, session: AgentSession, *, turn_id: str) -> tuple[str, bool]:
+        """What the agent has to be told before its prompt, and whether its own memory had to be rebuilt by it."""
+        earlier = [turn for turn in await self.store.catalog.turns(chat_id) if turn.id != turn_id]
+        mine = [turn for turn in earlier if turn.agent == agent]
+        remembers = session.resumed == "resumed" or session in self._prompted
+        self._prompted.add(session)
+        if not earlier or (remembers and earlier[-1].agent == agent):
+            return "", False
+        entries = [entry for entry in await self._all_entries(chat_id) if entry.turn_id != turn_id]
+        said = recap.since_last_turn(entries, agent) if remembers else entries
+        rebuilt = bool(mine) and not remembers
+        return recap.render(said, rebuilt=rebuilt), rebuilt
+
+    async def _all_entries(self, chat_id: str) -> list[Entry]:
+        page = await self.store.log.tail(chat_id, 1_000_000)
+        return list(page.entries)
+
+    # Money -----------------------------------------------------------------------------------------------------------
+
+    async def priced(self, usage: Usage) -> Usage:
+        """Usage with a computed cost where the agent reported none and the price of its model is known (law 17)."""
+        if usage.cost_nanousd is not None or not usage.model:
+            return usage
+        cost = await asyncio.to_thread(prices.cost_nanousd, usage.tokens, usage.model)
+        if cost is None:
+            return usage
+        return _replace(usage, cost_nanousd=cost, cost_source="computed")

@@ -1,0 +1,264 @@
+"""What an agent reports becomes entries: ids, places, open text, and an end for everything (law 8). No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from coder_nb.backends import base
+from coder_nb.backends.base import AnyEvent
+from coder_nb.core import tools
+from coder_nb.core.entries import (
+    AnyBody,
+    Chunk,
+    Commands,
+    Delta,
+    Entry,
+    Error,
+    Mode,
+    Notice,
+    Permission,
+    Plan,
+    Raw,
+    Reasoning,
+    Text,
+    ToolCall,
+    Usage,
+)
+
+_replace = msgspec.structs.replace
+_CLOSED = ("completed", "failed", "cancelled")
+
+
+class Recorder:
+    """The entries of one turn while it runs. `take` hands out what is to be committed, `placed` says where it went."""
+
+    def __init__(
+        self, *, chat_id: str, turn_id: str, agent: str, epoch: str, now: Callable[[], int], new_id: Callable[[], str]
+    ) -> None:
+        self._chat_id, self._turn_id, self._agent, self._epoch = chat_id, turn_id, agent, epoch
+        self._now, self._new_id = now, new_id
+        self._known: dict[str, Entry] = {}
+        self._puts: dict[str, Entry] = {}
+        self._chunks: list[Chunk] = []
+        self._by_native: dict[str, str] = {}
+        self._streaming: tuple[str, str, list[str], int] | None = None
+        self._plan: str | None = None
+        self.deltas: list[Delta] = []
+        """Live text that came since somebody looked; the caller empties it."""
+
+    # What the runtime itself has to say ------------------------------------------------------------------------------
+
+    def add(
+        self, body: AnyBody, *, open: bool = False, native_id: str | None = None, parent: str | None = None
+    ) -> Entry:
+        """A new entry of this turn."""
+        entry = Entry(
+            id=self._new_id(),
+            chat_id=self._chat_id,
+            body=body,
+            turn_id=self._turn_id,
+            ts=self._now(),
+            agent=self._agent,
+            parent=parent,
+            native_id=native_id,
+            open=open,
+        )
+        self._put(entry)
+        return entry
+
+    def update(self, entry_id: str, body: AnyBody, *, open: bool) -> Entry:
+        """An entry of this turn has changed."""
+        entry = _replace(self._known[entry_id], body=body, open=open)
+        self._put(entry)
+        return entry
+
+    def get(self, entry_id: str) -> Entry:
+        return self._known[entry_id]
+
+    # What the agent says ---------------------------------------------------------------------------------------------
+
+    def on(self, event: AnyEvent) -> Entry | None:
+        """Records an event; returns its entry where the caller may have to act on it (a permission)."""
+        if not isinstance(event, base.TextDelta | base.ReasoningDelta):
+            if not isinstance(event, base.UsageReported | base.CommandsChanged | base.ModeChanged):
+                self.close_text()
+            return self._on_other(event)
+        kind = "text" if isinstance(event, base.TextDelta) else "reasoning"
+        self._stream(kind, event.part, event.text, event.parent)
+        return None
+
+    def _on_other(self, event: AnyEvent) -> Entry | None:
+        parent = self._by_native.get(event.parent) if event.parent else None
+        match event:
+            case base.ToolUpdate():
+                return self._tool(event, parent)
+            case base.PlanUpdate():
+                body = Plan(items=event.items)
+                if self._plan:
+                    return self.update(self._plan, body, open=True)
+                entry = self.add(body, open=True)
+                self._plan = entry.id
+                return entry
+            case base.PermissionAsked():
+                return self._permission(event, parent)
+            case base.CommandsChanged():
+                return self.add(Commands(commands=event.commands))
+            case base.ModeChanged():
+                return self.add(Mode(current=event.current, available=event.available))
+            case base.UsageReported():
+                return self.add(usage_body(event), parent=parent)
+            case base.Noticed():
+                return self.add(Notice(text=event.text, code=event.code, level=event.level), parent=parent)
+            case base.Failed():
+                return self.add(Error(message=event.message, code=event.code, retryable=event.retryable), parent=parent)
+            case base.RawReceived():
+                return self.add(Raw(source=event.source, type=event.type, data=event.data), parent=parent)
+            case _:
+                return None
+
+    def _tool(self, event: base.ToolUpdate, parent: str | None) -> Entry:
+        known = self._by_native.get(event.call_id)
+        before = self._known[known].body if known else None
+        body = tool_body(before if isinstance(before, ToolCall) else None, event)
+        still_open = body.status not in _CLOSED
+        if known:
+            return self.update(known, body, open=still_open)
+        # The native id is kept per turn: agents may count their calls from one again in each.
+        entry = self.add(body, open=still_open, native_id=f"{self._turn_id}:{event.call_id}", parent=parent)
+        self._by_native[event.call_id] = entry.id
+        return entry
+
+    def _permission(self, event: base.PermissionAsked, parent: str | None) -> Entry:
+        name = tools.normal_name(event.tool, event.tool_kind)
+        kind = event.tool_kind if event.tool_kind != "other" else tools.kind_of(name)
+        body = Permission(
+            request_id=event.request_id,
+            title=event.title,
+            tool=name,
+            tool_kind=kind,
+            tool_entry=self._by_native.get(event.call_id or ""),
+            input=event.input,
+            diffs=event.diffs,
+            options=event.options,
+        )
+        return self.add(body, open=True, parent=parent)
+
+    # Streaming text --------------------------------------------------------------------------------------------------
+
+    def _stream(self, kind: str, part: str, text: str, parent: str | None) -> None:
+        if not text:
+            return
+        key = f"{kind}:{part}:{parent or ''}"
+        if self._streaming is not None and self._streaming[0] != key:
+            self.close_text()
+        if self._streaming is None:
+            entry = self.add(
+                Text() if kind == "text" else Reasoning(), open=True, parent=self._by_native.get(parent or "")
+            )
+            self._streaming = (key, entry.id, [], 0)
+        _, entry_id, parts, length = self._streaming
+        parts.append(text)
+        self._streaming = (key, entry_id, parts, length + len(text))
+        self._chunks.append(Chunk(entry_id=entry_id, offset=length, text=text))
+        self.deltas.append(Delta(epoch=self._epoch, entry_id=entry_id, offset=length, text=text))
+
+    def close_text(self) -> None:
+        """Ends the text that streams now, if any: its entry is committed whole, and its chunks go."""
+        if self._streaming is None:
+            return
+        _, entry_id, parts, _ = self._streaming
+        self._streaming = None
+        self._chunks = [chunk for chunk in self._chunks if chunk.entry_id != entry_id]
+        whole = "".join(parts)
+        self.update(
+            entry_id, Text(whole) if isinstance(self._known[entry_id].body, Text) else Reasoning(whole), open=False
+        )
+
+    def close_all(self, *, tool_status: str) -> None:
+        """Gives an end to all that is open, because the turn has one (law 8)."""
+        self.close_text()
+        for entry in list(self._known.values()):
+            if entry.open:
+                self.update(entry.id, closed_body(entry.body, tool_status), open=False)
+
+    # To the log ------------------------------------------------------------------------------------------------------
+
+    @property
+    def urgent(self) -> bool:
+        """Whether there is more than streamed text to commit."""
+        return bool(self._puts)
+
+    @property
+    def dirty(self) -> bool:
+        return bool(self._puts or self._chunks)
+
+    def take(self) -> tuple[tuple[Entry, ...], tuple[Chunk, ...]]:
+        """What is to be committed now; streamed text comes as one chunk an entry."""
+        entries, chunks = tuple(self._puts.values()), merged(self._chunks)
+        self._puts, self._chunks = {}, []
+        return entries, chunks
+
+    def placed(self, entries: tuple[Entry, ...], positions: tuple[int, ...]) -> None:
+        """The log has given entries their positions."""
+        for entry, pos in zip(entries, positions, strict=True):
+            self._known[entry.id] = _replace(self._known[entry.id], pos=pos)
+            if entry.id in self._puts:
+                self._puts[entry.id] = _replace(self._puts[entry.id], pos=pos)
+
+    def _put(self, entry: Entry) -> None:
+        self._known[entry.id] = entry
+        self._puts[entry.id] = entry
+
+
+def usage_body(event: base.UsageReported) -> Usage:
+    return Usage(
+        tokens=event.tokens,
+        model=event.model,
+        cost_nanousd=event.cost_nanousd,
+        cost_source=event.cost_source,
+        context_used=event.context_used,
+        context_size=event.context_size,
+        counted=event.counted,
+    )
+
+
+def tool_body(before: ToolCall | None, event: base.ToolUpdate) -> ToolCall:
+    """A tool call after an update; what the update leaves out stays as it was."""
+    call = before or ToolCall(name="")
+    original = event.original_name if event.original_name is not None else call.original_name
+    kind = event.tool_kind or call.tool_kind
+    name = tools.normal_name(original, kind)
+    return ToolCall(
+        name=name,
+        original_name=original,
+        tool_kind=kind if kind != "other" else tools.kind_of(name),
+        title=event.title if event.title is not None else call.title,
+        input=event.input if event.input is not None else call.input,
+        status=event.status or call.status,
+        content=event.content if event.content is not None else call.content,
+        locations=event.locations if event.locations is not None else call.locations,
+        diffs=event.diffs if event.diffs is not None else call.diffs,
+        exit_code=event.exit_code if event.exit_code is not None else call.exit_code,
+    )
+
+
+def closed_body(body: object, tool_status: str) -> AnyBody:
+    """An open body as it is once its turn has ended."""
+    if isinstance(body, ToolCall):
+        return _replace(body, status=tool_status)
+    if isinstance(body, Permission):
+        return _replace(body, status="expired" if body.status == "pending" else body.status)
+    return body  # type: ignore[return-value]  # a plan or a text closes as it is
+
+
+def merged(chunks: list[Chunk]) -> tuple[Chunk, ...]:
+    """Consecutive chunks of an entry as one."""
+    out: list[tuple[str, int, list[str]]] = []
+    for chunk in chunks:
+        if out and out[-1][0] == chunk.entry_id:
+            out[-1][2].append(chunk.text)
+        else:
+            out.append((chunk.entry_id, chunk.offset, [chunk.text]))
+    return tuple(Chunk(entry_id=entry_id, offset=offset, text="".join(parts)) for entry_id, offset, parts in out)

@@ -1,0 +1,61 @@
+"""What a dead runner left behind gets its end: turns in flight are interrupted, and never run again by themselves."""
+
+from __future__ import annotations
+
+import msgspec
+
+from coder_nb.core.entries import Entry, TurnEnded
+from coder_nb.core.values import TurnInfo
+from coder_nb.runtime.context import Context
+from coder_nb.runtime.recorder import closed_body
+from coder_nb.store.base import Batch, Lease, RunState
+
+_replace = msgspec.structs.replace
+REASON = "The process that ran this turn ended before the turn did: prompt again to go on."
+
+
+async def settle(context: Context, lease: Lease, *, chat_id: str | None = None) -> None:
+    """Ends the unfinished turns of a working directory, or of one chat of it, as interrupted; their queues are held.
+
+    Only to be called while none of them runs here (laws 1, 3 and 8).
+    """
+    for turn in await context.store.catalog.unfinished(lease.path):
+        if chat_id in (None, turn.chat_id):
+            await _interrupt(context, lease, turn)
+
+
+async def _interrupt(context: Context, lease: Lease, turn: TurnInfo) -> None:
+    now = context.now()
+    page = await context.store.log.tail(turn.chat_id, 1_000_000)
+    mine = [entry for entry in page.entries if entry.turn_id == turn.id]
+    closed = [_replace(e, body=closed_body(e.body, "failed"), open=False) for e in mine if e.open]
+    ended = Entry(
+        id=context.new_id(),
+        chat_id=turn.chat_id,
+        turn_id=turn.id,
+        ts=now,
+        agent=turn.agent,
+        body=TurnEnded(
+            end="interrupted",
+            reason="process_died",
+            message=REASON,
+            code="interrupted",
+            duration_ms=now - turn.started_at,
+        ),
+    )
+    waiting = await context.store.inbox.waiting(turn.chat_id)
+    batch = Batch(
+        entries=(*closed, ended),
+        turn=_replace(
+            turn,
+            state="interrupted",
+            end="interrupted",
+            ended_at=now,
+            message=REASON,
+            reason="process_died",
+            code="interrupted",
+        ),
+        state=RunState(run_status="idle", clear_turn=True, clear_error=True, held=bool(waiting)),
+    )
+    await context.store.log.commit(lease, turn.chat_id, batch)
+    context.feed(turn.chat_id).tell(log=True, state=True)

@@ -1,0 +1,83 @@
+"""Runs the prompts of one session, one after another (law 2); those of different sessions run at the same time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from coder_nb.core.values import ChatInfo, Prompt
+from coder_nb.errors import CoderError, LeaseLost
+from coder_nb.runtime import recovery
+from coder_nb.runtime.context import Context
+from coder_nb.runtime.leaseholder import Leaseholder
+from coder_nb.runtime.tree import Tree
+from coder_nb.runtime.turn import Turn
+
+_log = logging.getLogger("coder_nb.runner")
+
+
+class Runner:
+    """The worker of one session; its task runs `run` for as long as the runtime lives."""
+
+    def __init__(
+        self, context: Context, leases: Leaseholder, *, session_id: str, path: str, slots: asyncio.Semaphore
+    ) -> None:
+        self._context, self._leases, self._slots = context, leases, slots
+        self.session_id, self.path = session_id, path
+        self.tree = Tree(context, session_id)
+        self.turn: Turn | None = None
+        self.quiet = asyncio.Event()
+        """Set while no turn runs."""
+        self.quiet.set()
+        self._wake = asyncio.Event()
+
+    def wake(self) -> None:
+        """There may be a prompt to run."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Runs what the inboxes of the session's chats hold, waits for more, for ever."""
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while (due := await self._next()) is not None:
+                async with self._slots:
+                    if not await self._take(*due):
+                        break
+
+    async def _next(self) -> tuple[ChatInfo, Prompt] | None:
+        """The prompt that has waited longest in a chat that is not held."""
+        try:
+            chats = await self._context.store.catalog.chats(self.session_id)
+        except CoderError as error:
+            _log.error("the inbox of session %s cannot be read: %s", self.session_id, error.message)
+            return None
+        due = [(chat.queued[0], chat) for chat in chats if chat.queued and not chat.held]
+        if not due:
+            return None
+        prompt, chat = min(due, key=lambda pair: (pair[0].created_at, pair[0].id))
+        return chat, prompt
+
+    async def _take(self, chat: ChatInfo, prompt: Prompt) -> bool:
+        """Runs one turn; False where the store did not let it, and the queue has to wait for the next prompt."""
+        lease = self._leases.held(self.path)
+        if lease is None:
+            return False
+        try:
+            chat = await self._context.store.catalog.get_chat(chat.id)
+            if chat.turn_id is not None:  # an earlier turn's end could not be written, and now perhaps it can
+                await recovery.settle(self._context, lease, chat_id=chat.id)
+            elif not chat.held and chat.queued and chat.queued[0].id == prompt.id:
+                agent = prompt.agent or await self._context.agents.default()
+                self.turn = Turn(self._context, lease, self.tree, chat_id=chat.id, prompt=prompt, agent=agent)
+                self.quiet.clear()
+                await self.turn.run()
+            return True  # what was withdrawn or held while it waited for its place is not run
+        except LeaseLost:
+            await self._leases.drop(lease)
+        except CoderError as error:
+            _log.error("a turn of chat %s could not be written down: %s", chat.id, error.message)
+        finally:
+            self.turn = None
+            self.quiet.set()
+        return False

@@ -1,0 +1,336 @@
+"""The runtime: hosts sessions, their agents and their store. A prompt comes in by `prompt`; `turn.py` takes it on."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import logging
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
+from pathlib import Path
+
+import msgspec
+
+from coder_nb import errors, ids
+from coder_nb.core.entries import Page
+from coder_nb.core.values import (
+    PROTOCOL,
+    AgentInfo,
+    AgentSessionInfo,
+    Change,
+    ChatInfo,
+    Frame,
+    Health,
+    Prompt,
+    SessionInfo,
+    TurnInfo,
+    UsageRow,
+)
+from coder_nb.pool.pool import Pool
+from coder_nb.pool.process import Keeper
+from coder_nb.runtime import reading, recovery
+from coder_nb.runtime.agents import Agents
+from coder_nb.runtime.asking import Answer
+from coder_nb.runtime.context import Context
+from coder_nb.runtime.leaseholder import Leaseholder
+from coder_nb.runtime.runner import Runner
+from coder_nb.runtime.tasks import Tasks
+from coder_nb.settings import Settings
+from coder_nb.store.base import Batch, Lease, RunState, Store
+from coder_nb.store.open import open_store
+from coder_nb.store.owner import this_process
+from coder_nb.worktrees.worktrees import Worktrees
+
+_log = logging.getLogger("coder_nb.runtime")
+_replace = msgspec.structs.replace
+DRAIN = 2.0
+"""Seconds that running turns get to end by themselves when the runtime is closed."""
+
+
+class Runtime:
+    """Implements `core.verbs.Verbs`; what each call promises is said there. Lives on one event loop."""
+
+    def __init__(self, settings: Settings, store: Store, *, runtime_id: str, label: str) -> None:
+        """Use `Runtime.open`."""
+        self.settings = settings
+        self.runtime_id = runtime_id
+        self._store = store
+        self._keeper = Keeper(runtime_id)
+        self._agents = Agents(settings, self._keeper)
+        self._pool = Pool(clock=time.monotonic)
+        self._context = Context(
+            settings,
+            store=store,
+            pool=self._pool,
+            agents=self._agents,
+            worktrees=Worktrees(settings.worktrees_path(), settings),
+        )
+        self._leases = Leaseholder(
+            store.leases, this_process(runtime_id, label), ttl=settings.lease_ttl, taken=self._taken, lost=self._lost
+        )
+        self._runners: dict[str, Runner] = {}
+        self._slots = asyncio.Semaphore(settings.max_running)
+        self._tasks = Tasks()
+        self._owner = getpass.getuser()
+        self._draining = False
+
+    @classmethod
+    async def open(cls, settings: Settings, *, label: str) -> Runtime:
+        """A running runtime over the store of the settings. Raises `StoreError`s with their cures."""
+        store = await open_store(settings)
+        runtime = cls(settings, store, runtime_id=ids.new_id(), label=label)
+        runtime._tasks.start(runtime._leases.keep(), name="renew leases")
+        runtime._tasks.start(runtime._follow_others(), name="follow other processes")
+        runtime._tasks.start(runtime._sweep(), name="sweep the pool")
+        return runtime
+
+    async def close(self) -> None:
+        """Drains, then disposes: no new prompt, running turns end as interrupted, agents, leases, store. Idempotent."""
+        if self._draining:
+            return
+        self._draining = True
+        running = [runner.turn for runner in self._runners.values() if runner.turn is not None]
+        for turn in running:
+            await turn.stop(event="crash", message=recovery.REASON, code="interrupted")
+        await self._drained(DRAIN)
+        await self._pool.close()
+        await self._drained(1.0)
+        await self._tasks.close()
+        await self._agents.close()
+        await self._keeper.close(self.settings.stop_grace / 2)
+        await self._leases.release_all()
+        await self._store.close()
+
+    @property
+    def epoch(self) -> str:
+        """Names this life of the runtime: live text of another epoch means nothing."""
+        return self._context.epoch
+
+    @property
+    def busy(self) -> int:
+        """How many turns are running."""
+        return sum(runner.turn is not None for runner in self._runners.values())
+
+    # What there is ---------------------------------------------------------------------------------------------------
+
+    async def health(self) -> Health:
+        from coder_nb import __version__
+
+        return Health(
+            protocol=PROTOCOL,
+            version=__version__,
+            runtime_id=self.runtime_id,
+            status="draining" if self._draining else "ok",
+            agents_live=len(self._pool.facts()),
+            turns_running=self.busy,
+        )
+
+    async def agents(self) -> tuple[AgentInfo, ...]:
+        return await self._agents.infos()
+
+    async def open_session(self, path: str, *, name: str = "main", new: bool = False) -> SessionInfo:
+        repository = await self._context.worktrees.locate(_expanded(path))
+        return await self._store.catalog.open_session(
+            self._owner, repository.path, name=name, new=new, session_id=ids.new_id(), now=self._context.now()
+        )
+
+    async def sessions(self) -> tuple[SessionInfo, ...]:
+        return await self._store.catalog.sessions()
+
+    async def get_session(self, session_id: str) -> SessionInfo:
+        return await self._store.catalog.get_session(session_id)
+
+    async def open_chat(self, session_id: str, *, name: str = "main", new: bool = False) -> ChatInfo:
+        chat = await self._store.catalog.open_chat(
+            session_id, name=name, new=new, chat_id=ids.new_id(), now=self._context.now()
+        )
+        return await self._as_seen(chat)
+
+    async def get_chat(self, chat_id: str) -> ChatInfo:
+        return await self._as_seen(await self._store.catalog.get_chat(chat_id))
+
+    async def turns(self, chat_id: str) -> tuple[TurnInfo, ...]:
+        return await self._store.catalog.turns(chat_id)
+
+    async def usage(self, chat_id: str | None = None) -> tuple[UsageRow, ...]:
+        return await self._store.catalog.usage(chat_id)
+
+    async def agent_sessions(self, session_id: str) -> tuple[AgentSessionInfo, ...]:
+        return await self._store.catalog.agent_sessions(session_id)
+
+    # Prompting -------------------------------------------------------------------------------------------------------
+
+    async def prompt(self, chat_id: str, prompt: Prompt) -> ChatInfo:
+        self._check(prompt)
+        chat = await self._store.catalog.get_chat(chat_id)
+        agent = await self._agents.usable(prompt.agent or await self._last_agent(chat_id))
+        lease, runner = await self._runner_of(chat)
+        accepted = await self._store.inbox.accept(
+            lease,
+            chat_id,
+            _replace(prompt, agent=agent, created_at=self._context.now()),
+            limit=self.settings.max_queued,
+        )
+        if accepted and chat.held and not chat.queued:
+            await self._hold(lease, chat_id, held=False)
+        self._context.feed(chat_id).tell(state=True)
+        runner.wake()
+        return await self.get_chat(chat_id)
+
+    async def stop(self, chat_id: str) -> bool:
+        chat = await self._store.catalog.get_chat(chat_id)
+        lease, runner = await self._runner_of(chat)
+        turn = runner.turn
+        if turn is None or turn.chat_id != chat_id:
+            return False
+        if chat.queued:
+            await self._hold(lease, chat_id, held=True)
+        await turn.stop()
+        return True
+
+    async def go_on(self, chat_id: str) -> ChatInfo:
+        lease, runner = await self._runner_of(await self._store.catalog.get_chat(chat_id))
+        await self._hold(lease, chat_id, held=False)
+        runner.wake()
+        return await self.get_chat(chat_id)
+
+    async def withdraw(self, chat_id: str, prompt_id: str) -> bool:
+        lease, _ = await self._runner_of(await self._store.catalog.get_chat(chat_id))
+        done = await self._store.inbox.withdraw(lease, chat_id, prompt_id)
+        self._context.feed(chat_id).tell(state=True)
+        return done
+
+    async def answer(self, chat_id: str, request_id: str, option_id: str | None, *, by: str) -> bool:
+        return self._context.pending.answer(chat_id, request_id, Answer(option_id, by))
+
+    async def attend(self, chat_id: str, *, who: str) -> None:
+        self._context.presence.seen(chat_id)
+
+    # Reading ---------------------------------------------------------------------------------------------------------
+
+    async def read(self, chat_id: str, *, after: int = 0, before: int | None = None, limit: int = 500) -> Page:
+        if before is not None:
+            return await self._store.log.before(chat_id, before, limit=limit)
+        return await self._store.log.read(chat_id, after=after, limit=limit)
+
+    async def stream(self, chat_id: str, *, after: int | None = None, tail: int = 200) -> AsyncIterator[Frame]:
+        chat = await self._store.catalog.get_chat(chat_id)
+        frames = reading.follow(
+            self._store.log,
+            self._context.feed(chat_id),
+            chat_id,
+            after=after,
+            tail=tail,
+            epoch=self.epoch,
+            runtime_id=self.runtime_id,
+            merge=self.settings.delta_interval,
+            session=await self._store.catalog.get_session(chat.session_id),
+            state=lambda: self.get_chat(chat_id),
+            changes=lambda: self.changes(chat_id),
+        )
+        async with aclosing(frames):
+            async for frame in frames:
+                yield frame
+
+    # Reviewing -------------------------------------------------------------------------------------------------------
+
+    async def changes(self, chat_id: str) -> tuple[Change, ...]:
+        return await self._store.changes.of_chat(chat_id)
+
+    async def apply(self, chat_id: str, change_ids: Sequence[str]) -> tuple[Change, ...]:
+        lease, runner = await self._runner_of(await self._store.catalog.get_chat(chat_id))
+        await runner.tree.apply(lease, change_ids)
+        return await self._decided(chat_id, change_ids)
+
+    async def reject(self, chat_id: str, change_ids: Sequence[str]) -> tuple[Change, ...]:
+        lease, runner = await self._runner_of(await self._store.catalog.get_chat(chat_id))
+        if runner.turn is not None:
+            raise errors.Conflict("The agent is still working on these files: stop it or wait for it, then reject.")
+        await runner.tree.reject(lease, change_ids)
+        return await self._decided(chat_id, change_ids)
+
+    # Within ----------------------------------------------------------------------------------------------------------
+
+    def _check(self, prompt: Prompt) -> None:
+        if self._draining:
+            raise errors.Conflict("The server is stopping: start it again, then prompt again.")
+        if not ids.is_id(prompt.id):
+            raise errors.BadRequest(
+                "A prompt's id has 26 characters of a-z and 0-9: make it with `coder_nb.ids.new_id()`."
+            )
+        if not prompt.text.strip():
+            raise errors.EmptyPrompt
+        size = len(prompt.text.encode("utf-8", "replace"))
+        if size > self.settings.prompt_limit:
+            raise errors.PromptTooLong(
+                f"The prompt has {size:,} bytes and the limit is {self.settings.prompt_limit:,}: "
+                "put the material into a file and name it in the prompt."
+            )
+
+    async def _last_agent(self, chat_id: str) -> str:
+        turns = await self._store.catalog.turns(chat_id)
+        return turns[-1].agent if turns else await self._agents.default()
+
+    async def _runner_of(self, chat: ChatInfo) -> tuple[Lease, Runner]:
+        """The lease and the worker of a chat's session; raises `RunElsewhere` where another process runs it."""
+        session = await self._store.catalog.get_session(chat.session_id)
+        lease = await self._leases.hold(session.path)
+        runner = self._runners.get(session.id)
+        if runner is None:
+            runner = Runner(self._context, self._leases, session_id=session.id, path=session.path, slots=self._slots)
+            self._runners[session.id] = runner
+            self._tasks.start(runner.run(), name=f"run session {session.id}")
+        return lease, runner
+
+    async def _hold(self, lease: Lease, chat_id: str, *, held: bool) -> None:
+        await self._store.log.commit(lease, chat_id, Batch(state=RunState(held=held)))
+        self._context.feed(chat_id).tell(state=True)
+
+    async def _as_seen(self, chat: ChatInfo) -> ChatInfo:
+        session = await self._store.catalog.get_session(chat.session_id)
+        runner = await self._leases.runner(session.path)
+        return _replace(chat, runner=runner, asking=self._context.pending.asking(chat.id))
+
+    async def _decided(self, chat_id: str, change_ids: Sequence[str]) -> tuple[Change, ...]:
+        self._context.feed(chat_id).tell(changes=True)
+        return tuple([await self._store.changes.get(change_id) for change_id in change_ids])
+
+    async def _taken(self, lease: Lease) -> None:
+        await recovery.settle(self._context, lease)
+
+    async def _lost(self, lease: Lease) -> None:
+        """Another process runs this working directory now: our turns there stop, and our agents go."""
+        _log.warning("another process has taken over the sessions of %s", lease.path)
+        for runner in [runner for runner in self._runners.values() if runner.path == lease.path]:
+            if runner.turn is not None:
+                await runner.turn.stop(message=errors.LeaseLost().message, code=errors.LeaseLost.code)
+            for chat in await self._store.catalog.chats(runner.session_id):
+                for fact in self._pool.facts():
+                    if fact.key[0] == chat.id:
+                        await self._pool.evict(fact.key)
+
+    async def _follow_others(self) -> None:
+        """Tells listeners of chats that other processes may have written to."""
+        async for _ in self._store.watch():
+            for feed in list(self._context.feeds.values()):
+                feed.tell(log=True, state=True, changes=True)
+
+    async def _sweep(self) -> None:
+        while True:
+            await asyncio.sleep(self.settings.sweep)
+            for chat_id, agent in await self._pool.sweep(ttl=self.settings.idle_eviction, limit=self.settings.max_live):
+                _log.info("evicted agent=%s chat=%s", agent, chat_id)
+
+    async def _drained(self, seconds: float) -> None:
+        """Waits until no turn runs, but not longer than that."""
+        quiet = [asyncio.ensure_future(runner.quiet.wait()) for runner in self._runners.values()]
+        if quiet:
+            _, late = await asyncio.wait(quiet, timeout=seconds)
+            for waiting in late:
+                waiting.cancel()
+
+
+def _expanded(path: str) -> Path:
+    """A path as a person writes it, ``~`` included."""
+    return Path(path).expanduser()

@@ -1,0 +1,153 @@
+"""The files of one session: its worktree before a turn, what the turn changed, and what is applied or rejected."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from coder_nb.backends.base import Noticed
+from coder_nb.core.changes import FileDelta
+from coder_nb.core.entries import Checkpoint, FileChange
+from coder_nb.core.values import Change, ChangeStatus
+from coder_nb.errors import NotFound
+from coder_nb.runtime.context import Context
+from coder_nb.store.base import Lease
+from coder_nb.worktrees.state import WorktreeState
+
+
+class Tree:
+    """One session's worktree. One thing at a time is done to it: a turn's preparation, its changes, an apply."""
+
+    def __init__(self, context: Context, session_id: str) -> None:
+        self._context = context
+        self._session_id = session_id
+        self._state: WorktreeState | None = None
+        self._before: str | None = None
+        self._lock = asyncio.Lock()
+        self.notices: list[Noticed] = []
+        """What the last preparation has to say in the transcript."""
+
+    async def prepare(self, lease: Lease, turn_id: str) -> tuple[Path, Checkpoint]:
+        """The worktree, ready for a turn: where the agent works, and the checkpoint of how it was before."""
+        async with self._lock:
+            state = await self._ensure(lease)
+            self._before = await self._context.worktrees.checkpoint(state, turn_id)
+            return Path(state.cwd), Checkpoint(commit=self._before)
+
+    async def changes(self, lease: Lease, chat_id: str, turn_id: str, agent: str) -> list[FileChange]:
+        """Records what changed since the checkpoint as this agent's; older changes stay whose they are."""
+        if self._state is None or self._before is None:
+            return []
+        async with self._lock:
+            store = self._context.store.changes
+            found = await self._context.worktrees.changes(self._state, before=self._before)
+            fresh = [self._change(delta, chat_id, turn_id, agent) for delta in found if delta.touched]
+            await store.record(lease, fresh)
+            there = {delta.path for delta in found}
+            gone = [change for change in await store.pending(self._session_id) if change.path not in there]
+            decisions: dict[str, tuple[ChangeStatus, str]] = {
+                change.id: ("superseded", "The agent has taken this back itself.") for change in gone
+            }
+            await store.decide(lease, decisions, now=self._context.now())
+            self._before = None
+            return [_entry_of(change) for change in fresh]
+
+    async def apply(self, lease: Lease, change_ids: Sequence[str]) -> None:
+        """Writes changes into the checkout, each whole or not at all; the base moves, so they are not shown again."""
+        async with self._lock:
+            state = self._state or await self._ensure(lease)
+            decisions: dict[str, tuple[ChangeStatus, str]] = {}
+            landed: list[Change] = []
+            for change in await self._pending(change_ids):
+                done = await self._context.worktrees.apply(state, change)
+                decisions[change.id] = (done.status, done.note)
+                if done.status == "applied":
+                    landed.append(change)
+            await self._context.store.changes.decide(lease, decisions, now=self._context.now())
+            if landed:
+                await self._keep(lease, await self._context.worktrees.rebase_after_apply(state, landed))
+
+    async def reject(self, lease: Lease, change_ids: Sequence[str]) -> None:
+        """Restores the base's content in the worktree."""
+        async with self._lock:
+            state = self._state or await self._ensure(lease)
+            decisions: dict[str, tuple[ChangeStatus, str]] = {}
+            for change in await self._pending(change_ids):
+                await self._context.worktrees.reject(state, change)
+                decisions[change.id] = ("rejected", "")
+            await self._context.store.changes.decide(lease, decisions, now=self._context.now())
+
+    async def _pending(self, change_ids: Sequence[str]) -> list[Change]:
+        """The changes of those ids that are still to be decided; decided ones are left as they are."""
+        found = [await self._context.store.changes.get(change_id) for change_id in change_ids]
+        if any(change.session_id != self._session_id for change in found):
+            raise NotFound("This chat has no such change: look at `chat.changes` again.")
+        return [change for change in found if change.status in ("pending", "conflict")]
+
+    async def _ensure(self, lease: Lease) -> WorktreeState:
+        context = self._context
+        session = await context.store.catalog.get_session(self._session_id)
+        pending = await context.store.changes.pending(self._session_id)
+        state = await context.worktrees.ensure(
+            self._session_id, Path(session.path), has_pending=bool(pending), known=self._state
+        )
+        self.notices = notices(state, before=self._state)
+        await self._keep(lease, state)
+        return state
+
+    async def _keep(self, lease: Lease, state: WorktreeState) -> None:
+        if self._state is None or (state.path, state.base_commit) != (self._state.path, self._state.base_commit):
+            await self._context.store.catalog.set_worktree(
+                lease, self._session_id, path=state.path, branch=state.branch or "", base_commit=state.base_commit
+            )
+        self._state = state
+
+    def _change(self, delta: FileDelta, chat_id: str, turn_id: str, agent: str) -> Change:
+        return Change(
+            id=self._context.new_id(),
+            session_id=self._session_id,
+            chat_id=chat_id,
+            turn_id=turn_id,
+            path=delta.path,
+            operation=delta.operation,
+            agent=agent,
+            old_path=delta.old_path,
+            additions=delta.additions,
+            deletions=delta.deletions,
+            binary=delta.binary,
+            old_mode=delta.old_mode,
+            new_mode=delta.new_mode,
+            old_blob=delta.old_blob,
+            new_blob=delta.new_blob,
+            hunks=delta.hunks,
+            note=delta.note,
+            created_at=self._context.now(),
+        )
+
+
+def notices(state: WorktreeState, *, before: WorktreeState | None) -> list[Noticed]:
+    """What a person should know about the worktree that a turn starts with, said when it becomes true."""
+    found: list[Noticed] = []
+    if state.files_left_out and (before is None or before.files_left_out != state.files_left_out):
+        listed = ", ".join(state.files_left_out[:8]) + (" ..." if len(state.files_left_out) > 8 else "")
+        found.append(Noticed(text=f"Left out of the agent's worktree: {listed}.", code="files_left_out"))
+    if state.stale and not (before and before.stale):
+        text = (
+            "Your checkout has moved on, and the worktree could not follow while changes are pending: "
+            "apply or reject them, then the next turn starts from what you have now."
+        )
+        found.append(Noticed(text=text, code="worktree_stale", level="warning"))
+    return found
+
+
+def _entry_of(change: Change) -> FileChange:
+    return FileChange(
+        change_id=change.id,
+        path=change.path,
+        operation=change.operation,
+        old_path=change.old_path,
+        additions=change.additions,
+        deletions=change.deletions,
+        binary=change.binary,
+    )

@@ -1,0 +1,315 @@
+"""One turn, from the prompt to its one end. The way of a prompt is `run`, read downwards."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from coder_nb import errors
+from coder_nb.backends import base
+from coder_nb.backends.base import AgentSession, AnyEvent, Asked, Done
+from coder_nb.core import lifecycle, permissions
+from coder_nb.core.entries import End, Entry, Permission, TurnEnded, TurnStarted, Usage, UserMessage
+from coder_nb.core.permissions import PermissionMode
+from coder_nb.core.values import Prompt, TurnInfo
+from coder_nb.runtime.asking import Answer
+from coder_nb.runtime.context import Context
+from coder_nb.runtime.recorder import Recorder
+from coder_nb.runtime.tree import Tree
+from coder_nb.runtime.writer import Writer
+from coder_nb.store.base import Lease, RunState
+
+_log = logging.getLogger("coder_nb.turn")
+_replace = msgspec.structs.replace
+
+TITLE_LENGTH = 80
+_EVENT_OF_END = {
+    "completed": "complete",
+    "cancelled": "cancel",
+    "failed": "fail",
+    "refused": "refuse",
+    "limited": "limit",
+    "interrupted": "crash",
+}
+_TOOL_STATUS = {"completed": "completed", "failed": "failed", "interrupted": "failed"}
+
+
+class _Why(NamedTuple):
+    """Why a turn is stopped."""
+
+    event: str
+    message: str
+    code: str
+
+
+class Turn:
+    """A turn that runs. Whatever happens in `run`, it ends once, and everything in it has an end too (laws 1 and 8)."""
+
+    def __init__(self, context: Context, lease: Lease, tree: Tree, *, chat_id: str, prompt: Prompt, agent: str) -> None:
+        self.id = context.new_id()
+        self.chat_id, self.prompt, self.agent = chat_id, prompt, agent
+        self._context, self._lease, self._tree = context, lease, tree
+        asked_for = prompt.mode or context.settings.permission_mode
+        self._mode: PermissionMode = permissions.clamp(asked_for, context.settings.most_permissive_mode)
+        self._recorder = Recorder(
+            chat_id=chat_id, turn_id=self.id, agent=agent, epoch=context.epoch, now=context.now, new_id=context.new_id
+        )
+        self._feed = context.feed(chat_id)
+        interval = context.settings.commit_interval
+        self._writer = Writer(context.store.log, lease, chat_id, self._recorder, self._feed, interval=interval)
+        self._state = "waiting"
+        self._started = context.now()
+        self._verdict = Done(end="failed")
+        self._work: asyncio.Task[Done] | None = None
+        self._prompting: AgentSession | None = None
+        self._questions: dict[str, asyncio.Task[None]] = {}
+        self._why: _Why | None = None
+
+    # The way of a prompt ---------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Takes the turn and settles it. Raises `StoreError` or `LeaseLost` only, where nothing can be written."""
+        await self._begin()
+        async with asyncio.TaskGroup() as tasks:
+            writing = tasks.create_task(self._write(), name=f"write {self.id}")
+            self._work = tasks.create_task(self._attempt(), name=f"drive {self.id}")
+            if self._why is not None:
+                self._work.cancel()
+            self._verdict = await self._outcome(self._work)
+            self._writer.stop()
+            await asyncio.wait({writing})
+        await self._settle()
+
+    async def _begin(self) -> None:
+        self._move("start")
+        prompt = self.prompt
+        self._recorder.add(
+            TurnStarted(agent=self.agent, prompt_id=prompt.id, model=prompt.model, mode=self._mode, cell=prompt.cell)
+        )
+        self._recorder.add(UserMessage(text=prompt.text, prompt_id=prompt.id))
+        state = RunState(
+            run_status="running",
+            turn_id=self.id,
+            inbox_cursor=prompt.id,
+            title=" ".join(prompt.text.split())[:TITLE_LENGTH],
+            clear_error=True,
+        )
+        await self._writer.commit(turn=self._info(), state=state)
+
+    async def _attempt(self) -> Done:
+        """The one edge where everything that goes wrong becomes the end of the turn."""
+        try:
+            return await self._drive()
+        except errors.CoderError as error:
+            return Done(end="failed", message=error.message, code=error.code)
+        except Exception as error:
+            _log.exception("turn %s broke", self.id)
+            text = f"coder-nb itself failed ({error!r}): please report it, with the log of the server."
+            return Done(end="failed", message=text, code="bug")
+
+    async def _drive(self) -> Done:
+        """Worktree, checkpoint, agent, prompt, events, changes."""
+        cwd, checkpoint = await self._tree.prepare(self._lease, self.id)
+        self._recorder.add(checkpoint)
+        self._record_all(self._tree.notices)
+        done = Done(end="failed", message="The agent's turn ended without an end.", code="agent_protocol")
+        async with self._context.pool.lease((self.chat_id, self.agent), self._start(cwd)) as agent:
+            asked = await self._asked(agent)
+            self._prompting = agent
+            try:
+                async for event in agent.prompt(asked):
+                    if isinstance(event, Done):
+                        done = event
+                    else:
+                        await self._on(agent, event)
+            finally:
+                self._prompting = None
+                await self._withdraw_questions()
+            await self._context.remember(self._lease, self.chat_id, self.agent, agent, settled=True)
+        return done
+
+    def _start(self, cwd: Path) -> Callable[[], Awaitable[AgentSession]]:
+        async def start() -> AgentSession:
+            return await self._context.open_agent(
+                self._lease, self.chat_id, self.agent, cwd=cwd, mode=self._mode, model=self.prompt.model
+            )
+
+        return start
+
+    async def _asked(self, agent: AgentSession) -> Asked:
+        self._record_all(self._context.said_between_turns(self.chat_id, self.agent))
+        before, rebuilt = await self._context.recap(self.chat_id, self.agent, agent, turn_id=self.id)
+        if rebuilt:
+            text = f"{self.agent} could not go on with its own memory: it was given the conversation so far."
+            self._record_all([base.Noticed(text=text, code="memory_rebuilt")])
+        return Asked(
+            text=before + self.prompt.text, user_text=self.prompt.text, mode=self._mode, model=self.prompt.model
+        )
+
+    async def _settle(self) -> None:
+        """The changes, the end of everything that is open, and the turn's own end, in the last commit."""
+        await self._record_changes()
+        done = self._verdict
+        self._move(_EVENT_OF_END[done.end])
+        end = lifecycle.END_OF[self._state]
+        self._recorder.close_all(tool_status=_TOOL_STATUS.get(end, "cancelled"))
+        ended = self._context.now()
+        self._recorder.add(
+            TurnEnded(
+                end=end,
+                reason=done.reason,
+                message=done.message,
+                code=done.code,
+                duration_ms=max(0, ended - self._started),
+            )
+        )
+        waiting = await self._context.store.inbox.waiting(self.chat_id)
+        failed = end == "failed"
+        state = RunState(
+            run_status="error" if failed else "idle",
+            clear_turn=True,
+            held=bool(waiting) and end in ("cancelled", "interrupted"),
+            error=(done.message or "The turn failed.") if failed else None,
+            clear_error=not failed,
+        )
+        info = _replace(self._info(), ended_at=ended, end=end, reason=done.reason, message=done.message, code=done.code)
+        self._writer.touch()
+        await self._writer.commit_patiently(turn=info, state=state, tries=5, wait=1.0)
+        self._feed.tell(log=True, state=True, changes=True)
+
+    # Stopping --------------------------------------------------------------------------------------------------------
+
+    async def stop(self, *, event: str = "stop", message: str = "", code: str = "") -> None:
+        """Cancels the turn, not the agent's process (law 4); returns at once. The event ``crash`` is our own end."""
+        if self._state != "running":
+            return
+        self._move("stop")
+        self._why = _Why(event, message, code)
+        if self._prompting is not None:
+            await self._prompting.cancel()
+        elif self._work is not None:
+            self._work.cancel()
+
+    async def _outcome(self, work: asyncio.Task[Done]) -> Done:
+        """How the work ended. An agent that ignores a Stop beyond all grace is left behind: its session is closed."""
+        settings = self._context.settings
+        while not work.done():
+            patience = settings.cancel_grace + settings.stop_grace + 2.0 if self._why else 0.5
+            stopping = self._why is not None
+            await asyncio.wait({work}, timeout=patience)
+            if stopping and not work.done():
+                work.cancel()
+        done = Done(end="cancelled") if work.cancelled() else work.result()
+        if self._why is None:
+            return done
+        end: End = "interrupted" if self._why.event == "crash" else "cancelled"
+        return _replace(done, end=end, message=self._why.message, code=self._why.code)
+
+    # Events ----------------------------------------------------------------------------------------------------------
+
+    async def _on(self, agent: AgentSession, event: AnyEvent) -> None:
+        if isinstance(event, base.PermissionGone):
+            question = self._questions.pop(event.request_id, None)
+            if question is not None:
+                question.cancel()
+            return
+        entry = self._recorder.on(event)
+        if entry is not None and isinstance(entry.body, Usage):
+            self._recorder.update(entry.id, await self._context.priced(entry.body), open=False)
+        if entry is not None and isinstance(entry.body, Permission):
+            await self._permission(agent, entry, entry.body)
+        self._writer.touch()
+
+    def _record_all(self, events: Sequence[AnyEvent]) -> None:
+        for event in events:
+            self._recorder.on(event)
+        self._writer.touch()
+
+    async def _permission(self, agent: AgentSession, entry: Entry, asked: Permission) -> None:
+        """Answers by the mode where it says so, else asks; other events go on meanwhile."""
+        verdict = permissions.decide(self._mode, asked.tool_kind)
+        if verdict == "ask":
+            task = asyncio.create_task(self._ask(agent, entry, asked), name=f"permission {asked.request_id}")
+            self._questions[asked.request_id] = task
+            return
+        option = permissions.option_for(asked.options, allow=verdict == "allow")
+        self._decided(entry, asked, Answer(option.id if option else None, "mode"), waited_ms=None)
+        await agent.answer(asked.request_id, option.id if option else None)
+
+    async def _ask(self, agent: AgentSession, entry: Entry, asked: Permission) -> None:
+        began = self._context.now()
+        context = self._context
+        answer = await context.pending.wait(
+            self.chat_id,
+            asked.request_id,
+            who=lambda: context.presence.answerer(self.chat_id, self.prompt.answers),
+            grace=context.settings.permission_grace,
+            changed=lambda: self._feed.tell(state=True),
+        )
+        if answer is not None:
+            self._decided(entry, asked, answer, waited_ms=context.now() - began)
+            await agent.answer(asked.request_id, answer.option_id)
+            self._feed.tell(state=True)
+            return
+        option = permissions.option_for(asked.options, allow=False)
+        self._decided(entry, asked, Answer(option.id if option else None, "nobody"), waited_ms=context.now() - began)
+        await agent.answer(asked.request_id, option.id if option else None)
+        await self.stop(message=errors.NobodyToAsk().message, code=errors.NobodyToAsk.code)
+
+    def _decided(self, entry: Entry, asked: Permission, answer: Answer, *, waited_ms: int | None) -> None:
+        chosen = next((option for option in asked.options if option.id == answer.option_id), None)
+        allowed = chosen is not None and chosen.kind.startswith("allow")
+        body = _replace(
+            asked,
+            status="allowed" if allowed else "denied",
+            option_id=answer.option_id,
+            by=answer.by,
+            waited_ms=waited_ms,
+        )
+        self._recorder.update(entry.id, body, open=False)
+        self._writer.touch()
+
+    async def _withdraw_questions(self) -> None:
+        tasks = list(self._questions.values())
+        self._questions.clear()
+        for task in tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                _log.error("a permission of turn %s could not be answered", self.id, exc_info=outcome)
+
+    # Files and figures -----------------------------------------------------------------------------------------------
+
+    async def _record_changes(self) -> None:
+        """What the turn did to files, from git; that git fails is said in the transcript and ends nothing."""
+        try:
+            for change in await self._tree.changes(self._lease, self.chat_id, self.id, self.agent):
+                self._recorder.add(change)
+        except errors.CoderError as error:
+            self._recorder.on(base.Failed(message=error.message, code=error.code))
+
+    async def _write(self) -> None:
+        """Commits as the turn goes; that the store fails stops the turn, and what is unwritten is kept for the end."""
+        try:
+            await self._writer.run()
+        except errors.CoderError as error:
+            _log.error("turn %s cannot be written: %s", self.id, error.message)
+            await self.stop(message=error.message, code=error.code)
+
+    def _info(self) -> TurnInfo:
+        return TurnInfo(
+            id=self.id,
+            chat_id=self.chat_id,
+            prompt_id=self.prompt.id,
+            agent=self.agent,
+            state=self._state,
+            started_at=self._started,
+        )
+
+    def _move(self, event: str) -> None:
+        self._state = lifecycle.step(lifecycle.TURN, self._state, event)

@@ -1,0 +1,91 @@
+"""From a turn's recorder into the log: text at most a tenth of a second late, everything else at once (law 6)."""
+
+from __future__ import annotations
+
+import asyncio
+
+from coder_nb.core.entries import Chunk, Entry
+from coder_nb.core.values import TurnInfo
+from coder_nb.errors import StoreError
+from coder_nb.runtime.feed import Feed
+from coder_nb.runtime.recorder import Recorder
+from coder_nb.store.base import Batch, Lease, Log, RunState
+
+
+class Writer:
+    """Commits what a recorder has, and tells the feed. One commit at a time; what fails to be written is kept."""
+
+    def __init__(
+        self, log: Log, lease: Lease, chat_id: str, recorder: Recorder, feed: Feed, *, interval: float
+    ) -> None:
+        self._log, self._lease, self._chat_id = log, lease, chat_id
+        self._recorder, self._feed, self._interval = recorder, feed, interval
+        self._dirty = asyncio.Event()
+        self._urgent = asyncio.Event()
+        self._lock = asyncio.Lock()
+        self._stopped = False
+        self._unwritten: tuple[tuple[Entry, ...], tuple[Chunk, ...]] = ((), ())
+
+    def touch(self) -> None:
+        """The recorder has something new: live text goes to the listeners now, the rest to the log soon."""
+        if self._recorder.deltas:
+            self._feed.add(self._recorder.deltas)
+            self._recorder.deltas.clear()
+        if self._recorder.dirty:
+            self._dirty.set()
+        if self._recorder.urgent:
+            self._urgent.set()
+
+    async def run(self) -> None:
+        """Commits until `stop` is called; raises what the store raises."""
+        while True:
+            await self._dirty.wait()
+            if self._stopped:
+                return
+            try:
+                async with asyncio.timeout(self._interval):
+                    await self._urgent.wait()
+            except TimeoutError:
+                pass
+            await self.commit()
+
+    def stop(self) -> None:
+        """Ends `run`, but never in the middle of a commit."""
+        self._stopped = True
+        self._dirty.set()
+        self._urgent.set()
+
+    async def commit(self, *, turn: TurnInfo | None = None, state: RunState | None = None) -> None:
+        """Writes all there is, with the turn and the run state where they are given, in one transaction."""
+        async with self._lock:
+            self._dirty.clear()
+            self._urgent.clear()
+            entries, chunks = joined(self._unwritten, self._recorder.take())
+            if not (entries or chunks or turn or state):
+                return
+            self._unwritten = (entries, chunks)
+            batch = Batch(entries=entries, chunks=chunks, turn=turn, state=state)
+            done = await self._log.commit(self._lease, self._chat_id, batch)
+            self._unwritten = ((), ())
+            self._recorder.placed(entries, done.positions)
+        self._feed.committed(chunks, [entry.id for entry in entries if not entry.open])
+        self._feed.tell(log=True, state=state is not None)
+
+    async def commit_patiently(self, *, turn: TurnInfo, state: RunState, tries: int, wait: float) -> None:
+        """As `commit`, but the end of a turn is worth several tries: a full disk or a lock may pass."""
+        for attempt in range(1, tries + 1):
+            try:
+                return await self.commit(turn=turn, state=state)
+            except StoreError:
+                if attempt == tries:
+                    raise
+                await asyncio.sleep(wait)
+
+
+def joined(
+    older: tuple[tuple[Entry, ...], tuple[Chunk, ...]], newer: tuple[tuple[Entry, ...], tuple[Chunk, ...]]
+) -> tuple[tuple[Entry, ...], tuple[Chunk, ...]]:
+    """Two lots of what is to be written as one: the newer value of an entry wins, chunks of a closed one go."""
+    entries = {entry.id: entry for entry in (*older[0], *newer[0])}
+    closed = {entry.id for entry in entries.values() if not entry.open}
+    return tuple(entries.values()), tuple(c for c in (*older[1], *newer[1]) if c.entry_id not in closed)
