@@ -11,6 +11,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -40,7 +41,7 @@ def run(*command: object, env: dict[str, str] | None = None, cwd: Path = ROOT, s
     try:
         done = subprocess.run(words, env=env, cwd=cwd, stdout=pipe, stderr=None if shown else subprocess.STDOUT)
     except OSError as error:
-        raise Failure(f"{words[0]} could not be started: {error.strerror}.") from error
+        raise Failure(f"this could not be started: {line} ({error.strerror}: {error.filename}).") from error
     output = (done.stdout or b"").decode(errors="replace")
     if done.returncode:
         tail = "\n".join("    " + row for row in output.rstrip().splitlines()[-30:])
@@ -48,14 +49,14 @@ def run(*command: object, env: dict[str, str] | None = None, cwd: Path = ROOT, s
     return output
 
 
-def main(body: object) -> None:
+def main(body: Callable[[], None]) -> None:
     """Runs a script's body; a `Failure` becomes a sentence and the exit code 1."""
     if sys.version_info < OLDEST_PYTHON:
         found = ".".join(map(str, sys.version_info[:2]))
         say(f"FAILED: Python 3.11 or newer is needed and this is {found}: run the script with a newer one.")
         sys.exit(1)
     try:
-        body()  # type: ignore[operator]  # this file is read by old Pythons too, which know no Callable here
+        body()
     except Failure as failure:
         say(f"FAILED: {failure}")
         sys.exit(1)
