@@ -7,6 +7,7 @@ body that this one does not know, are the bodies taken apart one by one, and tho
 from __future__ import annotations
 
 import functools
+from collections.abc import Hashable
 from typing import Any, TypeVar, cast
 
 import msgspec
@@ -32,8 +33,8 @@ _bodies = msgspec.json.Decoder(cast("type[AnyBody]", AnyBody))
 
 
 @functools.cache
-def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(kind)
+def _decoder(kind: Hashable) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(cast("type[Any]", kind))
 
 
 def encode(value: object) -> bytes:
@@ -58,7 +59,7 @@ def decode(data: bytes | str, kind: type[T]) -> T:
     Raises `msgspec.MsgspecError` where it is no such value, whatever its bodies are.
     """
     try:
-        return cast("T", _decoder(kind).decode(data))
+        return cast("T", _decoder(cast("Hashable", kind)).decode(data))
     except msgspec.ValidationError:
         aside: list[Unknown] = []
         value = msgspec.convert(_set_aside(msgspec.json.decode(data), aside), kind)

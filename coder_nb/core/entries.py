@@ -7,7 +7,7 @@ value with the same id.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, dataclass_transform
 
 import msgspec
 
@@ -19,7 +19,8 @@ Origin = Literal["user", "agent"]
 CostSource = Literal["reported", "computed", "unknown"]
 
 
-class Value(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
+class Value(msgspec.Struct, frozen=True, omit_defaults=True):
     """A frozen value of the core; fields at their default are left out of the encoded form."""
 
 

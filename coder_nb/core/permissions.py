@@ -49,4 +49,4 @@ def option_for(options: Iterable[PermissionOption], *, allow: bool, always: bool
     word = "allow" if allow else "reject"
     order = (f"{word}_always", f"{word}_once") if always else (f"{word}_once", f"{word}_always")
     found = {option.kind: option for option in reversed(list(options))}
-    return next((found[kind] for kind in order if kind in found), None)  # type: ignore[index]  # kinds are Literals
+    return next((found[kind] for kind in order if kind in found), None)

@@ -5,7 +5,16 @@ from __future__ import annotations
 from coder_nb.core.entries import ToolKind
 
 NORMAL: dict[str, tuple[str, ...]] = {
-    "terminal": ("bash", "shell", "run_shell_command", "exec_command", "execute", "terminal", "run_command", "local_shell"),
+    "terminal": (
+        "bash",
+        "shell",
+        "run_shell_command",
+        "exec_command",
+        "execute",
+        "terminal",
+        "run_command",
+        "local_shell",
+    ),
     "file_read": ("read", "read_file", "view", "read_many_files", "cat"),
     "file_edit": ("edit", "str_replace", "replace", "multiedit", "apply_patch", "text_editor", "edit_file", "patch"),
     "file_write": ("write", "write_file", "create_file"),

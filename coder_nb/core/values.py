@@ -230,4 +230,3 @@ class ChangesFrame(Value, tag_field="type", tag="changes"):
 
 
 Frame = Hello | PageFrame | DeltaFrame | StateFrame | ChangesFrame
-

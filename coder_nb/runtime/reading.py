@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from coder_nb.core.values import (
     PROTOCOL,
@@ -36,7 +36,7 @@ async def follow(
     session: SessionInfo,
     state: Callable[[], Awaitable[ChatInfo]],
     changes: Callable[[], Awaitable[tuple[Change, ...]]],
-) -> AsyncIterator[Frame]:
+) -> AsyncGenerator[Frame]:
     """The frames of `docs/protocol.md`; a slow reader gets fewer and larger ones, and misses nothing (law 5)."""
     subscription = feed.subscribe()
     try:
