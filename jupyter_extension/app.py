@@ -1,0 +1,140 @@
+"""The extension: from traits to settings to a runtime; where it starts, and where it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from jupyter_server.extension.application import ExtensionApp
+from jupyter_server.serverapp import ServerApp
+
+import coder_nb
+from coder_nb.core.values import Health
+from coder_nb.core.verbs import Verbs
+from coder_nb.errors import InvalidOption
+from coder_nb.settings import Settings
+from jupyter_extension import connection
+from jupyter_extension.connection import Connection, KernelAuthorizer, KernelIdentity
+from jupyter_extension.hosted import HostedRuntime
+from jupyter_extension.routes import handlers
+from jupyter_extension.traits import settings_from, settings_traits
+
+STOPPING = 20.0
+"""Seconds that the runtime has to drain when the server stops."""
+LOOKING = 10.0
+"""Seconds between two looks at whether agents work, for whoever culls idle servers."""
+
+
+class CoderExtension(ExtensionApp):
+    """Coding agents for the notebooks of this server.
+
+    Each setting below is also a variable, ``CODER_NB_<NAME>``; what is configured here wins.
+    """
+
+    name = "jupyter_extension"
+    load_other_extensions = True
+    vars().update(settings_traits())  # one trait a field of `Settings`, so that there is one list of what can be set
+
+    hosted: HostedRuntime
+    busy = 0
+    """How many turns ran at the last look."""
+    _settling: asyncio.Task[None] | None = None
+
+    async def open_runtime(self) -> Verbs:
+        """Opens the runtime; runs on its own loop. The heavy imports are here, off the server's start."""
+        from coder_nb.runtime import Runtime
+
+        label = f"the Jupyter server at {self.url} (pid {os.getpid()})"
+        return await Runtime.open(settings_from(self), label=label)
+
+    @property
+    def url(self) -> str:
+        server = self.server
+        scheme = "https" if server.certfile else "http"
+        return connection.local_url(scheme=scheme, ip=server.ip, port=server.port, base_url=server.base_url)
+
+    @property
+    def server(self) -> ServerApp:
+        assert self.serverapp is not None, "the server links its extensions before it uses them"
+        return self.serverapp
+
+    # Where the server loads us ---------------------------------------------------------------------------------------
+
+    def initialize_settings(self) -> None:
+        """Names the connection file in the environment: before any kernel is started, and a path only."""
+        self.static_paths = [str(Path(coder_nb.__file__).parent / "static")]
+        self.hosted = HostedRuntime(self.open_runtime, log=self.log)
+        self.token = secrets.token_urlsafe(32)
+        self.connection_file = connection.file_path(self.server.runtime_dir)
+        os.environ[connection.VARIABLE] = str(self.connection_file)
+        identity = KernelIdentity(parent=self)
+        self.settings["coder_nb_identity"] = identity
+        self.settings["coder_nb_authorizer"] = KernelAuthorizer(parent=self, identity_provider=identity)
+
+    def initialize_handlers(self) -> None:
+        self.handlers.extend(handlers(hosted=self.hosted, token=self.token, body_limit=self.body_limit()))
+
+    def body_limit(self) -> int:
+        """The longest body of a request: the longest prompt, had each of its bytes to be escaped, and some room."""
+        longest = Settings().prompt_limit
+        with suppress(InvalidOption):  # the runtime says so when it opens
+            longest = settings_from(self).prompt_limit
+        return 6 * longest + 65_536
+
+    # Where the server's loop runs ------------------------------------------------------------------------------------
+
+    async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
+        """Begins to open the runtime and returns: nothing that happens to it keeps the server from starting."""
+        self.hosted.start()
+        self._settling = asyncio.create_task(self._settle(), name="coder-nb extension")
+
+    async def _settle(self) -> None:
+        """Tells kernels where we are, again when the runtime has opened, then looks after the activity."""
+        told: str | None = None
+        while True:
+            health = await self.hosted.health()
+            if health.runtime_id != told:
+                told = health.runtime_id
+                self._tell(health)
+            self._note(health)
+            await asyncio.sleep(LOOKING)
+
+    def _tell(self, health: Health) -> None:
+        try:
+            connection.write(
+                self.connection_file,
+                Connection(
+                    url=self.url,
+                    token=self.token,
+                    pid=os.getpid(),
+                    runtime_id=health.runtime_id,
+                    certificate=self.server.certfile,
+                ),
+            )
+        except OSError as error:
+            self.log.error("coder-nb: kernels cannot find this server: %s", error)
+
+    def _note(self, health: Health) -> None:
+        self.busy = health.turns_running
+        if self.busy:
+            self.server.web_app.settings["coder_nb_last_activity"] = datetime.now(UTC)
+
+    def current_activity(self) -> dict[str, int] | None:
+        """Turns that run, so that a server at work is not culled as idle."""
+        return {"turns": self.busy} if self.busy else None
+
+    async def stop_extension(self) -> None:
+        """Stops turns, ends agents, closes the store, removes the connection file; nothing the second time."""
+        if self._settling is not None:
+            self._settling.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._settling
+            self._settling = None
+        connection.remove(self.connection_file)
+        if os.environ.get(connection.VARIABLE) == str(self.connection_file):
+            del os.environ[connection.VARIABLE]
+        await self.hosted.close(timeout=STOPPING)

@@ -1,0 +1,132 @@
+"""The runtime on a thread and a loop of its own, beside the server's.
+
+The server's loop stays smooth whatever the runtime does, and the runtime has a loop that can start processes, which the
+server's cannot on every platform. What crosses between the two are frozen values.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import logging
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+from coder_nb import __version__
+from coder_nb.core.values import PROTOCOL, Health
+from coder_nb.core.verbs import Verbs
+from coder_nb.errors import CoderError, ConnectionLost
+
+T = TypeVar("T")
+
+RETRY = 5.0
+"""Seconds after which a runtime that could not open is tried again, when somebody asks for it."""
+PATIENCE = 20.0
+"""Seconds that a request waits for a runtime that is still opening."""
+
+
+class HostedRuntime:
+    """Owns the thread, the loop, the runtime on it, and every call that the server makes to it."""
+
+    def __init__(self, opening: Callable[[], Awaitable[Verbs]], *, log: logging.Logger) -> None:
+        self._opening = opening
+        self._log = log
+        self._thread = threading.Thread(target=self._run, name="coder-nb", daemon=True)
+        self._attempt: concurrent.futures.Future[Verbs] | None = None
+        self._failed_at: float | None = None
+        self._closed = False
+
+    def start(self) -> None:
+        """Starts the thread and begins to open the runtime; returns at once."""
+        running = threading.Event()
+        self._running = running
+        self._thread.start()
+        running.wait()
+        self._attempt = self.spawn(self._open())
+
+    def spawn(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """Runs a coroutine on the runtime's loop; cancelling the future cancels it there."""
+        try:
+            if not self._thread.is_alive() or self._closed:
+                raise ConnectionLost("The Jupyter server's runtime is not running: start the server again.")
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        except (CoderError, RuntimeError):
+            coroutine.close()
+            raise
+
+    async def opened(self) -> Verbs:
+        """The runtime, once it is open; raises what keeps it from opening. A failure is not for ever: see `RETRY`."""
+        if self._attempt is None:
+            raise ConnectionLost("The Jupyter server's runtime is not running: start the server again.")
+        if self._failed_at is not None and time.monotonic() > self._failed_at + RETRY:
+            self._failed_at = None
+            self._attempt = self.spawn(self._open())
+        waiting = asyncio.wrap_future(self._attempt)
+        try:
+            return await asyncio.wait_for(asyncio.shield(waiting), PATIENCE)
+        except TimeoutError:
+            raise ConnectionLost("The runtime is still starting: try again in a moment.") from None
+
+    async def call(self, work: Callable[[Verbs], Coroutine[Any, Any, T]]) -> T:
+        """Runs some work with the runtime on its loop and returns what it returns."""
+        runtime = await self.opened()
+        return await asyncio.wrap_future(self.spawn(work(runtime)))
+
+    async def health(self) -> Health:
+        """How the runtime is; a cause instead of an error where it could not open."""
+        try:
+            return await self.call(lambda runtime: runtime.health())
+        except CoderError as error:
+            return Health(
+                protocol=PROTOCOL, version=__version__, runtime_id="", status="degraded", detail=error.message
+            )
+
+    async def close(self, *, timeout: float) -> None:
+        """Drains and closes the runtime, then ends the thread; bounded, and nothing the second time."""
+        if self._closed or not self._thread.is_alive():
+            return
+        closing = self.spawn(self._close())
+        self._closed = True
+        try:
+            await asyncio.wait_for(asyncio.wrap_future(closing), timeout)
+        except TimeoutError:
+            self._log.warning("coder-nb: the runtime did not close within %g s; it ends with the server.", timeout)
+        except Exception:
+            self._log.exception("coder-nb: the runtime failed to close; what was committed is safe.")
+        self._loop.call_soon_threadsafe(self._stop.set)
+        await asyncio.get_running_loop().run_in_executor(None, self._thread.join, 2.0)
+
+    async def _open(self) -> Verbs:
+        try:
+            return await self._opening()
+        except CoderError as error:
+            self._failed_at = time.monotonic()
+            self._log.error("coder-nb: the runtime could not open: %s", error)
+            raise
+        except Exception as error:
+            self._failed_at = time.monotonic()
+            self._log.exception("coder-nb: the runtime could not open")
+            raise CoderError("The runtime could not open: the log of the Jupyter server says why.") from error
+
+    async def _close(self) -> None:
+        attempt = self._attempt
+        if attempt is None:
+            return
+        attempt.cancel()
+        if not attempt.cancelled() and attempt.exception() is None:
+            await attempt.result().close()
+
+    def _run(self) -> None:
+        # A loop of the platform's best kind, whatever policy the server has set for its own.
+        kind = "ProactorEventLoop" if sys.platform == "win32" else "SelectorEventLoop"
+        with asyncio.Runner(loop_factory=getattr(asyncio, kind)) as runner:
+            runner.run(self._live())
+
+    async def _live(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        self._running.set()
+        await self._stop.wait()

@@ -1,0 +1,47 @@
+"""Every address of the extension, what it does, and who may: read this first. `docs/protocol.md` says what for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from jupyter_extension import rest
+from jupyter_extension.base import RestHandler, Route, pattern
+from jupyter_extension.websocket import StreamHandler
+
+ROUTES = (
+    Route("GET", "health", rest.health, "read"),
+    Route("GET", "agents", rest.agents, "read"),
+    Route("GET", "sessions", rest.sessions, "read"),
+    Route("POST", "sessions", rest.open_session, "execute"),
+    Route("GET", "sessions/{session_id}", rest.session, "read"),
+    Route("GET", "sessions/{session_id}/agent-sessions", rest.agent_sessions, "read"),
+    Route("POST", "sessions/{session_id}/chats", rest.open_chat, "execute"),
+    Route("GET", "usage", rest.all_usage, "read"),
+    Route("GET", "chats/{chat_id}", rest.chat, "read"),
+    Route("POST", "chats/{chat_id}/prompts", rest.prompt, "execute", status=202),
+    Route("DELETE", "chats/{chat_id}/prompts/{prompt_id}", rest.withdraw, "execute"),
+    Route("POST", "chats/{chat_id}/stop", rest.stop, "execute"),
+    Route("POST", "chats/{chat_id}/go-on", rest.go_on, "execute"),
+    Route("POST", "chats/{chat_id}/permissions/{request_id}", rest.answer, "execute"),
+    Route("POST", "chats/{chat_id}/attend", rest.attend, "execute", status=204),
+    Route("GET", "chats/{chat_id}/turns", rest.turns, "read"),
+    Route("GET", "chats/{chat_id}/entries", rest.entries, "read"),
+    Route("GET", "chats/{chat_id}/changes", rest.changes, "read"),
+    Route("POST", "chats/{chat_id}/changes/apply", rest.apply, "execute"),
+    Route("POST", "chats/{chat_id}/changes/reject", rest.reject, "execute"),
+    Route("GET", "chats/{chat_id}/usage", rest.usage, "read"),
+)
+
+STREAM = "chats/{chat_id}/stream"
+"""The one WebSocket (`websocket.py`); it asks for `read`, and tells its reader whether they may execute."""
+
+
+def handlers(**common: Any) -> list[tuple[str, type, dict[str, Any]]]:
+    """The table as the server takes it: one handler for each address."""
+    by_path: dict[str, dict[str, Route]] = {}
+    for route in ROUTES:
+        by_path.setdefault(route.path, {})[route.method] = route
+    rows: list[tuple[str, type, dict[str, Any]]] = [
+        (pattern(path), RestHandler, {"routes": routes, **common}) for path, routes in by_path.items()
+    ]
+    return [*rows, (pattern(STREAM), StreamHandler, common)]

@@ -1,0 +1,119 @@
+"""The socket by which a chat is followed. A reader's own fate never touches the chat, nor another reader."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing, suppress
+from typing import Annotated, Any, cast
+
+import msgspec
+from jupyter_server.auth.decorator import ws_authenticated
+from jupyter_server.base.websocket import WebSocketMixin
+from msgspec import Meta, Struct
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
+
+from coder_nb.core import codec
+from coder_nb.core.values import Frame, Hello
+from coder_nb.core.verbs import Verbs
+from coder_nb.errors import CoderError
+from jupyter_extension.base import Guard, checked_ids, converted
+from jupyter_extension.crossing import Crossing
+
+AHEAD = 1_000_000
+"""Bytes that are held for a reader who is slower than the chat."""
+STUCK = 30.0
+"""Seconds after which a reader who takes nothing is sent away; it may come back and read on from its cursor."""
+ATTENDING = 1.0
+"""Seconds between two signs of life of a reader that count."""
+
+GOING_AWAY, FAILED, TOO_SLOW = 1001, 1011, 1013
+REASON = 123
+"""Bytes that the protocol allows for the reason of a close."""
+
+
+class StreamQuery(Struct, frozen=True, kw_only=True):
+    after: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
+    tail: Annotated[int, Meta(ge=0, le=10_000)] = 200
+
+
+class StreamHandler(WebSocketMixin, WebSocketHandler, Guard):
+    """Frames of one chat, for one reader."""
+
+    stuck_after = STUCK
+    _crossing: Crossing
+    _filling: concurrent.futures.Future[None] | None = None
+    _sending: asyncio.Task[None] | None = None
+    _attended_at = float("-inf")
+
+    @ws_authenticated
+    async def get(self, **ids: str) -> None:
+        """Refuses what cannot be followed with a status and a sentence, else opens the socket."""
+        try:
+            await self.demand("read")
+            self.chat_id = checked_ids(ids)["chat_id"]
+            self.query = converted(self.request.query_arguments, StreamQuery)
+            self.may_execute = await self.permits("execute")
+            if not await self.runtime_is_open():
+                return
+            await self.hosted.call(lambda runtime: runtime.get_chat(self.chat_id))
+        except CoderError as error:
+            return self.refuse_with(error)
+        await super().get()
+
+    async def open(self, *args: Any, **kwargs: Any) -> None:
+        super().open()
+        self._crossing = Crossing(limit=AHEAD)
+        self._filling = self.hosted.spawn(self._crossing.fill(self._frames(await self.hosted.opened())))
+        self._sending = asyncio.create_task(self._send(), name=f"coder-nb socket of {self.chat_id}")
+        if not self.from_kernel:  # a kernel that waits for its own prompt is nobody who looks at a page
+            await self._attend()
+
+    async def on_message(self, message: str | bytes) -> None:
+        """The reader says that somebody is there; what else it may say one day is ignored."""
+        with suppress(msgspec.DecodeError, UnicodeError, RecursionError):
+            said = msgspec.json.decode(message)
+            if isinstance(said, dict) and said.get("type") == "attend":
+                await self._attend()
+
+    def on_close(self) -> None:
+        """The reader is gone; the chat goes on."""
+        for task in (self._filling, self._sending):
+            if task is not None:
+                task.cancel()
+
+    async def _attend(self) -> None:
+        now = time.monotonic()
+        if not self.may_execute or now - self._attended_at < ATTENDING:
+            return
+        self._attended_at, who = now, self.caller.name
+        with suppress(CoderError):
+            await self.hosted.call(lambda runtime: runtime.attend(self.chat_id, who=who))
+
+    async def _frames(self, runtime: Verbs) -> AsyncGenerator[bytes, None]:
+        """The chat's frames as JSON; runs on the runtime's loop."""
+        stream = runtime.stream(self.chat_id, after=self.query.after, tail=self.query.tail)
+        async with aclosing(cast("AsyncGenerator[Frame, None]", stream)) as frames:
+            async for frame in frames:
+                if isinstance(frame, Hello):
+                    frame = msgspec.structs.replace(frame, may_execute=self.may_execute)
+                yield codec.encode(frame)
+
+    async def _send(self) -> None:
+        """Sends frame by frame, each when the one before is out, and closes when there is no more."""
+        code, reason = GOING_AWAY, "The runtime has stopped: connect again later."
+        try:
+            while (frame := await self._crossing.take()) is not None:
+                await asyncio.wait_for(self.write_message(frame), self.stuck_after)
+        except TimeoutError:
+            code, reason = TOO_SLOW, "Nothing was read for too long: connect again and read on from the cursor."
+        except WebSocketClosedError:
+            return
+        except CoderError as error:
+            code, reason = FAILED, error.message
+        except Exception:
+            self.log.exception("coder-nb: the stream of chat %s broke; its readers connect again", self.chat_id)
+            code, reason = FAILED, "Something went wrong in the Jupyter server: its log says what."
+        self.close(code, reason.encode()[:REASON].decode(errors="ignore"))

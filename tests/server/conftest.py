@@ -1,0 +1,343 @@
+"""A Jupyter server with the extension, over a runtime in memory; and callers of every kind.
+
+pytest-jupyter runs the asynchronous tests of this folder on the server's own loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import types
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import pytest
+from jupyter_server.auth.authorizer import Authorizer
+from jupyter_server.auth.identity import IdentityProvider, User
+from pytest_jupyter.jupyter_server import *  # noqa: F403
+from tornado.httpclient import HTTPRequest
+from tornado.websocket import WebSocketClientConnection, websocket_connect
+
+from coder_nb.core.entries import Entry, Page, Text
+from coder_nb.core.values import (
+    PROTOCOL,
+    AgentInfo,
+    AgentSessionInfo,
+    Change,
+    ChatInfo,
+    Frame,
+    Health,
+    Hello,
+    PageFrame,
+    Prompt,
+    SessionInfo,
+    StateFrame,
+    TurnInfo,
+    UsageRow,
+)
+from coder_nb.core.verbs import Verbs
+from coder_nb.errors import CoderError, NotFound
+from coder_nb.ids import new_id
+from jupyter_extension.app import CoderExtension
+
+API = "coder-nb/api/v1"
+
+
+class MemoryRuntime:
+    """A runtime without agents and without a disk: it keeps what it is told, and says what it was asked."""
+
+    def __init__(self) -> None:
+        self.session = SessionInfo(id=new_id(), owner="alice", path="/work", chats=(chat := new_id(),))
+        self.chat = ChatInfo(id=chat, session_id=self.session.id, run_status="idle")
+        self.entries: list[Entry] = []
+        self.asked: list[tuple[Any, ...]] = []
+        self.fails: Exception | None = None
+        self.turns_running = 0
+        self.streams = 0
+        """How many readers there are."""
+        self.read_ahead = 0
+        """How many pages the readers have taken, together."""
+        self.closed = False
+        self._told = asyncio.Condition()
+
+    def _heard(self, *asked: Any) -> None:
+        self.asked.append(asked)
+        if self.fails is not None:
+            raise self.fails
+
+    def _known(self, chat_id: str) -> ChatInfo:
+        if chat_id != self.chat.id:
+            raise NotFound
+        return self.chat
+
+    async def say(self, *texts: str) -> None:
+        """Commits entries, as an agent's turn would."""
+        for text in texts:
+            at = len(self.entries) + 1
+            self.entries.append(Entry(id=new_id(), chat_id=self.chat.id, body=Text(text=text), pos=at, rev=at))
+        async with self._told:
+            self._told.notify_all()
+
+    async def health(self) -> Health:
+        self._heard("health")
+        return Health(
+            protocol=PROTOCOL, version="1.2.3", runtime_id="memory", status="ok", turns_running=self.turns_running
+        )
+
+    async def agents(self) -> tuple[AgentInfo, ...]:
+        self._heard("agents")
+        return (AgentInfo(name="replay", label="Replay", backend="replay", available=True),)
+
+    async def open_session(self, path: str, *, name: str = "main", new: bool = False) -> SessionInfo:
+        self._heard("open_session", path, name, new)
+        return self.session
+
+    async def sessions(self) -> tuple[SessionInfo, ...]:
+        self._heard("sessions")
+        return (self.session,)
+
+    async def get_session(self, session_id: str) -> SessionInfo:
+        self._heard("get_session", session_id)
+        if session_id != self.session.id:
+            raise NotFound
+        return self.session
+
+    async def open_chat(self, session_id: str, *, name: str = "main", new: bool = False) -> ChatInfo:
+        self._heard("open_chat", session_id, name, new)
+        return self.chat
+
+    async def get_chat(self, chat_id: str) -> ChatInfo:
+        self._heard("get_chat", chat_id)
+        return self._known(chat_id)
+
+    async def prompt(self, chat_id: str, prompt: Prompt) -> ChatInfo:
+        self._heard("prompt", chat_id, prompt)
+        await self.say(prompt.text)
+        return self.chat
+
+    async def stop(self, chat_id: str) -> bool:
+        self._heard("stop", chat_id)
+        return False
+
+    async def go_on(self, chat_id: str) -> ChatInfo:
+        self._heard("go_on", chat_id)
+        return self.chat
+
+    async def withdraw(self, chat_id: str, prompt_id: str) -> bool:
+        self._heard("withdraw", chat_id, prompt_id)
+        return False
+
+    async def answer(self, chat_id: str, request_id: str, option_id: str | None, *, by: str) -> bool:
+        self._heard("answer", chat_id, request_id, option_id, by)
+        return True
+
+    async def attend(self, chat_id: str, *, who: str) -> None:
+        self._heard("attend", chat_id, who)
+        async with self._told:
+            self._told.notify_all()
+
+    async def attended(self, times: int) -> None:
+        """Returns when so many signs of life have come."""
+        async with self._told:
+            await self._told.wait_for(lambda: sum(asked[0] == "attend" for asked in self.asked) >= times)
+
+    async def turns(self, chat_id: str) -> tuple[TurnInfo, ...]:
+        self._heard("turns", chat_id)
+        return ()
+
+    async def read(self, chat_id: str, *, after: int = 0, before: int | None = None, limit: int = 500) -> Page:
+        self._heard("read", chat_id, after, before, limit)
+        self._known(chat_id)
+        return self._page(after, limit)
+
+    def _page(self, after: int, limit: int) -> Page:
+        found = [entry for entry in self.entries if entry.rev > after][:limit]
+        rev = found[-1].rev if found else after
+        return Page(entries=tuple(found), rev=rev, more=rev < len(self.entries))
+
+    async def stream(self, chat_id: str, *, after: int | None = None, tail: int = 200) -> AsyncIterator[Frame]:
+        cursor = max(len(self.entries) - tail, 0) if after is None else after
+        self.streams += 1
+        try:
+            yield Hello(
+                protocol=PROTOCOL, runtime_id="memory", epoch="e", chat=self.chat, session=self.session, first_pos=cursor + 1
+            )
+            while True:
+                while (page := self._page(cursor, 10)).entries:
+                    cursor = page.rev
+                    self.read_ahead += 1
+                    yield PageFrame(page=page)
+                yield StateFrame(chat=self.chat)
+                async with self._told:
+                    await self._told.wait_for(lambda: self.closed or len(self.entries) > cursor)
+                if self.fails is not None:
+                    raise self.fails
+                if self.closed:
+                    return
+        finally:
+            self.streams -= 1
+            async with self._told:
+                self._told.notify_all()
+
+    async def readers(self, count: int) -> None:
+        """Returns when there are so many readers."""
+        async with self._told:
+            await self._told.wait_for(lambda: self.streams == count)
+
+    async def changes(self, chat_id: str) -> tuple[Change, ...]:
+        self._heard("changes", chat_id)
+        return ()
+
+    async def apply(self, chat_id: str, change_ids: Sequence[str]) -> tuple[Change, ...]:
+        self._heard("apply", chat_id, tuple(change_ids))
+        return ()
+
+    async def reject(self, chat_id: str, change_ids: Sequence[str]) -> tuple[Change, ...]:
+        self._heard("reject", chat_id, tuple(change_ids))
+        return ()
+
+    async def usage(self, chat_id: str | None = None) -> tuple[UsageRow, ...]:
+        self._heard("usage", chat_id)
+        return ()
+
+    async def agent_sessions(self, session_id: str) -> tuple[AgentSessionInfo, ...]:
+        self._heard("agent_sessions", session_id)
+        return ()
+
+    async def close(self) -> None:
+        self.closed = True
+        async with self._told:
+            self._told.notify_all()
+
+
+class Grants(Authorizer):
+    """Lets named actions pass, of named users or of all."""
+
+    actions: frozenset[str] = frozenset({"read", "write", "execute"})
+    users: frozenset[str] | None = None
+
+    def is_authorized(self, handler: Any, user: User, action: str, resource: str) -> bool:
+        return action in self.actions and (self.users is None or user.username in self.users)
+
+
+class ByHeader(IdentityProvider):
+    """Knows users by a header, as a hub knows them by its cookie."""
+
+    def get_user(self, handler: Any) -> User | None:
+        name = handler.request.headers.get("X-User")
+        return User(username=name) if name else None
+
+
+@dataclass(frozen=True)
+class Reply:
+    status: int
+    body: Any
+    headers: Any = field(default=None, repr=False, compare=False)
+
+
+class Server:
+    """The server under test, as its callers meet it."""
+
+    def __init__(self, app: Any, client: Any, base_url: str) -> None:
+        self.app = app
+        self.extension: CoderExtension = next(iter(app.extension_manager.extension_apps["coder_nb_under_test"]))
+        self._client = client
+        self._base_url = base_url
+
+    @property
+    def token(self) -> dict[str, str]:
+        """The headers of a caller with the server's own token."""
+        return {"Authorization": f"token {self.app.identity_provider.token}"}
+
+    @property
+    def kernel(self) -> dict[str, str]:
+        """The headers of a kernel of this server."""
+        return {"Authorization": f"Bearer {self.extension.token}"}
+
+    async def cookies(self) -> dict[str, str]:
+        """The headers of a browser that has logged in, and has no XSRF header on its requests yet."""
+        jar: dict[str, str] = {}
+        for path in ("api/status", "login"):
+            reply = await self.ask("GET", path, headers=self.token, at="")
+            for cookie in reply.headers.get_list("Set-Cookie"):
+                name, _, value = cookie.partition(";")[0].partition("=")
+                if value.strip('"'):
+                    jar[name] = value
+        return {"Cookie": "; ".join(f"{name}={value}" for name, value in jar.items()), "Xsrf": jar["_xsrf"]}
+
+    async def ask(
+        self, method: str, path: str, body: Any = None, *, headers: dict[str, str] | None = None, at: str = f"{API}/"
+    ) -> Reply:
+        """One request, by default of the owner of the server's token."""
+        data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
+        response = await self._client.fetch(
+            f"{self._base_url}{at}{path}",
+            method=method,
+            headers=self.token if headers is None else headers,
+            body=data,
+            allow_nonstandard_methods=True,
+            raise_error=False,
+            follow_redirects=False,
+        )
+        is_json = "json" in response.headers.get("Content-Type", "")
+        read = json.loads(response.body) if is_json and response.body else response.body
+        return Reply(response.code, read, response.headers)
+
+    async def connect(self, path: str, *, headers: dict[str, str] | None = None) -> WebSocketClientConnection:
+        """A socket, by default of the owner of the server's token; raises `HTTPClientError` where it is refused."""
+        url = f"ws://127.0.0.1:{self._client.get_http_port()}{self._base_url}{API}/{path}"
+        return await websocket_connect(HTTPRequest(url, headers=self.token if headers is None else headers))
+
+    async def on_runtime(self, work: Awaitable[Any]) -> Any:
+        """Runs something of the runtime's on its own loop."""
+
+        async def run() -> Any:
+            return await work
+
+        return await asyncio.wrap_future(self.extension.hosted.spawn(run()))
+
+
+async def frame(socket: WebSocketClientConnection) -> Any:
+    """The next frame of a socket; None where it was closed."""
+    message = await asyncio.wait_for(socket.read_message(), 10)
+    return None if message is None else msgspec.json.decode(message)
+
+
+@pytest.fixture
+def runtime() -> MemoryRuntime:
+    return MemoryRuntime()
+
+
+@pytest.fixture
+def opening(runtime: MemoryRuntime) -> Callable[[], Verbs]:
+    """What the server opens; a test replaces it to have it fail."""
+    return lambda: runtime
+
+
+@pytest.fixture
+def jp_server_config(opening: Callable[[], Verbs], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The extension as it is, but for the runtime that it opens."""
+
+    class UnderTest(CoderExtension):
+        async def open_runtime(self) -> Verbs:
+            return opening()
+
+    module = types.ModuleType("coder_nb_under_test")
+    module.__dict__["_jupyter_server_extension_points"] = lambda: [{"module": "coder_nb_under_test", "app": UnderTest}]
+    monkeypatch.setitem(sys.modules, "coder_nb_under_test", module)
+    return {"ServerApp": {"jpserver_extensions": {"coder_nb_under_test": True}, "reraise_server_extension_failures": True}}
+
+
+@pytest.fixture
+def server(jp_serverapp: Any, http_server_client: Any, jp_base_url: str, jp_asyncio_loop: Any) -> Server:
+    """The server, started."""
+    jp_asyncio_loop.run_until_complete(jp_serverapp.extension_manager.start_all_extensions())
+    return Server(jp_serverapp, http_server_client, jp_base_url)
+
+
+@pytest.fixture
+def broken() -> CoderError:
+    return CoderError("The store is on fire: put it out, then try again.")

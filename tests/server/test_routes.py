@@ -1,0 +1,91 @@
+"""The table of routes, and what each of them asks of the runtime."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coder_nb.core.values import Prompt
+from coder_nb.ids import new_id
+from jupyter_extension.routes import ROUTES, STREAM
+
+PROTOCOL = Path(__file__).parents[2] / "docs" / "protocol.md"
+
+
+def test_the_table_is_the_one_of_the_protocol() -> None:
+    rows = re.findall(r"^\| `([^`]+)` \| (\w+) \|.*\| (read|execute) \|$", PROTOCOL.read_text(), re.MULTILINE)
+    documented = {(method, re.sub(r"{\w+}", "{}", path), may) for path, method, may in rows}
+    ours = {(route.method, re.sub(r"{\w+}", "{}", route.path), route.may) for route in ROUTES}
+    assert documented == ours | {("WebSocket", re.sub(r"{\w+}", "{}", STREAM), "read")}
+
+
+async def test_the_routes_ask_the_runtime_what_their_callers_ask(server: Any, runtime: Any) -> None:
+    chat, session, prompt = runtime.chat.id, runtime.session.id, new_id()
+    for method, path, body, status, asked in [
+        ("GET", "agents", None, 200, ("agents",)),
+        ("GET", "sessions", None, 200, ("sessions",)),
+        ("POST", "sessions", {"path": "/work", "name": "two"}, 200, ("open_session", "/work", "two", False)),
+        ("POST", "sessions", {"path": "~/work", "new": True}, 200, ("open_session", "~/work", "main", True)),
+        ("GET", f"sessions/{session}", None, 200, ("get_session", session)),
+        ("GET", f"sessions/{session}/agent-sessions", None, 200, ("agent_sessions", session)),
+        ("POST", f"sessions/{session}/chats", None, 200, ("open_chat", session, "main", False)),
+        ("POST", f"sessions/{session}/chats", {"name": "fix"}, 200, ("open_chat", session, "fix", False)),
+        ("GET", "usage", None, 200, ("usage", None)),
+        ("GET", f"chats/{chat}", None, 200, ("get_chat", chat)),
+        (
+            "POST",
+            f"chats/{chat}/prompts",
+            {"id": prompt, "text": "hi", "agent": "goose"},
+            202,
+            ("prompt", chat, Prompt(id=prompt, text="hi", agent="goose")),
+        ),
+        ("DELETE", f"chats/{chat}/prompts/{prompt}", None, 200, ("withdraw", chat, prompt)),
+        ("POST", f"chats/{chat}/stop", None, 200, ("stop", chat)),
+        ("POST", f"chats/{chat}/go-on", None, 200, ("go_on", chat)),
+        ("GET", f"chats/{chat}/turns", None, 200, ("turns", chat)),
+        ("GET", f"chats/{chat}/entries?after=3&limit=7", None, 200, ("read", chat, 3, None, 7)),
+        ("GET", f"chats/{chat}/entries?before=9", None, 200, ("read", chat, 0, 9, 500)),
+        ("GET", f"chats/{chat}/changes", None, 200, ("changes", chat)),
+        ("POST", f"chats/{chat}/changes/apply", {"ids": ["a"]}, 200, ("apply", chat, ("a",))),
+        ("POST", f"chats/{chat}/changes/reject", {"ids": []}, 200, ("reject", chat, ())),
+        ("GET", f"chats/{chat}/usage", None, 200, ("usage", chat)),
+    ]:
+        reply = await server.ask(method, path, body)
+        assert (reply.status, runtime.asked[-1]) == (status, asked), path
+
+
+async def test_values_come_as_the_json_of_their_structs(server: Any, runtime: Any) -> None:
+    reply = await server.ask("GET", f"chats/{runtime.chat.id}")
+    assert reply.body == {"id": runtime.chat.id, "session_id": runtime.session.id, "run_status": "idle"}
+    assert reply.headers["Content-Type"] == "application/json"
+
+
+async def test_an_answer_is_given_in_the_name_of_who_gave_it(server: Any, runtime: Any) -> None:
+    path = f"chats/{runtime.chat.id}/permissions/toolu_01:a"
+    await server.ask("POST", path, {"option_id": "yes", "by": "stdin"})
+    name = runtime.asked[-1][-1]
+    assert runtime.asked[-1] == ("answer", runtime.chat.id, "toolu_01:a", "yes", name)
+    assert name.startswith("Anonymous")
+    await server.ask("POST", path, {"option_id": None, "by": "stdin"}, headers=server.kernel)
+    assert runtime.asked[-1] == ("answer", runtime.chat.id, "toolu_01:a", None, "stdin")
+    await server.ask("POST", path, {}, headers=server.kernel)
+    assert runtime.asked[-1][-1] == "the notebook"
+
+
+async def test_attending_answers_with_nothing(server: Any, runtime: Any) -> None:
+    reply = await server.ask("POST", f"chats/{runtime.chat.id}/attend")
+    assert (reply.status, reply.body) == (204, b"")
+    assert runtime.asked[-1][:2] == ("attend", runtime.chat.id)
+
+
+async def test_health_says_which_version_and_runtime_it_is(server: Any) -> None:
+    reply = await server.ask("GET", "health")
+    assert reply.body == {"protocol": 1, "version": "1.2.3", "runtime_id": "memory", "status": "ok"}
+
+
+@pytest.mark.parametrize(("method", "path"), [("PUT", "sessions"), ("DELETE", "health"), ("HEAD", "health")])
+async def test_a_method_that_a_route_does_not_take_is_refused(server: Any, method: str, path: str) -> None:
+    assert (await server.ask(method, path)).status == 405
