@@ -40,9 +40,9 @@ from coder_nb.backends.replay.recording import (
 )
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.errors import AgentUnavailable
+from coder_nb.recordings import FIRST_STEPS
 from coder_nb.settings import Settings
 
-SHIPPED = Path(__file__).parents[2] / "recordings" / "first-steps.jsonl"
 SLOWEST_WORD = 0.12
 """A text shorter than its time streams at this pace, in seconds a word, and then the rest of the time passes."""
 _CURE = "Set CODER_NB_REPLAY_RECORDING to a recording, or to nothing for the one that is shipped."
@@ -52,7 +52,7 @@ class ReplayBackend:
     """Opens sessions that play one recording."""
 
     def __init__(self, settings: Settings) -> None:
-        self._path = Path(settings.replay_recording).expanduser() if settings.replay_recording else SHIPPED
+        self._path = Path(settings.replay_recording).expanduser() if settings.replay_recording else FIRST_STEPS
         self._pace = settings.replay_pace
 
     async def probe(self, agent: str) -> Probe:
