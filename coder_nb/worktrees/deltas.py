@@ -1,0 +1,149 @@
+"""What differs between a base and a worktree, file by file, read from git."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+
+from coder_nb.core.changes import FileDelta, is_secret, sections
+from coder_nb.core.entries import Value
+from coder_nb.core.values import Hunk, Operation
+from coder_nb.worktrees.git import git
+from coder_nb.worktrees.snapshot import commit_tree, head_of, resolve, snapshot
+from coder_nb.worktrees.state import WorktreeState, ref
+
+SHOWN = 4 * 1024 * 1024
+"""Files beyond this size are applied like others, but their lines are not shown."""
+
+SYMLINK, SUBMODULE = "120000", "160000"
+_OPERATIONS: dict[str, Operation] = {"A": "create", "D": "delete", "R": "rename"}
+_DIFF = ("-c", f"core.bigFileThreshold={SHOWN}", "diff-tree", "-r", "-M", "--no-ext-diff", "--no-textconv")
+
+
+class _Record(Value):
+    """One line of git's raw format."""
+
+    old_mode: str
+    new_mode: str
+    old_blob: str
+    new_blob: str
+    status: str
+    old_path: str
+    path: str
+
+
+async def keep(state: WorktreeState, *, timeout: float) -> str:
+    """The worktree's content now as a commit that git keeps with all earlier ones, as changes refer to their blobs."""
+    now = await snapshot(state.root, guarded=False, timeout=timeout)
+    name = ref(state.session_id, "kept")
+    last = await resolve(state.root, name, timeout=timeout)
+    if last is not None:
+        format = ("log", "-1", "--format=%T %P", last, "--")
+        tree, *parents = (await git(state.root, *format, timeout=timeout)).decode().split()
+        if tree == now.tree and parents[:1] == [state.base_commit]:
+            return last
+    parents = [state.base_commit, *([last] if last else []), now.commit]
+    time = (await head_of(state.root, now.head.commit, timeout=timeout)).time
+    commit = await commit_tree(state.root, now.tree, parents, "The worktree as it was", time, timeout=timeout)
+    await git(state.root, "update-ref", name, commit, timeout=timeout)
+    return commit
+
+
+async def list_deltas(state: WorktreeState, before: str, *, timeout: float) -> list[FileDelta]:
+    """All differences between the state's base and the worktree, which are kept from now on."""
+    kept = await keep(state, timeout=timeout)
+    base = state.base_commit
+    listed = await git(state.root, *_DIFF, "--raw", "--numstat", "-z", base, kept, "--", timeout=timeout)
+    records, stats = _parse(os.fsdecode(listed))
+    if not records:
+        return []
+    patch = await git(
+        state.root, *_DIFF, "--patch", "--no-color", "--submodule=short", "-U3", base, kept, "--", timeout=timeout
+    )
+    names = ("diff-tree", "-r", "--no-renames", "--name-only", "-z", before, kept, "--")
+    touched = set(os.fsdecode(await git(state.root, *names, timeout=timeout)).split("\0"))
+    hunks = iter(sections(patch))
+    return [_noted(state.root, _delta(r, stats, hunks, touched)) for r in records]
+
+
+def _parse(listed: str) -> tuple[list[_Record], dict[str, tuple[int | None, int | None]]]:
+    """Git's raw records, and the counts of each path (None where git counts no lines)."""
+    words = iter(listed.split("\0"))
+    records: list[_Record] = []
+    stats: dict[str, tuple[int | None, int | None]] = {}
+    for word in words:
+        if word.startswith(":"):
+            old_mode, new_mode, old_blob, new_blob, status = word[1:].split(" ")
+            old_path = next(words)
+            path = next(words) if status[0] == "R" else old_path
+            records.append(
+                _Record(
+                    old_mode=old_mode,
+                    new_mode=new_mode,
+                    old_blob=old_blob,
+                    new_blob=new_blob,
+                    status=status[0],
+                    old_path=old_path,
+                    path=path,
+                )
+            )
+        elif word:
+            added, deleted, path = word.split("\t", 2)
+            if not path:
+                next(words)
+                path = next(words)
+            stats[path] = (_count(added), _count(deleted))
+    return records, stats
+
+
+def _count(word: str) -> int | None:
+    return None if word == "-" else int(word)
+
+
+def _delta(
+    record: _Record,
+    stats: dict[str, tuple[int | None, int | None]],
+    patches: Iterator[tuple[Hunk, ...]],
+    touched: set[str],
+) -> FileDelta:
+    hunks = next(patches, ())
+    if record.status == "T":  # git shows a file that became a link as one that went and one that came
+        hunks += next(patches, ())
+    additions, deletions = stats.get(record.path, (None, None))
+    renamed = record.status == "R"
+    return FileDelta(
+        path=record.path,
+        operation=_OPERATIONS.get(record.status, "edit"),
+        touched=record.path in touched or (renamed and record.old_path in touched),
+        old_path=record.old_path if renamed else None,
+        additions=additions,
+        deletions=deletions,
+        binary=additions is None,
+        old_mode=None if record.status == "A" else record.old_mode,
+        new_mode=None if record.status == "D" else record.new_mode,
+        old_blob=None if record.status == "A" else record.old_blob,
+        new_blob=None if record.status == "D" else record.new_blob,
+        hunks=hunks,
+    )
+
+
+def _noted(root: Path, delta: FileDelta) -> FileDelta:
+    """The delta with what a reader has to know before applying it."""
+    note = ""
+    if is_secret(delta.path) or (delta.old_path is not None and is_secret(delta.old_path)):
+        note = "The file's name says that it holds secrets: it is never written by an apply."
+    elif SUBMODULE in (delta.old_mode, delta.new_mode):
+        note = "This is a repository inside the repository: it is not applied; update it by hand."
+    elif delta.binary and delta.new_mode != SYMLINK and _size(root / delta.path) > SHOWN:
+        note = "The file is too large for its lines to be shown."
+    return msgspec.structs.replace(delta, note=note)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0

@@ -1,0 +1,138 @@
+"""The only place that runs git: no hooks, no prompts, no optional locks, and output that no setting changes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from coder_nb.core.entries import Value
+from coder_nb.errors import GitError
+
+TIMEOUT = 60.0
+_GRACE = 2.0
+"""How long git has to remove its lock files after it was told to end."""
+
+_CONFIG = {
+    "core.hooksPath": os.devnull,
+    "core.fsmonitor": "false",
+    "core.quotePath": "false",
+    "core.safecrlf": "false",
+    "core.pager": "cat",
+    "commit.gpgSign": "false",
+    "log.showSignature": "false",
+    "diff.suppressBlankEmpty": "false",
+    "submodule.recurse": "false",
+    "advice.addEmbeddedRepo": "false",
+    "gc.auto": "0",
+    "maintenance.auto": "false",
+}
+_OPTIONS = tuple(word for key, value in _CONFIG.items() for word in ("-c", f"{key}={value}"))
+_ENVIRONMENT = {
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_LITERAL_PATHSPECS": "1",
+    "GIT_ADVICE": "0",
+    "LC_ALL": "C",
+    "LANGUAGE": "C",
+}
+
+
+class Outcome(Value):
+    """How a git command ended."""
+
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def reason(self) -> str:
+        """The last line that git wrote to its standard error."""
+        lines = [line for line in self.err.splitlines() if line.strip()]
+        return lines[-1].strip() if lines else f"it ended with code {self.code}"
+
+
+async def git(
+    cwd: Path,
+    *args: str,
+    input: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float = TIMEOUT,
+) -> bytes:
+    """What a git command prints; `GitError` where it fails, is missing, or does not end in time.
+
+    After a `GitError` nothing is known about what the command was to find out: take the answer as "at risk".
+    """
+    outcome = await run(cwd, *args, input=input, env=env, timeout=timeout)
+    if outcome.code != 0:
+        raise GitError(f"`git {args[0]}` failed in {cwd}: {outcome.reason.rstrip('.')}. Settle that, then try again.")
+    return outcome.out
+
+
+async def run(
+    cwd: Path,
+    *args: str,
+    input: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float = TIMEOUT,
+) -> Outcome:
+    """Like `git`, for commands whose exit code is an answer."""
+    surroundings = environment() | dict(env or {})
+    process = await _start(cwd, args, surroundings, input is not None)
+    try:
+        async with asyncio.timeout(timeout):
+            out, err = await process.communicate(input)
+    except TimeoutError:
+        raise GitError(
+            f"`git {args[0]}` did not end within {timeout:g} s in {cwd}: check that its disk answers, then try again."
+        ) from None
+    finally:
+        await _end(process)
+    code = process.returncode
+    return Outcome(code=-1 if code is None else code, out=out, err=err.decode("utf-8", "replace"))
+
+
+def environment() -> dict[str, str]:
+    """Our environment without the variables by which a caller's git would be led elsewhere."""
+    return {k: v for k, v in os.environ.items() if not k.startswith("GIT_")} | _ENVIRONMENT
+
+
+async def _start(cwd: Path, args: tuple[str, ...], env: dict[str, str], piped: bool) -> asyncio.subprocess.Process:
+    program = shutil.which("git", path=env.get("PATH", ""))
+    if program is None:
+        raise GitError("git is not on the PATH: install git (https://git-scm.com), then try again.")
+    try:
+        return await asyncio.create_subprocess_exec(
+            program,
+            *_OPTIONS,
+            *args,
+            cwd=cwd,
+            env=env,
+            stdin=asyncio.subprocess.PIPE if piped else asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise GitError(f"git cannot be started in {cwd}: {error.strerror}. Check that the folder is there.") from error
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """End what still runs, with all its children, so that nothing of it writes later."""
+    if process.returncode is not None:
+        return
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        _signal(process, number)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_GRACE):
+                await process.wait()
+                break
+
+
+def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)

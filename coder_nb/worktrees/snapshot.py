@@ -1,0 +1,145 @@
+"""Private commits of a working tree as it is, made beside the user's index, which is only read."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from coder_nb.core.changes import is_secret
+from coder_nb.core.entries import Value
+from coder_nb.worktrees.git import git, run
+
+LARGE = 100 * 1024 * 1024
+"""Untracked files of the user's beyond this size are left out: git would keep a copy of each of their versions."""
+EMAIL = "worktrees@coder-nb.invalid"
+
+
+class Head(Value):
+    """The commit on which a working tree stands."""
+
+    commit: str
+    tree: str
+    time: str
+
+
+class Snapshot(Value):
+    """A working tree's content as a commit."""
+
+    commit: str
+    tree: str
+    head: Head
+    left_out: tuple[str, ...] = ()
+
+
+async def head_of(root: Path, commit: str, *, timeout: float) -> Head:
+    """The user's commit that is, or that lies under, a commit (a private one stands on the HEAD it was made at)."""
+    words = (await git(root, "log", "-1", "--format=%H %T %ct %ae %P", commit, "--", timeout=timeout)).decode().split()
+    if words[3] == EMAIL:
+        return await head_of(root, words[4], timeout=timeout)
+    return Head(commit=words[0], tree=words[1], time=words[2])
+
+
+async def snapshot(root: Path, *, guarded: bool, in_place: bool = False, timeout: float) -> Snapshot:
+    """The content of a working tree, tracked and untracked, as a private commit on its HEAD.
+
+    The same HEAD and content give the same commit, and unchanged content gives HEAD itself. `guarded` leaves out what
+    agents must not get. `in_place` stages everything in the tree's own index, which only a worktree of ours may see.
+    """
+    head = await head_of(root, "HEAD", timeout=timeout)
+    with TemporaryDirectory(prefix="coder-nb-") as scratch:
+        index = Path(scratch) / "index"
+        env = {} if in_place else {"GIT_INDEX_FILE": str(index)}
+        if not in_place:
+            await _copy_index(root, index, timeout=timeout)
+        await git(root, "add", "--update", "--", ".", env=env, timeout=timeout)
+        left_out = await _add_untracked(root, env, guarded=guarded, timeout=timeout)
+        if guarded:
+            left_out += await _drop_staged_secrets(root, env, timeout=timeout)
+        tree = (await git(root, "write-tree", env=env, timeout=timeout)).decode().strip()
+    commit = await private_commit(root, tree, head, timeout=timeout)
+    return Snapshot(commit=commit, tree=tree, head=head, left_out=tuple(sorted(left_out)))
+
+
+async def _copy_index(root: Path, index: Path, *, timeout: float) -> None:
+    place = (await git(root, "rev-parse", "--git-path", "index", timeout=timeout)).removesuffix(b"\n")
+    with suppress(FileNotFoundError):
+        await asyncio.to_thread(shutil.copyfile, root / os.fsdecode(place), index)
+
+
+async def _add_untracked(root: Path, env: Mapping[str, str], *, guarded: bool, timeout: float) -> list[str]:
+    listed = await git(root, "ls-files", "-z", "--others", "--exclude-standard", env=env, timeout=timeout)
+    names = [os.fsdecode(name) for name in listed.split(b"\0") if name]
+    if not names:
+        return []
+    added, left_out = await asyncio.to_thread(_sift, root, names, guarded)
+    if added:
+        lines = b"".join(os.fsencode(name) + b"\0" for name in added)
+        await git(root, "update-index", "--add", "--remove", "-z", "--stdin", input=lines, env=env, timeout=timeout)
+    return left_out
+
+
+def _sift(root: Path, names: Iterable[str], guarded: bool) -> tuple[list[str], list[str]]:
+    """Untracked files, those to add and those to leave out."""
+    added: list[str] = []
+    left_out: list[str] = []
+    for name in names:
+        fits = not name.endswith("/") and _readable(root / name, LARGE if guarded else None)
+        (added if fits and not (guarded and is_secret(name)) else left_out).append(name)
+    return added, left_out
+
+
+def _readable(path: Path, limit: int | None) -> bool:
+    try:
+        found = path.lstat()
+    except OSError:
+        return False
+    if stat.S_ISLNK(found.st_mode):
+        return True
+    return stat.S_ISREG(found.st_mode) and os.access(path, os.R_OK) and (limit is None or found.st_size <= limit)
+
+
+async def _drop_staged_secrets(root: Path, env: Mapping[str, str], *, timeout: float) -> list[str]:
+    """Take secrets out that the user has staged and never committed."""
+    listing = ("diff-index", "--cached", "--diff-filter=A", "--no-renames", "--name-only", "-z", "HEAD", "--")
+    listed = await git(root, *listing, env=env, timeout=timeout)
+    secrets = [os.fsdecode(name) for name in listed.split(b"\0") if name and is_secret(os.fsdecode(name))]
+    if secrets:
+        lines = b"".join(os.fsencode(name) + b"\0" for name in secrets)
+        await git(root, "update-index", "--force-remove", "-z", "--stdin", input=lines, env=env, timeout=timeout)
+    return secrets
+
+
+async def private_commit(root: Path, tree: str, head: Head, *, timeout: float) -> str:
+    """A commit of a tree on a HEAD, with its date, so it is always the same one; HEAD itself if it is that tree."""
+    if tree == head.tree:
+        return head.commit
+    return await commit_tree(root, tree, [head.commit], "The checkout as it was", head.time, timeout=timeout)
+
+
+async def commit_tree(root: Path, tree: str, parents: Sequence[str], title: str, time: str, *, timeout: float) -> str:
+    """A commit that no branch knows, by nobody in particular."""
+    env = {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in _signature(time)}
+    on = [word for parent in dict.fromkeys(parents) for word in ("-p", parent)]
+    made = await git(root, "commit-tree", tree, *on, input=f"{title}\n".encode(), env=env, timeout=timeout)
+    return made.decode().strip()
+
+
+def _signature(time: str) -> tuple[tuple[str, str], ...]:
+    return ("NAME", "coder-nb"), ("EMAIL", EMAIL), ("DATE", f"@{time} +0000")
+
+
+async def resolve(root: Path, name: str, *, timeout: float) -> str | None:
+    """The commit that a name stands for, or None where there is none."""
+    found = await run(root, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", timeout=timeout)
+    return found.out.decode().strip() if found.code == 0 else None
+
+
+async def tree_of(root: Path, commit: str, *, timeout: float) -> str:
+    """The tree of a commit."""
+    return (await git(root, "rev-parse", "--verify", f"{commit}^{{tree}}", timeout=timeout)).decode().strip()

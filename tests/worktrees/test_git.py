@@ -1,0 +1,86 @@
+"""git is asked without surprises, and its failures are told in time."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from coder_nb.errors import GitError
+from coder_nb.settings import Settings
+from coder_nb.worktrees.git import git, run
+from coder_nb.worktrees.worktrees import Worktrees
+
+pytestmark = pytest.mark.anyio
+
+
+def script(folder: Path, text: str) -> None:
+    folder.mkdir()
+    program = folder / "git"
+    program.write_text(f"#!/bin/sh\n{text}\n")
+    program.chmod(0o755)
+
+
+async def test_a_missing_git_is_named_with_the_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(GitError, match="not on the PATH: install git"):
+        await Worktrees(tmp_path).locate(tmp_path)
+
+
+async def test_a_git_that_hangs_is_ended_in_time_with_its_children(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(tmp_path / "bin", f"trap '' TERM\nsleep 600 &\necho $! > '{tmp_path}/child'\nwait\nwait")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    worktrees = Worktrees(tmp_path / "w", Settings(git_timeout=1.0))
+    started = time.monotonic()
+    with pytest.raises(GitError, match=r"did not end within 1 s"):
+        await worktrees.locate(tmp_path)
+    assert time.monotonic() - started < 10
+    assert not alive(int((tmp_path / "child").read_text()))
+
+
+async def test_a_cancelled_call_leaves_no_git_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "started")
+    script(tmp_path / "bin", f"echo $$ > '{tmp_path}/started'\nexec sleep 600")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    task = asyncio.create_task(git(tmp_path, "status"))
+    pid = int(await asyncio.to_thread((tmp_path / "started").read_text))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not alive(pid)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and waits for its parent does not."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+async def test_a_failure_says_which_command_where_and_why(tmp_path: Path) -> None:
+    with pytest.raises(GitError, match=rf"`git write-tree` failed in {tmp_path}: fatal: not a git repository"):
+        await git(tmp_path, "write-tree")
+    with pytest.raises(GitError, match="cannot be started in .*gone"):
+        await git(tmp_path / "gone", "status")
+
+
+async def test_many_gits_run_at_once_and_much_goes_in_and_out(tmp_path: Path) -> None:
+    await git(tmp_path, "init", "-q")
+    big = os.urandom(3_000_000)
+    blobs = await asyncio.gather(
+        *(git(tmp_path, "hash-object", "-w", "--stdin", input=big + bytes([n])) for n in range(8))
+    )
+    assert len(set(blobs)) == 8
+    assert await git(tmp_path, "cat-file", "blob", blobs[3].decode().strip()) == big + b"\x03"
+
+
+async def test_an_exit_code_can_be_an_answer(tmp_path: Path) -> None:
+    await git(tmp_path, "init", "-q")
+    outcome = await run(tmp_path, "rev-parse", "--verify", "--quiet", "HEAD")
+    assert (outcome.code, outcome.out) == (1, b"")
