@@ -48,8 +48,8 @@ class Verbs(Protocol):
     async def prompt(self, chat_id: str, prompt: Prompt) -> ChatInfo:
         """Accepts a prompt into the inbox and returns at once; the same id again is the same prompt (law 3).
 
-        Raises `EmptyPrompt`, `PromptTooLong`, `UnknownAgent`, `AgentUnavailable`, `QueueFull`, or `RunElsewhere`; what is
-        refused leaves no trace.
+        Raises `EmptyPrompt`, `PromptTooLong`, `UnknownAgent`, `AgentUnavailable`, `QueueFull`, or `RunElsewhere`; what
+        is refused leaves no trace.
         """
 
     async def stop(self, chat_id: str) -> bool:
@@ -62,7 +62,7 @@ class Verbs(Protocol):
         """Takes a prompt that still waits out of the inbox; False where it is not waiting (any more)."""
 
     async def answer(self, chat_id: str, request_id: str, option_id: str | None, *, by: str) -> bool:
-        """Answers a pending permission by one of its options, None to refuse; False where it is not pending (any more)."""
+        """Answers a pending permission by one of its options, None to refuse; False where it is no longer pending."""
 
     async def attend(self, chat_id: str, *, who: str) -> None:
         """Says that a browser, or another place where permissions can be answered, is there and watching."""
@@ -71,7 +71,7 @@ class Verbs(Protocol):
         """The chat's turns, the first first."""
 
     async def read(self, chat_id: str, *, after: int = 0, before: int | None = None, limit: int = 500) -> Page:
-        """A page of the log: what has a revision above `after`; or, with `before`, the newest entries below a position."""
+        """A page of the log: what has a revision above `after`; with `before`, the newest entries below a position."""
 
     def stream(self, chat_id: str, *, after: int | None = None, tail: int = 200) -> AsyncIterator[Frame]:
         """Follows a chat: `Hello`, then pages, live text and state as they come, until the iterator is closed.
@@ -85,8 +85,8 @@ class Verbs(Protocol):
     async def apply(self, chat_id: str, change_ids: Sequence[str]) -> tuple[Change, ...]:
         """Writes changes into the checkout, file by file, all or nothing for each, and returns them as they are now.
 
-        One that cannot land has the status ``conflict`` and a note that says why; nothing of it was written. One that was
-        applied before is left as it is.
+        One that cannot land has the status ``conflict`` and a note that says why; nothing of it was written. One that
+        was applied before is left as it is.
         """
 
     async def reject(self, chat_id: str, change_ids: Sequence[str]) -> tuple[Change, ...]:

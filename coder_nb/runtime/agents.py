@@ -6,10 +6,9 @@ import asyncio
 import time
 from collections.abc import Callable
 
-from coder_nb.backends import registry
 from coder_nb.backends.acp.backend import AcpBackend
 from coder_nb.backends.base import AgentSession, AnyEvent, Backend, Opening, Probe, Spawner
-from coder_nb.backends.registry import AgentSpec
+from coder_nb.backends.registry import AgentSpec, registry
 from coder_nb.backends.replay import ReplayBackend
 from coder_nb.core.values import AgentInfo
 from coder_nb.errors import AgentDisabled, AgentNotInstalled, UnknownAgent
@@ -24,7 +23,7 @@ class Agents:
 
     def __init__(self, settings: Settings, spawner: Spawner) -> None:
         self._settings = settings
-        self._specs = registry.specs(settings)
+        self._specs = registry(settings.agents)
         self._backends: dict[str, Backend] = {
             "acp": AcpBackend(settings, self._specs, spawner),
             "replay": ReplayBackend(settings),
@@ -45,8 +44,8 @@ class Agents:
         probe = await self._probe(spec)
         if probe.available:
             return agent
-        kind = AgentDisabled if spec.backend not in self._backends else AgentNotInstalled
-        raise kind(f"{spec.label} cannot be used here: {probe.reason} {probe.cure}")
+        kind = AgentNotInstalled if spec.enabled else AgentDisabled
+        raise kind(f"{spec.label} cannot be used here: {probe.reason} {probe.cure}".rstrip())
 
     async def default(self) -> str:
         """The agent of the setting, else the first that can be used; the replay agent comes last."""
@@ -88,7 +87,18 @@ class Agents:
             return known[1]
         backend = self._backends.get(spec.backend)
         if backend is None:
-            return Probe(available=False, reason=f"its backend ({spec.backend}) is not a part of this version.")
+            known_kinds = " or ".join(self._backends)
+            return Probe(
+                available=False,
+                reason=f"there is no backend named {spec.backend!r}.",
+                cure=f"Give `agents.{spec.name}` the backend {known_kinds}.",
+            )
+        if not spec.enabled:
+            return Probe(
+                available=False,
+                reason="it is turned off.",
+                cure=f'Turn it on with the setting `agents`: {{"{spec.name}": {{"enabled": true}}}}.',
+            )
         probe = await backend.probe(spec.name)
         self._probes[spec.name] = (time.monotonic(), probe)
         return probe

@@ -24,7 +24,7 @@ class Leaseholder:
         taken: Callable[[Lease], Awaitable[None]],
         lost: Callable[[Lease], Awaitable[None]],
     ) -> None:
-        """`taken` is awaited before a new lease is given out, and settles what a dead runner left; `lost` after one is."""
+        """`taken` is awaited before a new lease is given out, to settle what a dead runner left; `lost` after that."""
         self._leases, self._owner, self._ttl = leases, owner, ttl
         self._taken, self._lost = taken, lost
         self._held: dict[str, Lease] = {}
