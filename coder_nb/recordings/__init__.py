@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 FIRST_STEPS = Path(__file__).parent / "first-steps.jsonl"
-"""A chat of two turns: a bug in a summary is found and mended, then a test is added."""
+"""A chat of three turns: a bug in a summary is found and mended, a test is added, a question is answered."""
 PRACTICE = Path(__file__).parent / "practice"
 
 

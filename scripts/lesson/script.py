@@ -9,6 +9,7 @@ FIX = (
     "Find out why, and fix it."
 )
 TEST = "Add a test that would have caught it, and run the tests."
+SPREAD = "Which of the three species varies most in mass?"
 
 
 class Response(NamedTuple):
@@ -115,6 +116,13 @@ def turns(folder: str) -> dict[str, tuple[Response, ...]]:
             ),
             Response(
                 text="Both tests pass. The new one would have caught it: the old function gives **400** instead of 800."
+            ),
+        ),
+        SPREAD: (
+            Response(
+                text="The **Atlantic** ones: from 426 to 489 g, which is 14 % of their mean. The Horned ones (559 to "
+                "600 g) and the Tufted ones (729 to 784 g) vary by 7 % each. But only four Tufted ones were weighed: "
+                "I would weigh more of them before I compare."
             ),
         ),
     }
