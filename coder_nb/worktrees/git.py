@@ -20,6 +20,7 @@ _GRACE = 2.0
 _CONFIG = {
     "core.hooksPath": os.devnull,
     "core.fsmonitor": "false",
+    "core.splitIndex": "false",
     "core.quotePath": "false",
     "core.safecrlf": "false",
     "core.pager": "cat",

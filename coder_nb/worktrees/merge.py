@@ -16,24 +16,39 @@ _MARKER = 23
 async def merge(path: str, ours: bytes, base: bytes, theirs: bytes, *, timeout: float) -> bytes:
     """Ours with what was changed from base to theirs; `ApplyConflict` names the line where it cannot be told how.
 
-    Merging once from the top and once from the bottom gives two results where lines repeat and a change would fit in
-    more than one place: that is a conflict, never a guess.
+    Ours that has the change in it already is given back as it is.
     """
     if any(b"\0" in side for side in (ours, base, theirs)):
         raise ApplyConflict(
             f"{path} is binary and differs in the checkout: nothing was written. "
             "Undo the change of yours, or copy the file by hand."
         )
-    sides = [side.split(b"\n") for side in (ours, base, theirs)]
-    down = await _merge(path, sides, timeout=timeout)
-    up = await _merge(path, [side[::-1] for side in sides], timeout=timeout)
-    if isinstance(down, int) or isinstance(up, int) or down != up[::-1]:
-        place = f" around line {down}" if isinstance(down, int) else ""
+    o, b, t = (side.split(b"\n") for side in (ours, base, theirs))
+    merged = await _agreed(path, o, b, t, timeout=timeout)
+    if isinstance(merged, int):
+        without = await _agreed(path, o, t, b, timeout=timeout)
+        if not isinstance(without, int) and await _agreed(path, without, b, t, timeout=timeout) == o:
+            return ours
+        place = f" around line {merged}" if merged else ""
         raise ApplyConflict(
             f"{path} has changed in the checkout{place} where this change would land: nothing was written. "
             "Undo the change of yours there, or copy this one by hand."
         )
-    return b"\n".join(down)
+    return b"\n".join(merged)
+
+
+async def _agreed(
+    path: str, ours: list[bytes], base: list[bytes], theirs: list[bytes], *, timeout: float
+) -> list[bytes] | int:
+    """The lines that merging from the top and merging from the bottom agree on, or the line of the first conflict.
+
+    They disagree where lines repeat and a change would fit in more than one place; that line is not known: 0.
+    """
+    down = await _merge(path, [ours, base, theirs], timeout=timeout)
+    if isinstance(down, int):
+        return down
+    up = await _merge(path, [ours[::-1], base[::-1], theirs[::-1]], timeout=timeout)
+    return down if not isinstance(up, int) and up[::-1] == down else 0
 
 
 async def _merge(path: str, sides: list[list[bytes]], *, timeout: float) -> list[bytes] | int:

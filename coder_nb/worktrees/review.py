@@ -151,11 +151,15 @@ class _Landing:
         content = stored
         if change.new_mode != LINK:
             content = await checked_out(self.root, str(blob), change.path, timeout=self.timeout)
-            converts = content != stored or (like is not None and _blob_id(like.content, 40) != change.old_blob)
-            if like is not None and not like.link and converts:
+            if like is not None and not like.link and (content != stored or await self._converts(like)):
                 content = keep_line_ends(content, like.content)
         modes = {"mode": change.new_mode, "old_mode": change.old_mode}
         await asyncio.to_thread(lambda: files.write(self.root, change.path, content, over=over, **modes))
+
+    async def _converts(self, found: Found) -> bool:
+        """Whether git would store the file otherwise than it is."""
+        blob = await self._hash(found.content, self.change.path)
+        return blob != _blob_id(found.content, len(blob))
 
     async def _set_executable(self, found: Found) -> None:
         modes = {"mode": self.change.new_mode, "old_mode": self.change.old_mode}

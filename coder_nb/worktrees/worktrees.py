@@ -71,9 +71,9 @@ class Worktrees:
         repository = await self.locate(path)
         async with self._lock(repository.toplevel):
             now = await snapshot(repository.root, guarded=True, timeout=self._timeout)
-            base = await self._base(repository, session_id, known)
             home = self.root / session_id / (repository.root.name or "repository")
             standing = await self._standing(home, repository)
+            base = await self._base(repository, session_id, known, home if standing == "ready" else None)
             if standing == "cut off" and base is not None:
                 await self._relink(home, repository, base)
             elif standing != "ready":
@@ -117,10 +117,10 @@ class Worktrees:
             tree = await review.tree_with(state.root, state.base_commit, applied, timeout=self._timeout)
             under = await head_of(state.root, state.base_commit, timeout=self._timeout)
             base = await private_commit(state.root, tree, under, timeout=self._timeout)
-            await git(state.root, "update-ref", ref(state.session_id, "base"), base, timeout=self._timeout)
-            await self._move_head(state, base)
             moved = msgspec.structs.replace(state, base_commit=base)
             await keep(moved, timeout=self._timeout)
+            await git(state.root, "update-ref", ref(state.session_id, "base"), base, timeout=self._timeout)
+            await self._move_head(state, base)
             return moved
 
     def _lock(self, toplevel: str) -> asyncio.Lock:
@@ -129,12 +129,20 @@ class Worktrees:
             lock = self._locks[toplevel] = asyncio.Lock()
         return lock
 
-    async def _base(self, repository: Repository, session_id: str, known: WorktreeState | None) -> str | None:
-        base = await resolve(repository.root, ref(session_id, "base"), timeout=self._timeout)
-        if base is None and known is not None:
+    async def _base(
+        self, repository: Repository, session_id: str, known: WorktreeState | None, home: Path | None
+    ) -> str | None:
+        """The session's base; where its ref was lost, the one the caller knows or the commit the worktree stands on."""
+        name = ref(session_id, "base")
+        base = await resolve(repository.root, name, timeout=self._timeout)
+        if base is not None:
+            return base
+        if known is not None:
             base = await resolve(repository.root, known.base_commit, timeout=self._timeout)
-            if base is not None:
-                await git(repository.root, "update-ref", ref(session_id, "base"), base, timeout=self._timeout)
+        if base is None and home is not None:
+            base = await resolve(home, "HEAD", timeout=self._timeout)
+        if base is not None:
+            await git(repository.root, "update-ref", name, base, timeout=self._timeout)
         return base
 
     async def _standing(self, home: Path, repository: Repository) -> str:
@@ -206,12 +214,15 @@ class Worktrees:
         return Path(os.fsdecode(place.removesuffix(b"\n")))
 
     async def _move_head(self, state: WorktreeState, base: str) -> None:
-        """Let the agent's own `git status` show what is pending and no more, where it made no commits of its own."""
+        """Let the agent's own `git status` show what is pending and no more, where it made no commits of its own.
+
+        Only for show: where the agent's git is at work at this moment, it is left as it is.
+        """
         head = await run(state.root, "rev-parse", "--verify", "HEAD", timeout=self._timeout)
         named = await run(state.root, "symbolic-ref", "--quiet", "HEAD", timeout=self._timeout)
         if named.code != 0 and head.out.decode().strip() == state.base_commit != base:
-            await git(state.root, "update-ref", "--no-deref", "HEAD", base, state.base_commit, timeout=self._timeout)
-            await git(state.root, "reset", "--quiet", "--mixed", timeout=self._timeout)
+            await run(state.root, "update-ref", "--no-deref", "HEAD", base, state.base_commit, timeout=self._timeout)
+            await run(state.root, "reset", "--quiet", "--mixed", timeout=self._timeout)
 
     async def _state(
         self, repository: Repository, session_id: str, home: Path, base: str, now: Snapshot

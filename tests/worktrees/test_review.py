@@ -394,12 +394,28 @@ async def test_a_thousand_changed_files_are_found_and_taken_into_the_base_at_onc
     assert await desk.left() == []
 
 
-LINES = st.lists(st.sampled_from(["a", "b", "c"]), max_size=6)
+LINES = st.lists(st.sampled_from(["a", "b", "c", "d", "e"]), max_size=9)
+
+
+def edited(base: list[str], edits: list[tuple[int, str]]) -> list[str]:
+    """Lines after some edits: a line taken out, put in, or (for a capital) replaced."""
+    lines = list(base)
+    for place, line in edits:
+        at = place % (len(lines) + 1)
+        lines[at : at + (line.isupper() or not line)] = [line] if line else []
+    return lines
+
+
+EDITS = st.lists(st.tuples(st.integers(0, 9), st.sampled_from(["", "a", "x", "X", "Y"])), max_size=2)
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(LINES, LINES, LINES)
-def test_a_merge_taken_in_once_is_never_taken_in_twice(base: list[str], ours: list[str], theirs: list[str]) -> None:
+@given(LINES, EDITS, EDITS)
+def test_a_merge_taken_in_once_is_not_taken_in_twice(
+    base: list[str], mine: list[tuple[int, str]], agents: list[tuple[int, str]]
+) -> None:
+    ours, theirs = edited(base, mine), edited(base, agents)
+
     async def main() -> None:
         sides = [("".join(f"{line}\n" for line in side)).encode() for side in (ours, base, theirs)]
         try:

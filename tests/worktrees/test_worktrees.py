@@ -251,14 +251,16 @@ async def test_a_crash_between_the_rename_and_the_repair_is_mended(desk: Any) ->
     assert str(state.root) in desk.checkout.git("worktree", "list").decode()
 
 
-async def test_lost_private_refs_are_replaced_by_what_the_caller_knows(desk: Any) -> None:
+@pytest.mark.parametrize("told", [True, False])
+async def test_lost_private_refs_are_replaced_by_what_is_known_otherwise(desk: Any, told: bool) -> None:
     desk.checkout.write("a.txt", "user\n")
     await desk.turn(lambda root: (root / "new.txt").write_text("agent\n"))
-    known = desk.state
+    known = desk.state if told else None
+    base = desk.state.base_commit
     for line in desk.checkout.git("for-each-ref", "--format=%(refname)", "refs/coder-nb").decode().split():
         desk.checkout.git("update-ref", "-d", line)
     state = await desk.worktrees.ensure(desk.session_id, desk.checkout.root, has_pending=True, known=known)
-    assert state.base_commit == known.base_commit
+    assert state.base_commit == base
     assert await desk.left() == ["new.txt"]
 
 
