@@ -1,9 +1,9 @@
 """What a store is: a few small protocols, told apart by noun, over one database.
 
-Every call is one transaction: it happens whole or not at all, also when it is cancelled. Every call raises `StoreError`s
-only (`StoreLocked`, `StoreFull`, `StoreDamaged`, `StoreTooNew`), and `NotFound` where an id is unknown. Whatever writes
-as a runner carries its `Lease`, which is checked inside the transaction: `LeaseLost` where it is not the current one any
-more, and then nothing was written.
+Every call is one transaction: it happens whole or not at all, also when it is cancelled. Every call raises
+`StoreError`s only (`StoreLocked`, `StoreFull`, `StoreDamaged`, `StoreTooNew`), and `NotFound` where an id is unknown.
+Whatever writes as a runner carries its `Lease`, which is checked inside the transaction: `LeaseLost` where it is not
+the current one any more, and then nothing was written.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class Batch(Value):
     """What one commit of a runner writes, all of it or nothing."""
 
     entries: tuple[Entry, ...] = ()
-    """New ones (``pos`` 0) get their position, others replace the entry with their id; a closed one drops its chunks."""
+    """New ones (``pos`` 0) get their position, others replace the entry with their id; a closed one needs no chunks."""
     chunks: tuple[Chunk, ...] = ()
     turn: TurnInfo | None = None
     """Inserted or replaced by id. A turn that has its end never changes again (law 1)."""
@@ -79,6 +79,25 @@ class Committed(Value):
     rev: int
     positions: tuple[int, ...]
     """Of the batch's entries, in their order."""
+    ids: tuple[str, ...] = ()
+    """Under which they stand: their own, or where a native id came twice, that of the entry that had it first."""
+
+
+ENCODED = (
+    "chat_id",
+    "id",
+    "pos",
+    "rev",
+    "ts",
+    "turn_id",
+    "agent",
+    "parent",
+    "native_id",
+    "open",
+    "kind",
+    "body",
+)
+"""What the rows of `Log.encoded` hold, in their order; `open` is 0 or 1, `body` the body's JSON."""
 
 
 class Log(Protocol):
@@ -100,13 +119,15 @@ class Log(Protocol):
         """The newest `count` entries, by position, as of `Page.rev`."""
 
     async def encoded(self, chat_id: str) -> list[tuple[Any, ...]]:
-        """All entries as rows (envelope columns and the encoded body), for frames: no entry is decoded."""
+        """All entries by position, as rows of `ENCODED`, for frames: only what still streams is decoded."""
 
 
 class Catalog(Protocol):
     """Sessions, chats, worktrees and agent sessions."""
 
-    async def open_session(self, owner: str, path: str, *, name: str, new: bool, session_id: str, now: int) -> SessionInfo:
+    async def open_session(
+        self, owner: str, path: str, *, name: str, new: bool, session_id: str, now: int
+    ) -> SessionInfo:
         """Get or create, by (owner, path, name); with `new`, ``name-2`` and so on where the name is taken."""
 
     async def get_session(self, session_id: str) -> SessionInfo: ...
@@ -142,7 +163,10 @@ class Inbox(Protocol):
     """Prompts accepted and not yet processed."""
 
     async def accept(self, lease: Lease, chat_id: str, prompt: Prompt, *, limit: int) -> bool:
-        """Puts a prompt at the end; False where its id was accepted before, now or long ago (law 3). `QueueFull` past `limit`."""
+        """Puts a prompt at the end; False where its id was accepted before, now or long ago (law 3).
+
+        Raises `QueueFull` past `limit`.
+        """
 
     async def waiting(self, chat_id: str) -> tuple[Prompt, ...]: ...
 
@@ -197,6 +221,9 @@ class Store(Protocol):
     engine: Literal["sqlite", "postgresql"]
 
     def watch(self) -> AsyncIterator[None]:
-        """Yields after each time that another process may have committed something; ends when the store is closed."""
+        """Yields at once, and after each time that another process may have committed something.
+
+        Ends when the store is closed. So a reader that reads whenever it is woken misses nothing.
+        """
 
     async def close(self) -> None: ...

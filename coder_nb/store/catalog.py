@@ -1,0 +1,288 @@
+"""Sessions, their worktrees and chats, the chats' turns, agent sessions and usage."""
+
+from __future__ import annotations
+
+import socket
+from collections import defaultdict
+from collections.abc import Iterable
+
+from sqlalchemy import ColumnElement, Select, and_, select, update
+from sqlalchemy.dialects.postgresql import insert
+
+from coder_nb.core.codec import decode, decode_body, encode
+from coder_nb.core.entries import Usage
+from coder_nb.core.values import AgentSessionInfo, ChatInfo, SessionInfo, TurnInfo, UsageRow
+from coder_nb.ids import new_id
+from coder_nb.store.base import Lease
+from coder_nb.store.database import Database, Row, Statement, Tx, clean, constant, param
+from coder_nb.store.guard import guard_chat, guard_session, unknown
+from coder_nb.store.inbox import waiting
+from coder_nb.store.schema import agent_sessions, chats, entries, sessions, turns, worktrees
+
+_ACTIVE = constant("active")
+_SESSION, _CHAT, _NAME = param("session_id"), param("chat_id"), param("name")
+
+_sessions = (
+    select(
+        sessions.c.id,
+        sessions.c.owner,
+        sessions.c.path,
+        sessions.c.name,
+        sessions.c.title,
+        sessions.c.created_at,
+        worktrees.c.path.label("worktree"),
+        worktrees.c.branch,
+        worktrees.c.base_commit,
+        worktrees.c.host,
+    )
+    .select_from(sessions)
+    .outerjoin(worktrees, and_(worktrees.c.session_id == sessions.c.id, worktrees.c.status == _ACTIVE))
+    .order_by(sessions.c.created_at, sessions.c.id)
+)
+_chat_ids = select(chats.c.session_id, chats.c.id).order_by(chats.c.created_at, chats.c.id)
+_SESSIONS, _CHAT_IDS = Statement(_sessions), Statement(_chat_ids)
+_SESSION_BY_ID = Statement(_sessions.where(sessions.c.id == _SESSION))
+_CHAT_IDS_OF = Statement(_chat_ids.where(chats.c.session_id == _SESSION))
+_SESSION_NAMES = Statement(
+    select(sessions.c.name, sessions.c.id).where(sessions.c.owner == param("owner"), sessions.c.path == param("path"))
+)
+_ADD_SESSION = Statement(insert(sessions))
+
+_tree = insert(worktrees).values(
+    id=param("tree_id"),
+    session_id=_SESSION,
+    path=param("path"),
+    branch=param("branch"),
+    base_commit=param("base_commit"),
+    host=param("host"),
+    status=_ACTIVE,
+)
+_ADD_TREE = Statement(_tree)
+_MOVE_TREE = Statement(
+    update(worktrees)
+    .where(worktrees.c.session_id == param("of_session"), worktrees.c.status == _ACTIVE)
+    .values({name: param(name) for name in ("path", "branch", "base_commit", "host")})
+)
+
+_CHAT_FIELDS = (
+    "id", "session_id", "name", "title", "created_at", "rev", "run_status", "inbox_cursor", "turn_id", "held", "error",
+)  # fmt: skip
+_chats = select(*(chats.c[name] for name in _CHAT_FIELDS)).order_by(chats.c.created_at, chats.c.id)
+_CHAT_BY_ID = Statement(_chats.where(chats.c.id == _CHAT))
+_CHATS_OF = Statement(_chats.where(chats.c.session_id == _SESSION))
+_CHAT_NAMES = Statement(select(chats.c.name, chats.c.id).where(chats.c.session_id == _SESSION))
+_ADD_CHAT = Statement(insert(chats))
+
+_turns = select(*(turns.c[name] for name in TurnInfo.__struct_fields__)).order_by(turns.c.chat_id, turns.c.rev)
+_TURNS_OF = Statement(_turns.where(turns.c.chat_id == _CHAT))
+_UNFINISHED = Statement(
+    _turns.join(chats, chats.c.id == turns.c.chat_id)
+    .join(sessions, sessions.c.id == chats.c.session_id)
+    .where(sessions.c.path == param("path"), turns.c.end.is_(None))
+)
+
+_agents = select(agent_sessions.c.body).order_by(agent_sessions.c.chat_id, agent_sessions.c.agent)
+_AGENTS_OF = Statement(
+    _agents.join(chats, chats.c.id == agent_sessions.c.chat_id).where(chats.c.session_id == _SESSION)
+)
+_AGENT = Statement(_agents.where(agent_sessions.c.chat_id == _CHAT, agent_sessions.c.agent == param("agent")))
+_agent = insert(agent_sessions)
+_PUT_AGENT = Statement(
+    _agent.on_conflict_do_update(
+        index_elements=[agent_sessions.c.chat_id, agent_sessions.c.agent],
+        set_={c.name: _agent.excluded[c.name] for c in agent_sessions.c if c.name not in ("chat_id", "agent")},
+    )
+)
+
+
+def _usage(*where: ColumnElement[bool]) -> Select[tuple[object, ...]]:
+    return (
+        select(
+            entries.c.id,
+            entries.c.chat_id,
+            chats.c.session_id,
+            entries.c.turn_id,
+            entries.c.agent,
+            entries.c.ts,
+            entries.c.body,
+        )
+        .select_from(entries)
+        .join(chats, chats.c.id == entries.c.chat_id)
+        .where(entries.c.kind == constant("usage"), *where)
+        .order_by(entries.c.chat_id, entries.c.pos)
+    )
+
+
+_USAGE, _USAGE_OF = Statement(_usage()), Statement(_usage(entries.c.chat_id == _CHAT))
+
+
+class SqlCatalog:
+    """The catalog, as `base.Catalog` says."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def open_session(
+        self, owner: str, path: str, *, name: str, new: bool, session_id: str, now: int
+    ) -> SessionInfo:
+        async with self._database.write() as tx:
+            taken: dict[str, str] = dict(await tx.rows(_SESSION_NAMES, owner=owner, path=path))
+            if name in taken and not new:
+                return await _session(tx, taken[name])
+            free = _free_name(name, taken)
+            await tx.run(_ADD_SESSION, id=session_id, owner=owner, path=path, name=free, title="", created_at=now)
+            return await _session(tx, session_id)
+
+    async def get_session(self, session_id: str) -> SessionInfo:
+        async with self._database.read() as tx:
+            return await _session(tx, session_id)
+
+    async def sessions(self) -> tuple[SessionInfo, ...]:
+        async with self._database.read() as tx:
+            of_session = defaultdict(list)
+            for session_id, chat_id in await tx.rows(_CHAT_IDS):
+                of_session[session_id].append(chat_id)
+            return tuple(_session_info(row, of_session[row[0]]) for row in await tx.rows(_SESSIONS))
+
+    async def set_worktree(self, lease: Lease, session_id: str, *, path: str, branch: str, base_commit: str) -> None:
+        tree = {"path": path, "branch": branch, "base_commit": base_commit, "host": socket.gethostname()}
+        async with self._database.write() as tx:
+            await guard_session(tx, lease, session_id)
+            if not await tx.run(_MOVE_TREE, of_session=session_id, **tree):
+                await tx.run(_ADD_TREE, tree_id=new_id(), session_id=session_id, **tree)
+
+    async def open_chat(self, session_id: str, *, name: str, new: bool, chat_id: str, now: int) -> ChatInfo:
+        async with self._database.write() as tx:
+            await _session(tx, session_id)
+            taken: dict[str, str] = dict(await tx.rows(_CHAT_NAMES, session_id=session_id))
+            if name in taken and not new:
+                return await _chat(tx, taken[name])
+            await tx.run(
+                _ADD_CHAT,
+                id=chat_id,
+                session_id=session_id,
+                name=_free_name(name, taken),
+                title="",
+                created_at=now,
+                rev=0,
+                last_pos=0,
+                run_status="initializing",
+                inbox_cursor=None,
+                turn_id=None,
+                held=0,
+                error=None,
+            )
+            return await _chat(tx, chat_id)
+
+    async def get_chat(self, chat_id: str) -> ChatInfo:
+        async with self._database.read() as tx:
+            return await _chat(tx, chat_id)
+
+    async def chats(self, session_id: str) -> tuple[ChatInfo, ...]:
+        async with self._database.read() as tx:
+            return tuple([await _chat_info(tx, row) for row in await tx.rows(_CHATS_OF, session_id=session_id)])
+
+    async def turns(self, chat_id: str) -> tuple[TurnInfo, ...]:
+        async with self._database.read() as tx:
+            return _turn_infos(await tx.rows(_TURNS_OF, chat_id=chat_id))
+
+    async def unfinished(self, path: str) -> tuple[TurnInfo, ...]:
+        async with self._database.read() as tx:
+            return _turn_infos(await tx.rows(_UNFINISHED, path=path))
+
+    async def agent_sessions(self, session_id: str) -> tuple[AgentSessionInfo, ...]:
+        async with self._database.read() as tx:
+            return tuple(decode(body, AgentSessionInfo) for (body,) in await tx.rows(_AGENTS_OF, session_id=session_id))
+
+    async def get_agent_session(self, chat_id: str, agent: str) -> AgentSessionInfo | None:
+        async with self._database.read() as tx:
+            found = await tx.row(_AGENT, chat_id=chat_id, agent=agent)
+        return None if found is None else decode(found[0], AgentSessionInfo)
+
+    async def put_agent_session(self, lease: Lease, info: AgentSessionInfo) -> None:
+        async with self._database.write() as tx:
+            await guard_chat(tx, lease, info.chat_id)
+            await tx.run(
+                _PUT_AGENT,
+                chat_id=info.chat_id,
+                agent=info.agent,
+                backend=info.backend,
+                status=info.status,
+                native_id=info.native_id and clean(info.native_id),
+                host=info.host,
+                last_active_at=info.last_active_at,
+                body=encode(info),
+            )
+
+    async def usage(self, chat_id: str | None = None) -> tuple[UsageRow, ...]:
+        async with self._database.read() as tx:
+            rows = await (tx.rows(_USAGE) if chat_id is None else tx.rows(_USAGE_OF, chat_id=chat_id))
+        return tuple(usage for usage in map(_usage_row, rows) if usage is not None)
+
+
+def _free_name(name: str, taken: Iterable[str]) -> str:
+    names, number, free = set(taken), 1, name
+    while free in names:
+        number += 1
+        free = f"{name}-{number}"
+    return free
+
+
+async def _session(tx: Tx, session_id: str) -> SessionInfo:
+    row = await tx.row(_SESSION_BY_ID, session_id=session_id)
+    if row is None:
+        raise unknown("session", session_id)
+    return _session_info(row, [chat_id for _, chat_id in await tx.rows(_CHAT_IDS_OF, session_id=session_id)])
+
+
+def _session_info(row: Row, chat_ids: Iterable[str]) -> SessionInfo:
+    session_id, owner, path, name, title, created_at, worktree, branch, base_commit, host = row
+    return SessionInfo(
+        id=session_id,
+        owner=owner,
+        path=path,
+        name=name,
+        title=title,
+        created_at=created_at,
+        worktree=worktree,
+        branch=branch,
+        base_commit=base_commit,
+        host=host,
+        chats=tuple(chat_ids),
+    )
+
+
+async def _chat(tx: Tx, chat_id: str) -> ChatInfo:
+    row = await tx.row(_CHAT_BY_ID, chat_id=chat_id)
+    if row is None:
+        raise unknown("chat", chat_id)
+    return await _chat_info(tx, row)
+
+
+async def _chat_info(tx: Tx, row: Row) -> ChatInfo:
+    fields = dict(zip(_CHAT_FIELDS, row, strict=True))
+    return ChatInfo(**fields | {"held": bool(fields["held"])}, queued=await waiting(tx, fields["id"]))
+
+
+def _turn_infos(rows: Iterable[Row]) -> tuple[TurnInfo, ...]:
+    return tuple(TurnInfo(**dict(zip(TurnInfo.__struct_fields__, row, strict=True))) for row in rows)
+
+
+def _usage_row(row: Row) -> UsageRow | None:
+    entry_id, chat_id, session_id, turn_id, agent, ts, data = row
+    body = decode_body(data)
+    if not isinstance(body, Usage):
+        return None
+    return UsageRow(
+        entry_id=entry_id,
+        chat_id=chat_id,
+        session_id=session_id,
+        turn_id=turn_id,
+        agent=agent,
+        ts=ts,
+        tokens=body.tokens,
+        model=body.model,
+        cost_nanousd=body.cost_nanousd,
+        cost_source=body.cost_source,
+        counted=body.counted,
+    )

@@ -1,0 +1,119 @@
+"""Who runs the sessions of a working directory: one process, until it lets go, dies or falls silent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import BigInteger, null, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.expression import FunctionElement
+
+from coder_nb.core.codec import decode, encode
+from coder_nb.errors import RunElsewhere
+from coder_nb.store.base import Lease, Owner
+from coder_nb.store.database import Database, Statement, constant, param
+from coder_nb.store.guard import lost
+from coder_nb.store.owner import is_dead, this_process
+from coder_nb.store.schema import leases
+
+
+class now_ms(FunctionElement[int]):  # noqa: N801  # reads as the SQL function that it is
+    """The database's clock in milliseconds: one clock for all who share it."""
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(now_ms, "sqlite")
+def _sqlite(_element: Any, _compiler: Any, **_options: Any) -> str:
+    return "CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER)"
+
+
+@compiles(now_ms, "postgresql")
+def _postgresql(_element: Any, _compiler: Any, **_options: Any) -> str:
+    return "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
+
+
+_PATH, _TTL = param("lease_path"), param("ttl")
+_MINE = (leases.c.path == _PATH, leases.c.generation == param("held"), leases.c.runtime_id == param("runtime"))
+
+_FIND = Statement(
+    select(leases.c.generation, leases.c.owner, leases.c.expires_at > now_ms()).where(leases.c.path == _PATH)
+)
+_row = insert(leases).values(
+    path=_PATH,
+    generation=param("next"),
+    runtime_id=param("runtime"),
+    owner=param("owner"),
+    expires_at=now_ms() + _TTL,
+)
+_TAKE = Statement(
+    _row.on_conflict_do_update(
+        index_elements=[leases.c.path],
+        set_={c.name: _row.excluded[c.name] for c in leases.c if c.name != "path"},
+    )
+)
+_RENEW = Statement(update(leases).where(*_MINE).values(expires_at=now_ms() + _TTL))
+# The row stays, so that a generation is never given twice.
+_RELEASE = Statement(update(leases).where(*_MINE).values(runtime_id=null(), owner=null(), expires_at=constant(0)))
+
+
+class SqlLeases:
+    """The leases, as `base.Leases` says."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def acquire(self, path: str, owner: Owner, *, ttl: float) -> Lease:
+        async with self._database.write() as tx:
+            row = await tx.row(_FIND, lease_path=path)
+            generation, holder, in_time = (row[0], _owner(row[1]), bool(row[2])) if row else (0, None, False)
+            mine = holder is not None and holder.runtime_id == owner.runtime_id
+            if holder is not None and in_time and not mine and not is_dead(holder, owner):
+                raise elsewhere(path, holder)
+            generation += not mine
+            await tx.run(
+                _TAKE,
+                lease_path=path,
+                next=generation,
+                runtime=owner.runtime_id,
+                owner=encode(owner),
+                ttl=_ms(ttl),
+            )
+        return Lease(path=path, owner=owner, generation=generation)
+
+    async def renew(self, lease: Lease, *, ttl: float) -> None:
+        async with self._database.write() as tx:
+            if not await tx.run(_RENEW, ttl=_ms(ttl), **_mine(lease)):
+                raise lost(lease)
+
+    async def release(self, lease: Lease) -> None:
+        async with self._database.write() as tx:
+            await tx.run(_RELEASE, **_mine(lease))
+
+    async def holder(self, path: str) -> Owner | None:
+        async with self._database.read() as tx:
+            row = await tx.row(_FIND, lease_path=path)
+        owner = _owner(row[1]) if row and row[2] else None
+        return None if owner is None or is_dead(owner, this_process("")) else owner
+
+
+def elsewhere(path: str, holder: Owner) -> RunElsewhere:
+    """Says who runs a working directory, and how to go on here."""
+    who = holder.label or f"process {holder.pid} on {holder.host}"
+    return RunElsewhere(
+        f"The sessions of {path} are run by {who}: watch them here, prompt there, or shut it down to go on here."
+    )
+
+
+def _owner(data: bytes | None) -> Owner | None:
+    return None if data is None else decode(data, Owner)
+
+
+def _mine(lease: Lease) -> dict[str, Any]:
+    return {"lease_path": lease.path, "held": lease.generation, "runtime": lease.owner.runtime_id}
+
+
+def _ms(seconds: float) -> int:
+    return int(seconds * 1000)

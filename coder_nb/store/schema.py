@@ -1,0 +1,211 @@
+"""The tables, once for every engine: plain integers, text and bytes, so that no engine translates a value.
+
+Times are milliseconds since the epoch; truth values are 0 and 1; bytes are JSON of `core.codec`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+def _text(name: str, **options: Any) -> Column[str]:
+    return Column(name, Text, nullable=False, **options)
+
+
+def _text_or_null(name: str) -> Column[str | None]:
+    return Column(name, Text, nullable=True)
+
+
+def _count(name: str) -> Column[int]:
+    return Column(name, BigInteger, nullable=False)
+
+
+def _chat_id() -> Column[str]:
+    return Column("chat_id", Text, ForeignKey("chats.id", ondelete="CASCADE"), nullable=False)
+
+
+sessions = Table(
+    "sessions",
+    metadata,
+    _text("id", primary_key=True),
+    _text("owner"),
+    _text("path"),
+    _text("name"),
+    _text("title"),
+    _count("created_at"),
+    UniqueConstraint("owner", "path", "name"),
+)
+Index("ix_sessions_path", sessions.c.path)
+
+worktrees = Table(
+    "worktrees",
+    metadata,
+    _text("id", primary_key=True),
+    # A worktree may hold work that nobody has seen yet: it outlives the row of its session (law 15).
+    Column("session_id", Text, ForeignKey("sessions.id", ondelete="SET NULL"), nullable=True),
+    _text("path"),
+    _text("branch"),
+    _text("base_commit"),
+    _text("host"),
+    _text("status"),
+)
+_active = text("status = 'active'")
+Index("uq_worktrees_active", worktrees.c.session_id, unique=True, sqlite_where=_active, postgresql_where=_active)
+
+chats = Table(
+    "chats",
+    metadata,
+    _text("id", primary_key=True),
+    Column("session_id", Text, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    _text("name"),
+    _text("title"),
+    _count("created_at"),
+    _count("rev"),
+    _count("last_pos"),
+    _text("run_status"),
+    _text_or_null("inbox_cursor"),
+    _text_or_null("turn_id"),
+    Column("held", Integer, nullable=False),
+    _text_or_null("error"),
+    UniqueConstraint("session_id", "name"),
+)
+
+entries = Table(
+    "entries",
+    metadata,
+    _chat_id(),
+    _text("id"),
+    _count("pos"),
+    _count("rev"),
+    _count("ts"),
+    _text_or_null("turn_id"),
+    _text_or_null("agent"),
+    _text_or_null("parent"),
+    _text_or_null("native_id"),
+    Column("open", Integer, nullable=False),
+    _text("kind"),
+    Column("body", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("chat_id", "id"),
+    UniqueConstraint("chat_id", "pos"),
+)
+Index("ix_entries_rev", entries.c.chat_id, entries.c.rev)
+_native = text("native_id IS NOT NULL")
+Index(
+    "uq_entries_native",
+    entries.c.chat_id,
+    entries.c.native_id,
+    unique=True,
+    sqlite_where=_native,
+    postgresql_where=_native,
+)
+_usage = text("kind = 'usage'")
+Index("ix_entries_usage", entries.c.chat_id, entries.c.pos, sqlite_where=_usage, postgresql_where=_usage)
+
+chunks = Table(
+    "chunks",
+    metadata,
+    _text("chat_id"),
+    _text("entry_id"),
+    _count("offset"),
+    _count("rev"),
+    # Bytes, not text: what an agent streams may hold NUL or half a surrogate pair, and is kept as it came.
+    Column("text", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("chat_id", "entry_id", "offset"),
+    ForeignKeyConstraint(["chat_id", "entry_id"], ["entries.chat_id", "entries.id"], ondelete="CASCADE"),
+)
+Index("ix_chunks_rev", chunks.c.chat_id, chunks.c.rev)
+
+turns = Table(
+    "turns",
+    metadata,
+    _text("id", primary_key=True),
+    _chat_id(),
+    _count("rev"),
+    _text_or_null("prompt_id"),
+    _text("agent"),
+    _text("state"),
+    _count("started_at"),
+    Column("ended_at", BigInteger, nullable=True),
+    _text_or_null("end"),
+    _text("reason"),
+    _text("message"),
+    _text("code"),
+)
+Index("ix_turns_rev", turns.c.chat_id, turns.c.rev)
+
+inbox = Table(
+    "inbox",
+    metadata,
+    # The client's id, kept when the prompt has long been processed: sent again, it is the same prompt (law 3).
+    _text("id", primary_key=True),
+    _chat_id(),
+    _count("seq"),
+    _text("status"),
+    Column("body", LargeBinary, nullable=False),
+    UniqueConstraint("chat_id", "seq"),
+)
+
+agent_sessions = Table(
+    "agent_sessions",
+    metadata,
+    _chat_id(),
+    _text("agent"),
+    _text("backend"),
+    _text("status"),
+    _text_or_null("native_id"),
+    _text_or_null("host"),
+    Column("last_active_at", BigInteger, nullable=True),
+    Column("body", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("chat_id", "agent"),
+)
+
+changes = Table(
+    "changes",
+    metadata,
+    _text("id", primary_key=True),
+    _chat_id(),
+    Column("session_id", Text, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=False),
+    _count("seq"),
+    _text("path"),
+    _text("status"),
+    _text("note"),
+    Column("decided_at", BigInteger, nullable=True),
+    Column("body", LargeBinary, nullable=False),
+    UniqueConstraint("chat_id", "seq"),
+)
+Index("ix_changes_path", changes.c.session_id, changes.c.path)
+
+leases = Table(
+    "leases",
+    metadata,
+    _text("path", primary_key=True),
+    _count("generation"),
+    _text_or_null("runtime_id"),
+    Column("owner", LargeBinary, nullable=True),
+    _count("expires_at"),
+)
