@@ -52,7 +52,7 @@ class CoderError(Exception):
     """The client's turn that this is about, where it was raised by waiting for one."""
 
     def __init__(self, message: str | None = None) -> None:
-        super().__init__(message or (self.__doc__ or "").strip())
+        super().__init__(message or " ".join((self.__doc__ or "").split()))
 
     @property
     def message(self) -> str:
@@ -170,7 +170,7 @@ class AgentTimeout(AgentFailed):
 
 class NobodyToAsk(CoderError):
     """The agent asked for a permission and nobody is there to answer: open the notebook in a browser, pass
-    `on_permission=`, or prompt with `mode="accept_edits"`."""
+    `on_permission=`, or prompt with a mode that asks less (`mode="accept_edits"`, `mode="bypass"`)."""
 
     code = "nobody_to_ask"
 
