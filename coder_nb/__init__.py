@@ -1,0 +1,96 @@
+"""Coding agents in Jupyter: prompt them from a cell, watch them work, review their diffs, have it all as data.
+
+    import coder_nb as cnb
+
+    session = cnb.session(".")
+    turn = await session.prompt("Make the tests pass", agent="opencode")
+    session.changes.apply()
+
+Without `await`: `session.run("...")`. `%load_ext coder_nb` brings `%coder` and `%%coder`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from coder_nb import errors, widgets
+    from coder_nb.client.changes import Changes
+    from coder_nb.client.chat import Chat
+    from coder_nb.client.permission import Permission
+    from coder_nb.client.session import Session
+    from coder_nb.client.transcript import Entries
+    from coder_nb.client.turn import Turn
+    from coder_nb.door import agents, allow_nested_loops, chat, close, configure, session, sessions, usage
+    from coder_nb.errors import CoderError, NobodyToAsk, TurnCancelled, TurnFailed
+    from coder_nb.settings import Settings
+
+_WHERE = {
+    "coder_nb.door": ("agents", "allow_nested_loops", "chat", "close", "configure", "session", "sessions", "usage"),
+    "coder_nb.client.changes": ("Changes",),
+    "coder_nb.client.chat": ("Chat",),
+    "coder_nb.client.permission": ("Permission",),
+    "coder_nb.client.session": ("Session",),
+    "coder_nb.client.transcript": ("Entries",),
+    "coder_nb.client.turn": ("Turn",),
+    "coder_nb.errors": ("CoderError", "NobodyToAsk", "TurnCancelled", "TurnFailed"),
+    "coder_nb.settings": ("Settings",),
+}
+_MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
+_MODULES = ("errors", "widgets")
+
+__all__ = [
+    "Changes",
+    "Chat",
+    "CoderError",
+    "Entries",
+    "NobodyToAsk",
+    "Permission",
+    "Session",
+    "Settings",
+    "Turn",
+    "TurnCancelled",
+    "TurnFailed",
+    "agents",
+    "allow_nested_loops",
+    "chat",
+    "close",
+    "configure",
+    "errors",
+    "session",
+    "sessions",
+    "usage",
+    "widgets",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Loads a part when it is first asked for, so that the import itself stays light."""
+    if name in _MODULES:
+        return importlib.import_module(f"coder_nb.{name}")
+    if name in _MODULE_OF:
+        value = getattr(importlib.import_module(_MODULE_OF[name]), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module 'coder_nb' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
+def load_ipython_extension(shell: Any) -> None:
+    """What `%load_ext coder_nb` does: adds `%coder` and `%%coder`."""
+    from coder_nb.kernel.extension import load
+
+    load(shell)
+
+
+def unload_ipython_extension(shell: Any) -> None:
+    """What `%unload_ext coder_nb` does: takes away all that loading has added."""
+    from coder_nb.kernel.extension import unload
+
+    unload(shell)

@@ -1,0 +1,136 @@
+"""Values of the core as DataFrames: ordinary nullable pandas dtypes, UTC, and NA for what is not known.
+
+pandas is loaded by the first frame, never by `import coder_nb`. Columns are built one by one, straight from the values:
+no row objects in between, and the masks of numbers are made without looking at each value twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from coder_nb.analysis import columns
+from coder_nb.analysis.columns import Column, Kind
+from coder_nb.core.entries import Entry, ToolCall
+from coder_nb.core.values import AgentInfo, AgentSessionInfo, Change, SessionInfo, TurnInfo, UsageRow
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def sessions_frame(sessions: Iterable[SessionInfo]) -> pd.DataFrame:
+    """One row a session."""
+    return frame(sessions, columns.SESSIONS)
+
+
+def turns_frame(turns: Iterable[TurnInfo]) -> pd.DataFrame:
+    """One row a turn."""
+    return frame(turns, columns.TURNS)
+
+
+def entries_frame(entries: Iterable[Entry]) -> pd.DataFrame:
+    """One row an entry of a transcript."""
+    return frame(entries, columns.ENTRIES)
+
+
+def tool_calls_frame(entries: Iterable[Entry]) -> pd.DataFrame:
+    """One row a tool call among entries."""
+    return frame((entry for entry in entries if isinstance(entry.body, ToolCall)), columns.TOOL_CALLS)
+
+
+def usage_frame(rows: Iterable[UsageRow]) -> pd.DataFrame:
+    """One row a report of tokens and cost; sum over those that are `counted`."""
+    return frame(rows, columns.USAGE)
+
+
+def changes_frame(changes: Iterable[Change]) -> pd.DataFrame:
+    """One row a changed file."""
+    return frame(changes, columns.CHANGES)
+
+
+def agents_frame(agents: Iterable[AgentInfo]) -> pd.DataFrame:
+    """One row an agent."""
+    return frame(agents, columns.AGENTS)
+
+
+def agent_sessions_frame(agent_sessions: Iterable[AgentSessionInfo]) -> pd.DataFrame:
+    """One row an agent's own context in a chat."""
+    return frame(agent_sessions, columns.AGENT_SESSIONS)
+
+
+def frame(rows: Iterable[Any], table: Sequence[Column]) -> pd.DataFrame:
+    """A frame of values by a table of columns; the columns and dtypes are the same however many rows there are."""
+    import pandas as pd
+
+    values = list(rows)
+    series = {column.name: ARRAYS[column.kind](list(map(column.get, values))) for column in table}
+    return pd.DataFrame(series, index=pd.RangeIndex(len(values)), copy=False)
+
+
+def _string(values: list[Any]) -> Any:
+    import pandas as pd
+
+    return pd.array(values, dtype="string")
+
+
+def _category(values: list[Any]) -> Any:
+    import numpy as np
+    import pandas as pd
+
+    codes: dict[Any, int] = {None: -1}
+    taken = [codes.setdefault(value, len(codes) - 1) for value in values]
+    found = pd.Index([value for value in codes if value is not None], dtype="str")
+    return pd.Categorical.from_codes(np.asarray(taken, dtype=np.int32), categories=found)
+
+
+def _int(values: list[Any]) -> Any:
+    import numpy as np
+    import pandas as pd
+
+    filled, mask = _masked(values, 0)
+    return pd.arrays.IntegerArray(np.asarray(filled, dtype=np.int64), mask)
+
+
+def _float(values: list[Any]) -> Any:
+    import numpy as np
+    import pandas as pd
+
+    filled, mask = _masked(values, 0.0)
+    return pd.arrays.FloatingArray(np.asarray(filled, dtype=np.float64), mask)
+
+
+def _bool(values: list[Any]) -> Any:
+    import numpy as np
+    import pandas as pd
+
+    filled, mask = _masked(values, False)
+    return pd.arrays.BooleanArray(np.asarray(filled, dtype=np.bool_), mask)
+
+
+def _time(values: list[Any]) -> Any:
+    import numpy as np
+    import pandas as pd
+
+    filled, mask = _masked(values, 0)
+    times = np.asarray(filled, dtype=np.int64).view("datetime64[ms]")
+    times[mask] = np.datetime64("NaT")
+    return pd.DatetimeIndex(times, tz="UTC")
+
+
+def _masked(values: list[Any], blank: Any) -> tuple[list[Any], Any]:
+    import numpy as np
+
+    if None not in values:
+        return values, np.zeros(len(values), dtype=np.bool_)
+    mask = np.fromiter((value is None for value in values), dtype=np.bool_, count=len(values))
+    return [blank if value is None else value for value in values], mask
+
+
+ARRAYS: dict[Kind, Callable[[list[Any]], Any]] = {
+    "string": _string,
+    "category": _category,
+    "int": _int,
+    "float": _float,
+    "bool": _bool,
+    "time": _time,
+}

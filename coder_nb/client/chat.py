@@ -1,0 +1,190 @@
+"""One conversation, as a notebook user holds it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from coder_nb.client.cell import current_cell, stdin_allowed
+from coder_nb.client.changes import Changes
+from coder_nb.client.follow import Follower, OnPermission
+from coder_nb.client.link import Link
+from coder_nb.client.snapshot import Snapshot, take
+from coder_nb.client.transcript import Entries
+from coder_nb.client.turn import Turn
+from coder_nb.core.entries import Entry
+from coder_nb.core.permissions import PermissionMode
+from coder_nb.core.transcript import Transcript
+from coder_nb.core.values import Change, ChatInfo, Prompt
+from coder_nb.ids import new_id
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from coder_nb.client.screen import Bundle, Display, Screen, View
+
+PAGE = 1000
+"""How many entries are asked for at a time."""
+
+
+class Chat:
+    """A conversation with one or more agents; `await chat.prompt(text)` takes a turn in it."""
+
+    def __init__(self, link: Link, info: ChatInfo) -> None:
+        self._link = link
+        self._static = info
+        self._fold = Transcript()
+
+    @property
+    def id(self) -> str:
+        return self._static.id
+
+    @property
+    def name(self) -> str:
+        return self._static.name
+
+    @property
+    def info(self) -> ChatInfo:
+        """The chat as it is now: whether it runs, what waits, whether its queue is held."""
+        return self._link.run(self._link.verbs.get_chat, self.id)
+
+    def prompt(
+        self,
+        text: str,
+        *,
+        agent: str | None = None,
+        model: str | None = None,
+        mode: PermissionMode | None = None,
+        on_permission: OnPermission | None = None,
+        display: bool = True,
+    ) -> Turn:
+        """Hands a prompt in at once and returns its turn, to `await` or `wait()` for; in a notebook it is shown live.
+
+        Prompts of one chat run one after another. `agent` is by default the one of the last turn; `mode` is ``ask``,
+        ``accept_edits``, ``plan`` or ``bypass``. `on_permission` is called with each `Permission`, in a thread
+        or, where it is asynchronous, beside the kernel's loop. What cannot be prompted raises here and leaves no
+        trace.
+        """
+        prompt = Prompt(
+            id=new_id(),
+            text=text,
+            agent=agent,
+            model=model,
+            mode=mode,
+            cell=current_cell(),
+            answers=(*(("callback",) if on_permission else ()), *(("stdin",) if stdin_allowed() else ())),
+            created_at=time.time_ns() // 1_000_000,
+        )
+        after = self._link.run(self._submit, prompt)
+        shown = self._follow(prompt) if display else None
+        follower = Follower(
+            self._link.verbs,
+            self.id,
+            prompt.id,
+            on_permission=on_permission,
+            on_turn=None if shown is None else shown.begin,
+        )
+        return Turn(self, prompt, follower, after=after, display=shown)
+
+    def run(
+        self,
+        text: str,
+        *,
+        agent: str | None = None,
+        model: str | None = None,
+        mode: PermissionMode | None = None,
+        on_permission: OnPermission | None = None,
+        display: bool = True,
+        timeout: float | None = None,
+    ) -> Turn:
+        """Prompts and blocks until the turn has ended: `chat.prompt(...).wait(timeout)`."""
+        turn = self.prompt(text, agent=agent, model=model, mode=mode, on_permission=on_permission, display=display)
+        return turn.wait(timeout)
+
+    def stop(self) -> bool:
+        """Stops the running turn; prompts that wait are held until `go_on`. False where nothing ran."""
+        return self._link.run(self._link.verbs.stop, self.id)
+
+    def go_on(self) -> Chat:
+        """Lets a held queue run again."""
+        self._link.run(self._link.verbs.go_on, self.id)
+        return self
+
+    @property
+    def transcript(self) -> Entries:
+        """What has happened in this chat so far; each look brings what is new."""
+        return Entries(self, self._link.run(self._read))
+
+    @property
+    def changes(self) -> Changes:
+        """What the chat's turns did to files, without what later turns undid."""
+        return Changes(self, self._link.run(self._link.verbs.changes, self.id))
+
+    def usage(self) -> pd.DataFrame:
+        """Tokens and cost, one row a report of an agent."""
+        from coder_nb.analysis.frames import usage_frame
+
+        return usage_frame(self._link.run(self._link.verbs.usage, self.id))
+
+    def turns(self) -> pd.DataFrame:
+        """The chat's turns, one row each."""
+        from coder_nb.analysis.frames import turns_frame
+
+        return turns_frame(self._link.run(self._link.verbs.turns, self.id))
+
+    def widget(self) -> Any:
+        """An ipywidgets box of transcript and composer, with the changes and the usage in tabs beside it."""
+        return self._screen().widget(self)
+
+    def __repr__(self) -> str:
+        return f"<Chat {self.name!r} {self.id}>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return self._bundle("transcript", self._snapshot())
+
+    async def _submit(self, prompt: Prompt) -> int:
+        """Hands a prompt in; returns the revision after which its turn is found."""
+        verbs = self._link.verbs
+        before = await verbs.get_chat(self.id)
+        chat = await verbs.prompt(self.id, prompt)
+        if chat.held and all(waiting.id == prompt.id for waiting in chat.queued):
+            await verbs.go_on(self.id)  # nothing else was held: who prompts after a Stop means to go on
+        return before.rev
+
+    async def _read(self) -> tuple[Entry, ...]:
+        while True:
+            page = await self._link.verbs.read(self.id, after=self._fold.rev, limit=PAGE)
+            self._fold.apply(page)
+            if not page.more:
+                return tuple(self._fold)
+
+    def _follow(self, prompt: Prompt) -> Display | None:
+        if self._link.screen is None:
+            return None
+        return self._link.screen.follow(self, prompt)
+
+    def _screen(self) -> Screen:
+        if self._link.screen is None:
+            raise RuntimeError("This link has no screen, so that nothing can be shown.")
+        return self._link.screen
+
+    def _bundle(self, view: View, snapshot: Snapshot) -> Bundle:
+        return self._screen().bundle(self, view, snapshot)
+
+    def _snapshot(
+        self,
+        entries: tuple[Entry, ...] | None = None,
+        *,
+        changes: tuple[Change, ...] | None = None,
+        turn_id: str | None = None,
+    ) -> Snapshot:
+        """The chat as it is now, or with these entries and changes instead."""
+        snapshot = self._link.run(take, self._link.verbs, self.id)
+        return msgspec.structs.replace(
+            snapshot,
+            turn_id=turn_id,
+            entries=snapshot.entries if entries is None else entries,
+            changes=snapshot.changes if changes is None else changes,
+        )

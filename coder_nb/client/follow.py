@@ -1,0 +1,115 @@
+"""Following the turn of one prompt on the portal, until it has its end."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, aclosing
+from typing import Any, TypeVar, cast
+
+from coder_nb.client.permission import Permission
+from coder_nb.client.watch import Watch
+from coder_nb.core import entries as core
+from coder_nb.core.entries import Entry
+from coder_nb.core.values import Frame
+from coder_nb.core.verbs import Verbs
+
+OnPermission = Callable[[Permission], "bool | None | Awaitable[bool | None]"]
+"""Called with each permission of a turn; it decides on the object, or returns whether to allow."""
+
+T = TypeVar("T")
+_log = logging.getLogger(__name__)
+
+
+def following(frames: AsyncIterator[T]) -> AbstractAsyncContextManager[AsyncIterator[T]]:
+    """A stream that is closed, with all that stands behind it, when its reader leaves."""
+    return aclosing(cast("AsyncGenerator[T, None]", frames))
+
+
+class Follower:
+    """Knows where a prompt's turn is, and lets the caller's callback answer what the agent asks in it."""
+
+    def __init__(
+        self,
+        verbs: Verbs,
+        chat_id: str,
+        prompt_id: str,
+        *,
+        on_permission: OnPermission | None = None,
+        on_turn: Callable[[str], None] | None = None,
+    ) -> None:
+        self.watch = Watch(prompt_id)
+        self.withdrawn = False
+        """Whether the prompt was taken out of the queue before its turn came."""
+        self.callback_error: Exception | None = None
+        """What the caller's callback raised, to be raised where the turn is waited for."""
+        self._verbs, self._chat_id = verbs, chat_id
+        self._on_permission, self._on_turn = on_permission, on_turn
+        self._callbacks: dict[str, asyncio.Task[None]] = {}
+
+    async def follow(self, after: int) -> None:
+        """Follows the chat from a revision until the turn has ended, or its prompt was withdrawn."""
+        async with asyncio.TaskGroup() as group:
+            async with following(self._verbs.stream(self._chat_id, after=after)) as frames:
+                async for frame in frames:
+                    await self._take(frame, group)
+                    if self.watch.ended is not None or self.withdrawn:
+                        break
+            for task in self._callbacks.values():
+                task.cancel()
+
+    async def entries(self) -> tuple[Entry, ...]:
+        """The turn's entries so far; on the portal, where they grow."""
+        return self.watch.entries
+
+    async def stop(self) -> bool:
+        """Stops the turn, or takes its prompt out of the queue; False where it had ended."""
+        if self.watch.ended is not None or self.withdrawn:
+            return False
+        if self.watch.turn_id is None and await self._verbs.withdraw(self._chat_id, self.watch.prompt_id):
+            return True
+        return await self._verbs.stop(self._chat_id)
+
+    async def _take(self, frame: Frame, group: asyncio.TaskGroup) -> None:
+        watch, known = self.watch, self.watch.turn_id
+        watch.take(frame)
+        if known is None and watch.turn_id is not None and self._on_turn is not None:
+            self._on_turn(watch.turn_id)
+        if watch.is_lost:
+            await self._look_for_turn()
+        for body in watch.pending if self._on_permission is not None else ():
+            if body.request_id not in self._callbacks:
+                self._callbacks[body.request_id] = group.create_task(self._call_back(body), name="on_permission")
+
+    async def _look_for_turn(self) -> None:
+        """The prompt left the queue: asks for the queue first, then for the turns, where a started one must be."""
+        chat = await self._verbs.get_chat(self._chat_id)
+        if any(prompt.id == self.watch.prompt_id for prompt in chat.queued):
+            return
+        turns = await self._verbs.turns(self._chat_id)
+        self.withdrawn = all(turn.prompt_id != self.watch.prompt_id for turn in turns)
+
+    async def _call_back(self, body: core.Permission) -> None:
+        assert self._on_permission is not None
+        permission = Permission(body)
+        try:
+            said = await _said(self._on_permission, permission)
+            if said is not None and not permission.decided:
+                permission.allow() if said else permission.deny()
+        except Exception as error:  # the edge to the user's code: refused here, raised where the turn is waited for
+            _log.exception("on_permission failed, so %r was denied", permission)
+            self.callback_error = error
+            permission.deny()
+        await self._verbs.answer(self._chat_id, body.request_id, permission.answer, by="callback")
+
+
+async def _said(callback: OnPermission, permission: Permission) -> bool | None:
+    """What a callback returns: a plain one in a thread, so that it may block; an asynchronous one here."""
+    if inspect.iscoroutinefunction(callback):
+        answer: Any = callback(permission)
+    else:
+        answer = await asyncio.to_thread(cast("Callable[[Permission], Any]", callback), permission)
+    said: bool | None = await answer if inspect.isawaitable(answer) else answer
+    return said

@@ -1,0 +1,232 @@
+"""The verbs over the wire: REST and the WebSocket of a Jupyter server, from a kernel beside it.
+
+Foreign errors stop here: what the server says becomes the error that it stands for, what the network does becomes
+`ConnectionLost`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import time
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+import httpx
+import msgspec
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus, WebSocketException
+
+from coder_nb.client.find import Server, alive, check_protocol
+from coder_nb.core.codec import decode, encode
+from coder_nb.core.entries import Page
+from coder_nb.core.values import (
+    AgentInfo,
+    AgentSessionInfo,
+    Change,
+    ChatInfo,
+    Frame,
+    Health,
+    Hello,
+    PageFrame,
+    Prompt,
+    SessionInfo,
+    TurnInfo,
+    UsageRow,
+)
+from coder_nb.errors import CoderError, ConnectionLost, Forbidden, from_code
+
+T = TypeVar("T")
+RETRY_FIRST, RETRY_MOST = 0.25, 5.0
+"""How long a broken stream waits before it connects again: doubled each time, up to the second."""
+GIVE_UP_AFTER = 60.0
+"""How long a stream tries to reach a server that is alive and does not answer."""
+CONNECT_TRIES = 3
+
+
+class _Done(msgspec.Struct):
+    done: bool
+
+
+class Remote:
+    """A server's runtime, reached with the token of its connection file."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._headers = {"Authorization": f"Bearer {server.token}"}
+        self._direct = is_loopback(server.url)
+        self._http = httpx.AsyncClient(
+            base_url=server.api,
+            headers=self._headers,
+            timeout=httpx.Timeout(60.0, connect=5.0),
+            trust_env=not self._direct,  # a proxy has no business between a kernel and the server beside it
+        )
+
+    async def health(self) -> Health:
+        health = await self._get("health", Health)
+        check_protocol(health.protocol, health.version)
+        return health
+
+    async def agents(self) -> tuple[AgentInfo, ...]:
+        return await self._get("agents", tuple[AgentInfo, ...])
+
+    async def open_session(self, path: str, *, name: str = "main", new: bool = False) -> SessionInfo:
+        return await self._post("sessions", SessionInfo, {"path": path, "name": name, "new": new})
+
+    async def sessions(self) -> tuple[SessionInfo, ...]:
+        return await self._get("sessions", tuple[SessionInfo, ...])
+
+    async def get_session(self, session_id: str) -> SessionInfo:
+        return await self._get(f"sessions/{session_id}", SessionInfo)
+
+    async def open_chat(self, session_id: str, *, name: str = "main", new: bool = False) -> ChatInfo:
+        return await self._post(f"sessions/{session_id}/chats", ChatInfo, {"name": name, "new": new})
+
+    async def get_chat(self, chat_id: str) -> ChatInfo:
+        return await self._get(f"chats/{chat_id}", ChatInfo)
+
+    async def prompt(self, chat_id: str, prompt: Prompt) -> ChatInfo:
+        return await self._post(f"chats/{chat_id}/prompts", ChatInfo, prompt)
+
+    async def stop(self, chat_id: str) -> bool:
+        return (await self._post(f"chats/{chat_id}/stop", _Done)).done
+
+    async def go_on(self, chat_id: str) -> ChatInfo:
+        return await self._post(f"chats/{chat_id}/go-on", ChatInfo)
+
+    async def withdraw(self, chat_id: str, prompt_id: str) -> bool:
+        return (await self._send("DELETE", f"chats/{chat_id}/prompts/{prompt_id}", _Done)).done
+
+    async def answer(self, chat_id: str, request_id: str, option_id: str | None, *, by: str) -> bool:
+        body = {"option_id": option_id, "by": by}
+        return (await self._post(f"chats/{chat_id}/permissions/{request_id}", _Done, body)).done
+
+    async def attend(self, chat_id: str, *, who: str) -> None:
+        await self._request("POST", f"chats/{chat_id}/attend")
+
+    async def turns(self, chat_id: str) -> tuple[TurnInfo, ...]:
+        return await self._get(f"chats/{chat_id}/turns", tuple[TurnInfo, ...])
+
+    async def read(self, chat_id: str, *, after: int = 0, before: int | None = None, limit: int = 500) -> Page:
+        query: dict[str, int] = {"after": after, "limit": limit}
+        if before is not None:
+            query = {"before": before, "limit": limit}
+        return await self._get(f"chats/{chat_id}/entries?{urlencode(query)}", Page)
+
+    async def stream(self, chat_id: str, *, after: int | None = None, tail: int = 200) -> AsyncIterator[Frame]:
+        """As `Verbs.stream`, over connections that are made again from the cursor when they break.
+
+        Each new connection begins with its own `Hello`. Raises `ConnectionLost` when the server has died.
+        """
+        cursor, pause, reached = after, RETRY_FIRST, time.monotonic()
+        while True:
+            try:
+                async with connect(
+                    self._socket(chat_id, cursor, tail),
+                    additional_headers=self._headers,
+                    max_size=None,
+                    proxy=None if self._direct else True,
+                ) as socket:
+                    async for message in socket:
+                        frame = decode(message, _FRAME)
+                        pause, reached = RETRY_FIRST, time.monotonic()
+                        if isinstance(frame, Hello):
+                            check_protocol(frame.protocol, "")
+                        elif isinstance(frame, PageFrame):
+                            cursor = frame.page.rev
+                        yield frame
+            except InvalidStatus as error:
+                raise _error_of(error.response.status_code, bytes(error.response.body or b"")) from error
+            except (OSError, WebSocketException, TimeoutError) as error:
+                if time.monotonic() - reached > GIVE_UP_AFTER:
+                    raise ConnectionLost from error
+            if not alive(self._server.pid):
+                raise ConnectionLost
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, RETRY_MOST)
+
+    async def changes(self, chat_id: str) -> tuple[Change, ...]:
+        return await self._get(f"chats/{chat_id}/changes", tuple[Change, ...])
+
+    async def apply(self, chat_id: str, change_ids: Sequence[str]) -> tuple[Change, ...]:
+        return await self._post(f"chats/{chat_id}/changes/apply", tuple[Change, ...], {"ids": list(change_ids)})
+
+    async def reject(self, chat_id: str, change_ids: Sequence[str]) -> tuple[Change, ...]:
+        return await self._post(f"chats/{chat_id}/changes/reject", tuple[Change, ...], {"ids": list(change_ids)})
+
+    async def usage(self, chat_id: str | None = None) -> tuple[UsageRow, ...]:
+        return await self._get("usage" if chat_id is None else f"chats/{chat_id}/usage", tuple[UsageRow, ...])
+
+    async def agent_sessions(self, session_id: str) -> tuple[AgentSessionInfo, ...]:
+        return await self._get(f"sessions/{session_id}/agent-sessions", tuple[AgentSessionInfo, ...])
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def _get(self, route: str, kind: type[T]) -> T:
+        return await self._send("GET", route, kind)
+
+    async def _post(self, route: str, kind: type[T], body: object = None) -> T:
+        return await self._send("POST", route, kind, body)
+
+    async def _send(self, method: str, route: str, kind: type[T], body: object = None) -> T:
+        data = await self._request(method, route, body)
+        try:
+            return decode(data, kind)
+        except msgspec.MsgspecError as error:
+            raise ConnectionLost(
+                f"The server at {self._server.url} answered {route} with something that is not coder-nb's: "
+                "check that the extension is the one of this version (`jupyter server extension list`)."
+            ) from error
+
+    async def _request(self, method: str, route: str, body: object = None) -> bytes:
+        content = None if body is None else encode(body)
+        response = await self._reach(method, route, content)
+        if response.is_success:
+            return response.content
+        raise _error_of(response.status_code, response.content)
+
+    async def _reach(self, method: str, route: str, content: bytes | None) -> httpx.Response:
+        for attempt in range(CONNECT_TRIES):
+            try:
+                return await self._http.request(
+                    method, route, content=content, headers={"Content-Type": "application/json"}
+                )
+            except httpx.ConnectError as error:  # nothing was sent, so that it may be sent again
+                if attempt == CONNECT_TRIES - 1 or not alive(self._server.pid):
+                    raise ConnectionLost from error
+                await asyncio.sleep(RETRY_FIRST * 2**attempt)
+            except httpx.TransportError as error:
+                raise ConnectionLost from error
+        raise ConnectionLost
+
+    def _socket(self, chat_id: str, after: int | None, tail: int) -> str:
+        query = {"tail": tail} if after is None else {"after": after}
+        address = f"{self._server.api}chats/{chat_id}/stream?{urlencode(query)}"
+        return "ws" + address.removeprefix("http")
+
+
+_FRAME: Any = Frame
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address never leaves this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def _error_of(status: int, body: bytes) -> CoderError:
+    try:
+        said = msgspec.json.decode(body, type=dict[str, Any])
+        return from_code(str(said["code"]), str(said["message"]))
+    except (msgspec.MsgspecError, KeyError):
+        if status in (401, 403):
+            return Forbidden("The Jupyter server refused this kernel's token: restart the kernel.")
+        return ConnectionLost(
+            f"The Jupyter server answered {status}: check that coder-nb's extension is enabled there "
+            "(`jupyter server extension list`), then restart the kernel."
+        )

@@ -1,0 +1,126 @@
+"""A piece of work on one directory, as a notebook user holds it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from coder_nb.client.changes import Changes
+from coder_nb.client.chat import Chat
+from coder_nb.client.follow import OnPermission
+from coder_nb.client.link import Link
+from coder_nb.client.transcript import Entries
+from coder_nb.client.turn import Turn
+from coder_nb.core.permissions import PermissionMode
+from coder_nb.core.values import SessionInfo
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Session:
+    """Work on one directory, in a git worktree of its own; what a session can do, its chat named ``main`` does."""
+
+    def __init__(self, link: Link, info: SessionInfo) -> None:
+        self._link = link
+        self._static = info
+        self._main: Chat | None = None
+
+    @property
+    def id(self) -> str:
+        return self._static.id
+
+    @property
+    def path(self) -> str:
+        """The real path of the working directory."""
+        return self._static.path
+
+    @property
+    def name(self) -> str:
+        return self._static.name
+
+    @property
+    def info(self) -> SessionInfo:
+        """The session as it is now: its worktree, its branch, its base, its chats."""
+        return self._link.run(self._link.verbs.get_session, self.id)
+
+    def chat(self, name: str = "main", *, new: bool = False) -> Chat:
+        """The session's chat of that name, made if there is none; with `new`, always another one."""
+        return Chat(self._link, self._link.run(self._link.verbs.open_chat, self.id, name=name, new=new))
+
+    @property
+    def main(self) -> Chat:
+        """The chat named ``main``, to which the session's own calls go."""
+        if self._main is None:
+            self._main = self.chat()
+        return self._main
+
+    def prompt(
+        self,
+        text: str,
+        *,
+        agent: str | None = None,
+        model: str | None = None,
+        mode: PermissionMode | None = None,
+        on_permission: OnPermission | None = None,
+        display: bool = True,
+    ) -> Turn:
+        """As `Chat.prompt`, in the main chat."""
+        return self.main.prompt(text, agent=agent, model=model, mode=mode, on_permission=on_permission, display=display)
+
+    def run(
+        self,
+        text: str,
+        *,
+        agent: str | None = None,
+        model: str | None = None,
+        mode: PermissionMode | None = None,
+        on_permission: OnPermission | None = None,
+        display: bool = True,
+        timeout: float | None = None,
+    ) -> Turn:
+        """As `Chat.run`, in the main chat."""
+        turn = self.prompt(text, agent=agent, model=model, mode=mode, on_permission=on_permission, display=display)
+        return turn.wait(timeout)
+
+    def stop(self) -> bool:
+        """As `Chat.stop`, in the main chat."""
+        return self.main.stop()
+
+    def go_on(self) -> Session:
+        """As `Chat.go_on`, in the main chat."""
+        self.main.go_on()
+        return self
+
+    @property
+    def transcript(self) -> Entries:
+        """What has happened in the main chat."""
+        return self.main.transcript
+
+    @property
+    def changes(self) -> Changes:
+        """What the main chat's turns did to files."""
+        return self.main.changes
+
+    def usage(self) -> pd.DataFrame:
+        """Tokens and cost of the main chat, one row a report."""
+        return self.main.usage()
+
+    def turns(self) -> pd.DataFrame:
+        """The main chat's turns, one row each."""
+        return self.main.turns()
+
+    def agent_sessions(self) -> pd.DataFrame:
+        """Each agent's own context in the session's chats: its native id, whether it is warm, its process."""
+        from coder_nb.analysis.frames import agent_sessions_frame
+
+        return agent_sessions_frame(self._link.run(self._link.verbs.agent_sessions, self.id))
+
+    def widget(self) -> Any:
+        """As `Chat.widget`, of the main chat."""
+        return self.main.widget()
+
+    def __repr__(self) -> str:
+        return f"<Session {self.name!r} on {self.path}>"
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+        return self.main._repr_mimebundle_(include, exclude)

@@ -1,0 +1,169 @@
+"""Transcripts, diffs and usage as plain text, for terminals, scripts and `text/plain`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from coder_nb.core import entries as core
+from coder_nb.core.entries import Entry, Unknown
+from coder_nb.core.values import Change, UsageRow
+
+MOST_LINES = 12
+"""How many lines of a tool's output are shown."""
+
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_MARKS = {"pending": "·", "in_progress": "…", "completed": "✓", "failed": "✗", "cancelled": "–"}
+_LETTERS = {"create": "A", "edit": "M", "delete": "D", "rename": "R"}
+
+
+def clean(text: str) -> str:
+    """Text of an agent without control sequences, so that showing it does nothing but show it."""
+    return _CONTROL.sub("", text.replace("\r\n", "\n"))
+
+
+def transcript_text(entries: Iterable[Entry]) -> str:
+    """A transcript as a person reads it."""
+    return "\n\n".join(block for entry in entries if (block := entry_text(entry)))
+
+
+def entry_text(entry: Entry) -> str:
+    """One entry as a few lines; empty for what is only bookkeeping."""
+    if isinstance(entry.body, Unknown):
+        return f"({clean(entry.body.kind) or 'unknown'})"
+    return clean(DRAWN[type(entry.body)](entry.body)).strip("\n")
+
+
+def diff_text(changes: Iterable[Change]) -> str:
+    """Changes as one unified diff, as git writes it."""
+    return "".join(_file_diff(change) for change in changes)
+
+
+def usage_text(rows: Iterable[UsageRow]) -> str:
+    """The sums of what was counted; what nobody reported is left out."""
+    return totals_text(totals(rows))
+
+
+def totals(rows: Iterable[UsageRow]) -> Mapping[str, int | None]:
+    """Input, output and cost of the rows that count, each None where no row knows it (law 17)."""
+    counted = [row for row in rows if row.counted]
+    sums: dict[str, Iterable[int | None]] = {
+        "input": (row.tokens.input for row in counted),
+        "output": (row.tokens.output for row in counted),
+        "cost_nanousd": (row.cost_nanousd for row in counted),
+    }
+    return {name: _sum(values) for name, values in sums.items()}
+
+
+def totals_text(total: Mapping[str, int | None]) -> str:
+    """Sums in words: ``1,204 tokens in, 88 out, $0.0031``."""
+    parts = [
+        f"{value:,} {word}"
+        for name, word in (("input", "tokens in"), ("output", "tokens out"))
+        if (value := total[name]) is not None
+    ]
+    if (cost := total["cost_nanousd"]) is not None:
+        parts.append(f"${cost / 1e9:.4f}")
+    return ", ".join(parts)
+
+
+def _sum(values: Iterable[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if known else None
+
+
+def _file_diff(change: Change) -> str:
+    old, new = change.old_path or change.path, change.path
+    lines = [f"diff --git a/{old} b/{new}"]
+    if change.operation == "create":
+        lines.append(f"new file mode {change.new_mode or '100644'}")
+    elif change.operation == "delete":
+        lines.append(f"deleted file mode {change.old_mode or '100644'}")
+    elif change.old_mode != change.new_mode and change.old_mode and change.new_mode:
+        lines += [f"old mode {change.old_mode}", f"new mode {change.new_mode}"]
+    if change.operation == "rename":
+        lines += [f"rename from {old}", f"rename to {new}"]
+    if change.binary:
+        lines.append(f"Binary files a/{old} and b/{new} differ")
+    elif change.hunks:
+        lines.append("--- /dev/null" if change.operation == "create" else f"--- a/{old}")
+        lines.append("+++ /dev/null" if change.operation == "delete" else f"+++ b/{new}")
+    for hunk in change.hunks:
+        lines.append(f"@@ -{_range(hunk.old_start, hunk.old_lines)} +{_range(hunk.new_start, hunk.new_lines)} @@")
+        lines.extend(hunk.lines)
+    return "\n".join(lines) + "\n"
+
+
+def _range(start: int, count: int) -> str:
+    return f"{start}" if count == 1 else f"{start},{count}"
+
+
+def summary(call: core.ToolCall) -> str:
+    """What a tool call is about, in one line."""
+    if call.title:
+        return call.title
+    if isinstance(call.input, dict):
+        for key in ("command", "file_path", "path", "pattern", "query", "url"):
+            if isinstance(call.input.get(key), str):
+                return str(call.input[key])
+    return call.locations[0].path if call.locations else ""
+
+
+def _tool_call(body: core.ToolCall) -> str:
+    head = f"{_MARKS[body.status]} {body.name} {summary(body)}".rstrip()
+    if body.exit_code:
+        head += f" (exit code {body.exit_code})"
+    lines = clean(body.content).strip("\n").split("\n") if body.content.strip() else []
+    if len(lines) > MOST_LINES:
+        lines = [*lines[:MOST_LINES], f"… {len(lines) - MOST_LINES} more lines"]
+    return "\n".join([head, *(f"    {line}" for line in lines)])
+
+
+def _plan(body: core.Plan) -> str:
+    return "\n".join(["Plan", *(f"  {_MARKS[item.status]} {item.text}" for item in body.items)])
+
+
+def _permission(body: core.Permission) -> str:
+    by = f" by {body.by}" if body.by else ""
+    return f"? {body.title or body.tool}: {body.status}{by}"
+
+
+def _usage(body: core.Usage) -> str:
+    return totals_text({"input": body.tokens.input, "output": body.tokens.output, "cost_nanousd": body.cost_nanousd})
+
+
+def _file_change(body: core.FileChange) -> str:
+    counts = "" if body.additions is None else f" +{body.additions} -{body.deletions or 0}"
+    return f"{_LETTERS[body.operation]} {body.path}{counts}"
+
+
+def _turn_ended(body: core.TurnEnded) -> str:
+    return "" if body.end == "completed" else f"— {body.end}{': ' + body.message if body.message else ''}"
+
+
+def _quiet(body: Any) -> str:
+    return ""
+
+
+DRAWN: Mapping[type[Any], Callable[[Any], str]] = {
+    core.TurnStarted: lambda body: f"── {body.agent}" + (f" · {body.model}" if body.model else ""),
+    core.UserMessage: lambda body: f"> {body.text}".replace("\n", "\n> "),
+    core.Text: lambda body: body.text,
+    core.Reasoning: lambda body: f"(thought) {body.text}" if body.text.strip() else "",
+    core.ToolCall: _tool_call,
+    core.Plan: _plan,
+    core.Permission: _permission,
+    core.Question: lambda body: f"? {body.text}: {', '.join(body.answer) or body.status}",
+    core.Commands: _quiet,
+    core.Mode: _quiet,
+    core.Usage: _usage,
+    core.FileChange: _file_change,
+    core.Checkpoint: _quiet,
+    core.Compaction: lambda body: "— the conversation was summarised —",
+    core.Notice: lambda body: f"({body.text})",
+    core.Error: lambda body: f"Error: {body.message}",
+    core.Raw: lambda body: f"({body.source}: {body.type or 'something not understood'})",
+    core.TurnEnded: _turn_ended,
+}
+"""How each kind of entry is written; a test holds the table to the union."""

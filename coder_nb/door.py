@@ -1,0 +1,112 @@
+"""What a notebook user calls, on the one link of this process."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from coder_nb.client.chat import Chat
+from coder_nb.client.home import Home
+from coder_nb.client.link import Link
+from coder_nb.client.screen import Screen
+from coder_nb.client.session import Session
+from coder_nb.errors import InvalidOption
+from coder_nb.settings import Settings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def _screen() -> Screen:
+    from coder_nb.widgets.screen import Notebook
+
+    screen: Screen = Notebook()
+    return screen
+
+
+_home = Home(_screen)
+
+
+def session(path: str = ".", *, name: str = "main", new: bool = False) -> Session:
+    """The session of a directory, made if there is none: the same call again gives the same session.
+
+    The directory must be in a git repository with a commit. With `new` it is always another session, with its own
+    worktree. Raises `BadPath`, `NotARepository` or `NoCommit`.
+    """
+    link = _home.link()
+    return Session(link, link.run(link.verbs.open_session, _absolute(path), name=name, new=new))
+
+
+def chat(chat_id: str) -> Chat:
+    """The chat with an id, such as a column `chat_id` gives; raises `NotFound`."""
+    link = _home.link()
+    return Chat(link, link.run(link.verbs.get_chat, chat_id))
+
+
+def sessions() -> pd.DataFrame:
+    """All sessions there are, the latest first, one row each."""
+    from coder_nb.analysis.frames import sessions_frame
+
+    link = _home.link()
+    return sessions_frame(link.run(link.verbs.sessions))
+
+
+def usage() -> pd.DataFrame:
+    """Tokens and cost of all chats, one row a report; sum over the rows that are `counted`."""
+    from coder_nb.analysis.frames import usage_frame
+
+    link = _home.link()
+    return usage_frame(link.run(link.verbs.usage))
+
+
+def agents() -> pd.DataFrame:
+    """Which agents there are, which version is installed, and where one cannot be used, why and what to do."""
+    from coder_nb.analysis.frames import agents_frame
+
+    link = _home.link()
+    return agents_frame(link.run(link.verbs.agents))
+
+
+def configure(**settings: Any) -> Settings:
+    """Sets what the agents of this process run with, before the first use; returns all settings as they are then.
+
+    The names are those of `Settings`. Where a Jupyter server runs the agents, its configuration counts instead.
+    """
+    return _home.configure(**settings)
+
+
+def close() -> None:
+    """Ends what runs in this process; the next call begins afresh. The end of the process does it by itself."""
+    _home.close()
+
+
+def allow_nested_loops() -> None:
+    """Lets your own code call `asyncio.run()` and `run_until_complete()` in a cell, by nest-asyncio.
+
+    coder-nb needs it for nothing. It changes every event loop of this process for good: tasks become slower, and in
+    current kernels a cell that nests loops delivers no widget's click until it is done. Loops that are not asyncio's
+    own (uvloop) cannot be nested. Prefer `await`.
+    """
+    import nest_asyncio
+
+    try:
+        nest_asyncio.apply()
+    except ValueError as error:
+        raise InvalidOption(f"This loop cannot be nested ({error}): use `await` instead.") from error
+
+
+def agent_names() -> list[str]:
+    """The names of all agents, the usable ones first."""
+    link = _home.link()
+    return [agent.name for agent in link.run(link.verbs.agents)]
+
+
+def link() -> Link:
+    """The link itself, for the magics and the command line."""
+    return _home.link()
+
+
+def _absolute(path: str) -> str:
+    """A path as the server can understand it, whose working directory is another one."""
+    from pathlib import Path
+
+    return str(Path(path).expanduser().absolute())

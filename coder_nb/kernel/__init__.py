@@ -1,0 +1,1 @@
+"""The IPython extension: `%coder`, the awaited `%%coder`, and the completion of both."""

@@ -1,0 +1,93 @@
+"""What the widgets have in common: the traits of `docs/protocol.md`, and a correspondent in the kernel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import anywidget
+import traitlets
+
+from coder_nb.client.chat import Chat
+from coder_nb.client.screen import View
+from coder_nb.client.session import Session
+from coder_nb.client.snapshot import Snapshot
+from coder_nb.widgets.bundle import loader
+from coder_nb.widgets.comm import Correspondent
+from coder_nb.widgets.mimebundle import static_bundle
+
+WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
+
+
+class ChatView(anywidget.AnyWidget):
+    """One view of a chat. Traits carry what to show, never control: that goes by REST or by messages."""
+
+    _esm = loader()
+
+    view = traitlets.Unicode().tag(sync=True)
+    """Which view: ``transcript``, ``composer``, ``diff`` or ``usage``."""
+    chat_id = traitlets.Unicode().tag(sync=True)
+    turn_id = traitlets.Unicode("").tag(sync=True)
+    """The one turn that is shown; empty for the whole chat."""
+    runtime_id = traitlets.Unicode().tag(sync=True)
+    """The runtime that the kernel speaks with: a page whose server has the same asks it directly."""
+    snapshot = traitlets.Dict().tag(sync=True)
+    """The first paint."""
+    options = traitlets.Dict().tag(sync=True)
+
+    def __init__(
+        self,
+        chat: Chat | Session,
+        *,
+        view: View,
+        snapshot: Snapshot | None = None,
+        turn_id: str = "",
+        options: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self._chat = chat.main if isinstance(chat, Session) else chat
+        self._kind: View = view
+        link = self._chat._link
+        painted = self._chat._snapshot() if snapshot is None else snapshot
+        super().__init__(
+            view=view,
+            chat_id=self._chat.id,
+            turn_id=turn_id,
+            runtime_id=link.health.runtime_id,
+            snapshot=painted.builtins(),
+            options=options or {},
+            **kwargs,
+        )
+        self._correspondent = Correspondent(link, self._chat.id, self.send)
+        self.on_msg(self._receive)
+        answer_anywhere(self.comm)
+
+    @property
+    def greeted(self) -> bool:
+        """Whether a front end shows this widget through the kernel."""
+        return self._correspondent.greeted
+
+    def close(self) -> None:
+        """Takes the widget from every page, and ends its feed."""
+        self._correspondent.close()
+        super().close()
+
+    def _receive(self, widget: object, content: Any, buffers: object) -> None:
+        self._correspondent.receive(content)
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+        return self.bundle(self._chat._snapshot()), {}
+
+    def bundle(self, snapshot: Snapshot) -> dict[str, Any]:
+        """The widget, with what is right in its place when it is gone."""
+        model: dict[str, Any] = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+        return {WIDGET_MIME: model, **static_bundle(self._kind, snapshot, model_id=self.model_id)}
+
+
+def answer_anywhere(comm: Any) -> None:
+    """Lets messages of the page be dispatched while the cell that made the widget still runs.
+
+    ipykernel 7.4 sends them to the shell that last published on the comm, which is the busy one, whatever subshell the
+    front end asked for. The attribute is private there and absent elsewhere.
+    """
+    if hasattr(comm, "_reply_subshell_for"):
+        comm._reply_subshell_for = lambda data, default: default

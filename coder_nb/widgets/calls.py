@@ -1,0 +1,108 @@
+"""The routes of `docs/protocol.md` as calls of the verbs, for a widget that has no server to ask."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+
+from coder_nb.core.codec import encode
+from coder_nb.core.values import Prompt
+from coder_nb.core.verbs import Verbs
+from coder_nb.errors import BadRequest, CoderError, Forbidden, NotFound
+
+WHO = "browser"
+"""Whom an answer is recorded of: a page that speaks with the kernel has no other name."""
+
+Query = Mapping[str, str]
+Route = Callable[[Verbs, "tuple[str, ...]", Query, Any], Awaitable[object]]
+
+
+async def call(verbs: Verbs, method: str, route: str, body: Any) -> tuple[int, Any]:
+    """Makes one call; returns a status as HTTP has it, and the answer or the error as JSON objects."""
+    try:
+        answer = await _find(method, route)(verbs, body)
+    except CoderError as error:
+        return _status(error), {"code": error.code, "message": error.message}
+    except (msgspec.ValidationError, KeyError, TypeError, ValueError) as error:
+        return 400, {"code": BadRequest.code, "message": f"The request is not understood: {error}."}
+    return (204, None) if answer is None else (200, msgspec.json.decode(encode(answer)))
+
+
+def _find(method: str, route: str) -> Callable[[Verbs, Any], Awaitable[object]]:
+    parts = urlsplit(route)
+    words = tuple(parts.path.strip("/").split("/"))
+    for (wanted, pattern), handler in ROUTES.items():
+        shape = pattern.split("/")
+        if (
+            wanted == method
+            and len(shape) == len(words)
+            and all(s in ("*", w) for s, w in zip(shape, words, strict=True))
+        ):
+            ids = tuple(w for s, w in zip(shape, words, strict=True) if s == "*")
+            return lambda verbs, body: handler(verbs, ids, dict(parse_qsl(parts.query)), body)
+    raise NotFound(f"There is no {method} {route}: the page is of another version than the kernel, reload it.")
+
+
+def _status(error: CoderError) -> int:
+    return 404 if isinstance(error, NotFound) else 403 if isinstance(error, Forbidden) else 400
+
+
+async def _done(answer: Awaitable[bool]) -> dict[str, bool]:
+    return {"done": await answer}
+
+
+def _entries(verbs: Verbs, ids: tuple[str, ...], query: Query, body: Any) -> Awaitable[object]:
+    before = query.get("before")
+    return verbs.read(
+        ids[0],
+        after=int(query.get("after", 0)),
+        before=None if before is None else int(before),
+        limit=int(query.get("limit", 500)),
+    )
+
+
+def _answer(verbs: Verbs, ids: tuple[str, ...], query: Query, body: Any) -> Awaitable[object]:
+    option = body.get("option_id")
+    return _done(verbs.answer(ids[0], ids[1], None if option is None else str(option), by=WHO))
+
+
+def _open_session(verbs: Verbs, ids: tuple[str, ...], query: Query, body: Any) -> Awaitable[object]:
+    return verbs.open_session(str(body["path"]), name=str(body.get("name") or "main"), new=bool(body.get("new")))
+
+
+def _open_chat(verbs: Verbs, ids: tuple[str, ...], query: Query, body: Any) -> Awaitable[object]:
+    given = body or {}
+    return verbs.open_chat(ids[0], name=str(given.get("name") or "main"), new=bool(given.get("new")))
+
+
+def _changed(body: Any) -> list[str]:
+    return [str(change_id) for change_id in body["ids"]]
+
+
+ROUTES: Mapping[tuple[str, str], Route] = {
+    ("GET", "health"): lambda v, ids, q, b: v.health(),
+    ("GET", "agents"): lambda v, ids, q, b: v.agents(),
+    ("GET", "sessions"): lambda v, ids, q, b: v.sessions(),
+    ("POST", "sessions"): _open_session,
+    ("GET", "sessions/*"): lambda v, ids, q, b: v.get_session(ids[0]),
+    ("GET", "sessions/*/agent-sessions"): lambda v, ids, q, b: v.agent_sessions(ids[0]),
+    ("POST", "sessions/*/chats"): _open_chat,
+    ("GET", "usage"): lambda v, ids, q, b: v.usage(),
+    ("GET", "chats/*"): lambda v, ids, q, b: v.get_chat(ids[0]),
+    ("POST", "chats/*/prompts"): lambda v, ids, q, b: v.prompt(ids[0], msgspec.convert(b, Prompt)),
+    ("DELETE", "chats/*/prompts/*"): lambda v, ids, q, b: _done(v.withdraw(ids[0], ids[1])),
+    ("POST", "chats/*/stop"): lambda v, ids, q, b: _done(v.stop(ids[0])),
+    ("POST", "chats/*/go-on"): lambda v, ids, q, b: v.go_on(ids[0]),
+    ("POST", "chats/*/permissions/*"): _answer,
+    ("POST", "chats/*/attend"): lambda v, ids, q, b: v.attend(ids[0], who=WHO),
+    ("GET", "chats/*/turns"): lambda v, ids, q, b: v.turns(ids[0]),
+    ("GET", "chats/*/entries"): _entries,
+    ("GET", "chats/*/changes"): lambda v, ids, q, b: v.changes(ids[0]),
+    ("POST", "chats/*/changes/apply"): lambda v, ids, q, b: v.apply(ids[0], _changed(b)),
+    ("POST", "chats/*/changes/reject"): lambda v, ids, q, b: v.reject(ids[0], _changed(b)),
+    ("GET", "chats/*/usage"): lambda v, ids, q, b: v.usage(ids[0]),
+}
+"""Each route that has no stream; a test holds the table to the document."""

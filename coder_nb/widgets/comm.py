@@ -1,0 +1,78 @@
+"""A widget's side of the comm: what the front end asks by messages is answered from the portal.
+
+Callbacks of ipywidgets run wherever the kernel dispatches them, a subshell's thread included; here they only hand over.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import logging
+from typing import Any
+
+from coder_nb.client.link import Link
+from coder_nb.widgets.bundle import front_end
+from coder_nb.widgets.calls import WHO, call
+from coder_nb.widgets.feed import Send, feed
+
+_log = logging.getLogger(__name__)
+
+
+class Correspondent:
+    """Answers one widget's messages, and feeds it frames from its last hello on."""
+
+    def __init__(self, link: Link, chat_id: str, send: Send) -> None:
+        self.greeted = False
+        """Whether a front end has said hello, so that somebody looks at this widget through the kernel."""
+        self._link, self._chat_id, self._send = link, chat_id, send
+        self._feeding: concurrent.futures.Future[None] | None = None
+
+    def receive(self, message: Any) -> None:
+        """Takes a custom message; anything that is none of ours is left alone."""
+        op = message.get("op") if isinstance(message, dict) else None
+        if op == "hello":
+            self._hello(message)
+        elif op == "call":
+            self._hand_over(self._call, message)
+        elif op == "attend":
+            self._hand_over(self._link.verbs.attend, self._chat_id, who=WHO)
+        elif op == "bundle":
+            self._hand_over(self._bundle)
+
+    def close(self) -> None:
+        """Ends the feed."""
+        if self._feeding is not None:
+            self._feeding.cancel()
+
+    def _hello(self, message: dict[str, Any]) -> None:
+        self.greeted = True
+        self.close()
+        after = message.get("after")
+        self._feeding = self._hand_over(
+            feed,
+            self._link.verbs,
+            self._chat_id,
+            self._send,
+            after=None if after is None else int(after),
+            tail=int(message.get("tail") or 200),
+        )
+
+    def _hand_over(self, function: Any, *args: Any, **kwargs: Any) -> concurrent.futures.Future[Any]:
+        future: concurrent.futures.Future[Any] = self._link.portal.call(function, *args, **kwargs)
+        future.add_done_callback(_report)
+        return future
+
+    async def _call(self, message: dict[str, Any]) -> None:
+        status, body = await call(
+            self._link.verbs, str(message.get("method", "GET")), str(message.get("route", "")), message.get("body")
+        )
+        self._send({"op": "reply", "id": message.get("id"), "status": status, "body": body})
+
+    async def _bundle(self) -> None:
+        text, error = front_end()
+        self._send({"op": "bundle", "text": text, "error": error})
+
+
+def _report(future: concurrent.futures.Future[Any]) -> None:
+    """The edge to the front end: what broke is logged, and the page, which hears nothing, says hello again."""
+    if not future.cancelled() and (error := future.exception()) is not None:
+        _log.warning("a widget's message was lost: %s", error)

@@ -1,0 +1,215 @@
+"""Transcripts, diffs and usage as HTML without any script: what nbconvert, nbviewer and a saved notebook show.
+
+All text of agents is untrusted. It is escaped, or goes through a Markdown renderer that passes neither HTML nor images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from html import escape
+from typing import Any
+
+import msgspec
+
+from coder_nb.client.snapshot import Snapshot
+from coder_nb.client.text import clean, summary, totals, totals_text
+from coder_nb.core import entries as core
+from coder_nb.core.entries import Entry, Unknown
+from coder_nb.core.values import Change, Hunk, UsageRow
+from coder_nb.widgets.markdown import code_html, markdown_html
+from coder_nb.widgets.style import CSS
+
+MOST_LINES = 2000
+"""How many lines of one file's diff are written out."""
+
+_STATE = {
+    "pending": "waiting",
+    "in_progress": "running",
+    "completed": "done",
+    "failed": "failed",
+    "cancelled": "cancelled",
+}
+
+
+def transcript_html(snapshot: Snapshot) -> str:
+    """A chat, or one turn of it, with what the turn changed."""
+    shown = [block for entry in snapshot.entries if (block := entry_html(entry))]
+    if snapshot.turn_id == "":
+        shown.append('<p class="muted">The turn is under way. Where this is all there is, it was cut off here.</p>')
+    elif not shown:
+        shown.append('<p class="muted">Nothing has been said yet.</p>')
+    if snapshot.turn_id and snapshot.changes:
+        shown.append("".join(_file(change, open=False) for change in snapshot.changes))
+    if total := totals_text(totals(snapshot.usage)):
+        shown.append(f'<p class="foot">{escape(total)}</p>')
+    return _page("transcript", "".join(shown))
+
+
+def diff_html(changes: Sequence[Change]) -> str:
+    """Changes, file by file."""
+    if not changes:
+        return _page("diff", '<p class="muted">No changes.</p>')
+    return _page("diff", "".join(_file(change, open=True) for change in changes))
+
+
+def usage_html(rows: Sequence[UsageRow]) -> str:
+    """Tokens and cost by agent and model, and the sum of what counts."""
+    if not rows:
+        return _page("usage", '<p class="muted">No usage was reported.</p>')
+    groups: dict[tuple[str, str], list[UsageRow]] = {}
+    for row in rows:
+        if row.counted:
+            groups.setdefault((row.agent or "", row.model or ""), []).append(row)
+    head = "".join(f"<th>{word}</th>" for word in ("Agent", "Model", "Reports", "Input", "Output", "Cost"))
+    body = "".join(_usage_row(agent, model, group) for (agent, model), group in groups.items())
+    counted = [row for group in groups.values() for row in group]
+    foot = _usage_row("All", "", counted) if len(groups) > 1 else ""
+    note = "" if len(counted) == len(rows) else '<p class="muted">What was replayed or imported is not counted.</p>'
+    table = f'<table class="sums"><thead><tr>{head}</tr></thead><tbody>{body}</tbody><tfoot>{foot}</tfoot></table>'
+    return _page("usage", table + note)
+
+
+def entry_html(entry: Entry) -> str:
+    """One entry; empty for what is only bookkeeping."""
+    if isinstance(entry.body, Unknown):
+        return f'<p class="muted">{_text(entry.body.kind) or "unknown"}</p>'
+    return DRAWN[type(entry.body)](entry.body)
+
+
+def _page(view: str, content: str) -> str:
+    return f'<div class="cnb cnb-{view}"><style>{CSS}</style>{content}</div>'
+
+
+def _text(text: object) -> str:
+    return escape(clean(str(text)))
+
+
+def _usage_row(agent: str, model: str, rows: Iterable[UsageRow]) -> str:
+    rows = list(rows)
+    total = totals(rows)
+    cost = total["cost_nanousd"]
+    cells = [total["input"], total["output"]]
+    numbers = "".join(f"<td>{'–' if value is None else f'{value:,}'}</td>" for value in [len(rows), *cells])
+    money = "–" if cost is None else f"${cost / 1e9:,.4f}"
+    return f"<tr><th>{_text(agent)}</th><th>{_text(model)}</th>{numbers}<td>{money}</td></tr>"
+
+
+def _file(change: Change, *, open: bool) -> str:
+    name = f"{change.old_path} → {change.path}" if change.old_path else change.path
+    counts = (
+        '<span class="muted">binary</span>'
+        if change.binary
+        else f'<span class="plus">+{change.additions or 0}</span> <span class="minus">−{change.deletions or 0}</span>'
+    )
+    agent = f'<span class="by">{_text(change.agent)}</span>' if change.agent else ""
+    head = f'<code>{_text(name)}</code> {counts} {agent} <span class="state">{_text(change.status)}</span>'
+    note = f'<p class="note">{_text(change.note)}</p>' if change.note else ""
+    opened = " open" if open else ""
+    return f'<details class="file"{opened}><summary>{head}</summary>{note}{_hunks(change.hunks)}</details>'
+
+
+def _hunks(hunks: Sequence[Hunk]) -> str:
+    rows: list[str] = []
+    for hunk in hunks:
+        rows.append(f'<tr class="at"><td colspan="3">@@ −{hunk.old_start} +{hunk.new_start} @@</td></tr>')
+        rows.extend(_lines(hunk))
+    left = len(rows) - MOST_LINES
+    if left > 0:
+        rows[MOST_LINES:] = [f'<tr class="at"><td colspan="3">… {left:,} more lines</td></tr>']
+    return f'<div class="scroll"><table class="diff"><tbody>{"".join(rows)}</tbody></table></div>' if rows else ""
+
+
+def _lines(hunk: Hunk) -> Iterable[str]:
+    old, new = hunk.old_start, hunk.new_start
+    for line in hunk.lines:
+        sign, text = line[:1], line[1:]
+        kind = {"+": "add", "-": "del", "\\": "at"}.get(sign, "")
+        left = str(old) if sign in "- " else ""
+        right = str(new) if sign in "+ " else ""
+        old, new = old + (sign in "- "), new + (sign in "+ ")
+        yield f'<tr class="{kind}"><td>{left}</td><td>{right}</td><td>{_text(sign)}{_text(text)}</td></tr>'
+
+
+def _folded(kind: str, head: str, content: str) -> str:
+    return f'<details class="{kind}"><summary>{head}</summary>{content}</details>'
+
+
+def _tool_call(body: core.ToolCall) -> str:
+    code = f" · exit code {body.exit_code}" if body.exit_code else ""
+    head = (
+        f'<span class="tool">{_text(body.name)}</span> <code>{_text(summary(body))}</code> '
+        f'<span class="state {body.status}">{_STATE[body.status]}{code}</span>'
+    )
+    parts = []
+    if body.input not in (None, {}):
+        given = msgspec.json.format(msgspec.json.encode(body.input, enc_hook=str), indent=2).decode(errors="replace")
+        parts.append(code_html(given, "json"))
+    if body.content.strip():
+        parts.append(f"<pre>{_text(body.content.rstrip())}</pre>")
+    return _folded(f"call {body.status}", head, "".join(parts)) if parts else f'<p class="call">{head}</p>'
+
+
+def _plan(body: core.Plan) -> str:
+    items = "".join(
+        f'<li class="{item.status}">{_text(item.text)} <span class="state">{_STATE[item.status]}</span></li>'
+        for item in body.items
+    )
+    return f'<ul class="plan">{items}</ul>' if items else ""
+
+
+def _permission(body: core.Permission) -> str:
+    by = f" by {_text(body.by)}" if body.by else ""
+    return f'<p class="asked">Permission: <code>{_text(body.title or body.tool)}</code> – {body.status}{by}</p>'
+
+
+def _question(body: core.Question) -> str:
+    return f'<p class="asked">{_text(body.text)} – {_text(", ".join(body.answer) or body.status)}</p>'
+
+
+def _turn_started(body: core.TurnStarted) -> str:
+    model = f' <span class="muted">{_text(body.model)}</span>' if body.model else ""
+    return f'<p class="turn">{_text(body.agent)}{model}</p>'
+
+
+def _turn_ended(body: core.TurnEnded) -> str:
+    if body.end == "completed":
+        return ""
+    why = f": {_text(body.message)}" if body.message else ""
+    return f'<p class="{"muted" if body.end == "cancelled" else "error"}">{body.end.capitalize()}{why}</p>'
+
+
+def _file_change(body: core.FileChange) -> str:
+    counts = "" if body.additions is None else f' <span class="plus">+{body.additions}</span>'
+    counts += "" if body.deletions is None else f' <span class="minus">−{body.deletions}</span>'
+    return f'<p class="changed">{body.operation} <code>{_text(body.path)}</code>{counts}</p>'
+
+
+def _reasoning(body: core.Reasoning) -> str:
+    return _folded("reasoning", "Reasoning", markdown_html(clean(body.text))) if body.text.strip() else ""
+
+
+def _quiet(body: Any) -> str:
+    return ""
+
+
+DRAWN: Mapping[type[Any], Callable[[Any], str]] = {
+    core.TurnStarted: _turn_started,
+    core.UserMessage: lambda body: f'<div class="user">{_text(body.text)}</div>',
+    core.Text: lambda body: f'<div class="text">{markdown_html(clean(body.text))}</div>' if body.text.strip() else "",
+    core.Reasoning: _reasoning,
+    core.ToolCall: _tool_call,
+    core.Plan: _plan,
+    core.Permission: _permission,
+    core.Question: _question,
+    core.Commands: _quiet,
+    core.Mode: _quiet,
+    core.Usage: _quiet,
+    core.FileChange: _file_change,
+    core.Checkpoint: _quiet,
+    core.Compaction: lambda body: '<p class="muted">The conversation was summarised here.</p>',
+    core.Notice: lambda body: f'<p class="notice {body.level}">{_text(body.text)}</p>',
+    core.Error: lambda body: f'<p class="error">{_text(body.message)}</p>',
+    core.Raw: lambda body: f'<p class="muted">{_text(body.source)}: {_text(body.type or "not understood")}</p>',
+    core.TurnEnded: _turn_ended,
+}
+"""How each kind of entry is drawn; a test holds the table to the union."""
