@@ -70,7 +70,8 @@ class Pending:
         `who` is asked again every little while: a browser may come or go. `changed` is called when its answer changes.
         """
         key = (chat_id, request_id)
-        future = self._futures[key] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self._futures[key] = future
         alone = 0.0
         tick = min(0.25, grace / 4) if grace else 0.01
         try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 
 from coder_nb.errors import LeaseLost, StoreError
@@ -28,6 +29,7 @@ class Leaseholder:
         self._leases, self._owner, self._ttl = leases, owner, ttl
         self._taken, self._lost = taken, lost
         self._held: dict[str, Lease] = {}
+        self._used: dict[str, float] = {}
         self._lock = asyncio.Lock()
 
     async def hold(self, path: str) -> Lease:
@@ -38,6 +40,7 @@ class Leaseholder:
                 held = await self._leases.acquire(path, self._owner, ttl=self._ttl)
                 await self._taken(held)
                 self._held[path] = held
+            self._used[path] = time.monotonic()
             return held
 
     def held(self, path: str) -> Lease | None:
@@ -80,6 +83,7 @@ class Leaseholder:
         for path in list(self._held):
             await self.release(path)
 
-    @property
-    def paths(self) -> list[str]:
-        return list(self._held)
+    def unused_for(self, seconds: float) -> list[str]:
+        """The directories whose lease nobody has asked for in that time."""
+        now = time.monotonic()
+        return [path for path in self._held if now - self._used[path] >= seconds]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import getpass
 import logging
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import aclosing
 from pathlib import Path
 
 import msgspec
@@ -229,7 +229,7 @@ class Runtime:
             state=lambda: self.get_chat(chat_id),
             changes=lambda: self.changes(chat_id),
         )
-        async with aclosing(frames):
+        async with contextlib.aclosing(frames):
             async for frame in frames:
                 yield frame
 
@@ -290,7 +290,15 @@ class Runtime:
     async def _as_seen(self, chat: ChatInfo) -> ChatInfo:
         session = await self._store.catalog.get_session(chat.session_id)
         runner = await self._leases.runner(session.path)
+        if chat.turn_id is not None and runner is None and self._leases.held(session.path) is None:
+            chat = await self._settled(chat, session.path)
         return _replace(chat, runner=runner, asking=self._context.pending.asking(chat.id))
+
+    async def _settled(self, chat: ChatInfo, path: str) -> ChatInfo:
+        """A chat whose runner has died in the middle of a turn, after that turn got its end."""
+        with contextlib.suppress(errors.RunElsewhere):
+            await self._leases.hold(path)
+        return await self._store.catalog.get_chat(chat.id)
 
     async def _decided(self, chat_id: str, change_ids: Sequence[str]) -> tuple[Change, ...]:
         self._context.feed(chat_id).tell(changes=True)
@@ -312,15 +320,31 @@ class Runtime:
 
     async def _follow_others(self) -> None:
         """Tells listeners of chats that other processes may have written to."""
-        async for _ in self._store.watch():
-            for feed in list(self._context.feeds.values()):
-                feed.tell(log=True, state=True, changes=True)
+        while True:
+            try:
+                async for _ in self._store.watch():
+                    for feed in list(self._context.feeds.values()):
+                        feed.tell(log=True, state=True, changes=True)
+                return
+            except errors.StoreError as error:
+                _log.warning("the store cannot be followed: %s", error.message)
+                await asyncio.sleep(1.0)
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(self.settings.sweep)
             for chat_id, agent in await self._pool.sweep(ttl=self.settings.idle_eviction, limit=self.settings.max_live):
                 _log.info("evicted agent=%s chat=%s", agent, chat_id)
+            await self._release_idle()
+
+    async def _release_idle(self) -> None:
+        """Gives back the leases of directories where nothing runs, waits or is warm, so that others may run them."""
+        warm = {chat_id for (chat_id, _), _, _ in self._pool.facts()}
+        for path in self._leases.unused_for(self.settings.sweep):
+            runners = [runner for runner in self._runners.values() if runner.path == path]
+            chats = [chat for runner in runners for chat in await self._store.catalog.chats(runner.session_id)]
+            if not any(runner.turn for runner in runners) and not any(chat.queued or chat.id in warm for chat in chats):
+                await self._leases.release(path)
 
     async def _drained(self, seconds: float) -> None:
         """Waits until no turn runs, but not longer than that."""
