@@ -100,7 +100,7 @@ class CoderExtension(ExtensionApp):
             if health.runtime_id != told:
                 told = health.runtime_id
                 self._tell(health)
-            self._note(health)
+            self.note(health)
             await asyncio.sleep(LOOKING)
 
     def _tell(self, health: Health) -> None:
@@ -118,7 +118,7 @@ class CoderExtension(ExtensionApp):
         except OSError as error:
             self.log.error("coder-nb: kernels cannot find this server: %s", error)
 
-    def _note(self, health: Health) -> None:
+    def note(self, health: Health) -> None:
         self.busy = health.turns_running
         if self.busy:
             self.server.web_app.settings["coder_nb_last_activity"] = datetime.now(UTC)
@@ -131,8 +131,7 @@ class CoderExtension(ExtensionApp):
         """Stops turns, ends agents, closes the store, removes the connection file; nothing the second time."""
         if self._settling is not None:
             self._settling.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._settling
+            await asyncio.gather(self._settling, return_exceptions=True)
             self._settling = None
         connection.remove(self.connection_file)
         if os.environ.get(connection.VARIABLE) == str(self.connection_file):

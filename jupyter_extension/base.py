@@ -21,7 +21,7 @@ from coder_nb.core.verbs import Verbs
 from coder_nb.errors import BadRequest, CoderError, Forbidden, InvalidOption, NotFound, PromptTooLong
 from coder_nb.ids import is_id
 from jupyter_extension import connection
-from jupyter_extension.hosted import HostedRuntime
+from jupyter_extension.hosted import UNEXPECTED, HostedRuntime
 
 Action = Literal["read", "execute"]
 
@@ -74,11 +74,12 @@ REFUSALS: Mapping[int, tuple[str, str]] = {
     ),
     404: ("not_found", "There is nothing here for a page of this origin: check the address."),
     405: ("bad_request", "This route does not take that method: `docs/protocol.md` lists those that it takes."),
-    500: ("error", "Something went wrong in the Jupyter server: its log says what."),
+    500: ("error", UNEXPECTED),
 }
 """What is said where the server itself refused, by status."""
 
-_REQUEST_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,199}")
+REQUEST_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,199}")
+"""What a permission's id may look like: it is the agent's own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +113,12 @@ class Route:
     def signature(self) -> inspect.Signature:
         return inspect.signature(self.call, eval_str=True)
 
+    @property
+    def answer(self) -> Any:
+        """The type that the function returns."""
+        found = self.signature.return_annotation
+        return type(None) if found is None else found
+
     def kind_of(self, parameter: str) -> Any:
         """The type that the function wants a parameter to be; None where it does not take it."""
         found = self.signature.parameters.get(parameter)
@@ -126,8 +133,7 @@ def pattern(path: str) -> str:
 def checked_ids(ids: Mapping[str, str]) -> Mapping[str, str]:
     """The ids of a path; raises `NotFound` where one cannot be an id, before anything looks for it."""
     for name, value in ids.items():
-        # A request's id is the agent's own, and is only ever compared.
-        known = _REQUEST_ID.fullmatch(value) if name == "request_id" else is_id(value)
+        known = REQUEST_ID.fullmatch(value) if name == "request_id" else is_id(value)
         if not known:
             raise NotFound(f"Nothing has the id that the address gives as its {name.replace('_', ' ')}: check it.")
     return ids

@@ -24,6 +24,7 @@ T = TypeVar("T")
 
 RETRY = 5.0
 """Seconds after which a runtime that could not open is tried again, when somebody asks for it."""
+UNEXPECTED = "Something went wrong in the Jupyter server: its log says what."
 PATIENCE = 20.0
 """Seconds that a request waits for a runtime that is still opening."""
 
@@ -80,9 +81,11 @@ class HostedRuntime:
         try:
             return await self.call(lambda runtime: runtime.health())
         except CoderError as error:
-            return Health(
-                protocol=PROTOCOL, version=__version__, runtime_id="", status="degraded", detail=error.message
-            )
+            cause = error.message
+        except Exception:
+            self._log.exception("coder-nb: the runtime cannot say how it is")
+            cause = UNEXPECTED
+        return Health(protocol=PROTOCOL, version=__version__, runtime_id="", status="degraded", detail=cause)
 
     async def close(self, *, timeout: float) -> None:
         """Drains and closes the runtime, then ends the thread; bounded, and nothing the second time."""

@@ -21,6 +21,7 @@ from coder_nb.core.verbs import Verbs
 from coder_nb.errors import CoderError
 from jupyter_extension.base import Guard, checked_ids, converted
 from jupyter_extension.crossing import Crossing
+from jupyter_extension.hosted import UNEXPECTED
 
 AHEAD = 1_000_000
 """Bytes that are held for a reader who is slower than the chat."""
@@ -37,6 +38,10 @@ REASON = 123
 class StreamQuery(Struct, frozen=True, kw_only=True):
     after: Annotated[int, Meta(ge=0, le=2**63 - 1)] | None = None
     tail: Annotated[int, Meta(ge=0, le=10_000)] = 200
+
+
+class Attend(Struct, frozen=True, kw_only=True, tag_field="type", tag="attend"):
+    """All that a reader says: somebody who may answer permissions is there."""
 
 
 class StreamHandler(WebSocketMixin, WebSocketHandler, Guard):
@@ -73,10 +78,9 @@ class StreamHandler(WebSocketMixin, WebSocketHandler, Guard):
 
     async def on_message(self, message: str | bytes) -> None:
         """The reader says that somebody is there; what else it may say one day is ignored."""
-        with suppress(msgspec.DecodeError, UnicodeError, RecursionError):
-            said = msgspec.json.decode(message)
-            if isinstance(said, dict) and said.get("type") == "attend":
-                await self._attend()
+        with suppress(msgspec.MsgspecError, UnicodeError, RecursionError):
+            msgspec.json.decode(message, type=Attend)
+            await self._attend()
 
     def on_close(self) -> None:
         """The reader is gone; the chat goes on."""
@@ -115,5 +119,5 @@ class StreamHandler(WebSocketMixin, WebSocketHandler, Guard):
             code, reason = FAILED, error.message
         except Exception:
             self.log.exception("coder-nb: the stream of chat %s broke; its readers connect again", self.chat_id)
-            code, reason = FAILED, "Something went wrong in the Jupyter server: its log says what."
+            code, reason = FAILED, UNEXPECTED
         self.close(code, reason.encode()[:REASON].decode(errors="ignore"))

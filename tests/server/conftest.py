@@ -9,7 +9,7 @@ import asyncio
 import json
 import sys
 import types
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,7 +39,7 @@ from coder_nb.core.values import (
     UsageRow,
 )
 from coder_nb.core.verbs import Verbs
-from coder_nb.errors import CoderError, NotFound
+from coder_nb.errors import NotFound
 from coder_nb.ids import new_id
 from jupyter_extension.app import CoderExtension
 
@@ -163,7 +163,12 @@ class MemoryRuntime:
         self.streams += 1
         try:
             yield Hello(
-                protocol=PROTOCOL, runtime_id="memory", epoch="e", chat=self.chat, session=self.session, first_pos=cursor + 1
+                protocol=PROTOCOL,
+                runtime_id="memory",
+                epoch="e",
+                chat=self.chat,
+                session=self.session,
+                first_pos=cursor + 1,
             )
             while True:
                 while (page := self._page(cursor, 10)).entries:
@@ -171,8 +176,9 @@ class MemoryRuntime:
                     self.read_ahead += 1
                     yield PageFrame(page=page)
                 yield StateFrame(chat=self.chat)
-                async with self._told:
-                    await self._told.wait_for(lambda: self.closed or len(self.entries) > cursor)
+                while not self.closed and self.fails is None and len(self.entries) <= cursor:
+                    async with self._told:
+                        await self._told.wait()
                 if self.fails is not None:
                     raise self.fails
                 if self.closed:
@@ -246,6 +252,7 @@ class Server:
         self.extension: CoderExtension = next(iter(app.extension_manager.extension_apps["coder_nb_under_test"]))
         self._client = client
         self._base_url = base_url
+        self._sockets: list[WebSocketClientConnection] = []
 
     @property
     def token(self) -> dict[str, str]:
@@ -260,8 +267,8 @@ class Server:
     async def cookies(self) -> dict[str, str]:
         """The headers of a browser that has logged in, and has no XSRF header on its requests yet."""
         jar: dict[str, str] = {}
-        for path in ("api/status", "login"):
-            reply = await self.ask("GET", path, headers=self.token, at="")
+        for path, headers in (("login", {}), ("api/status", self.token)):
+            reply = await self.ask("GET", path, headers=headers, at="")
             for cookie in reply.headers.get_list("Set-Cookie"):
                 name, _, value = cookie.partition(";")[0].partition("=")
                 if value.strip('"'):
@@ -289,7 +296,18 @@ class Server:
     async def connect(self, path: str, *, headers: dict[str, str] | None = None) -> WebSocketClientConnection:
         """A socket, by default of the owner of the server's token; raises `HTTPClientError` where it is refused."""
         url = f"ws://127.0.0.1:{self._client.get_http_port()}{self._base_url}{API}/{path}"
-        return await websocket_connect(HTTPRequest(url, headers=self.token if headers is None else headers))
+        socket = await websocket_connect(HTTPRequest(url, headers=self.token if headers is None else headers))
+        self._sockets.append(socket)
+        return socket
+
+    def hang_up(self) -> None:
+        for socket in self._sockets:
+            socket.close()
+
+    async def frame(self, socket: WebSocketClientConnection) -> Any:
+        """The next frame of a socket; None where it was closed."""
+        message = await asyncio.wait_for(socket.read_message(), 10)
+        return None if message is None else msgspec.json.decode(message)
 
     async def on_runtime(self, work: Awaitable[Any]) -> Any:
         """Runs something of the runtime's on its own loop."""
@@ -298,12 +316,6 @@ class Server:
             return await work
 
         return await asyncio.wrap_future(self.extension.hosted.spawn(run()))
-
-
-async def frame(socket: WebSocketClientConnection) -> Any:
-    """The next frame of a socket; None where it was closed."""
-    message = await asyncio.wait_for(socket.read_message(), 10)
-    return None if message is None else msgspec.json.decode(message)
 
 
 @pytest.fixture
@@ -328,16 +340,29 @@ def jp_server_config(opening: Callable[[], Verbs], monkeypatch: pytest.MonkeyPat
     module = types.ModuleType("coder_nb_under_test")
     module.__dict__["_jupyter_server_extension_points"] = lambda: [{"module": "coder_nb_under_test", "app": UnderTest}]
     monkeypatch.setitem(sys.modules, "coder_nb_under_test", module)
-    return {"ServerApp": {"jpserver_extensions": {"coder_nb_under_test": True}, "reraise_server_extension_failures": True}}
+    extensions = {"coder_nb_under_test": True}
+    return {"ServerApp": {"jpserver_extensions": extensions, "reraise_server_extension_failures": True}}
 
 
 @pytest.fixture
-def server(jp_serverapp: Any, http_server_client: Any, jp_base_url: str, jp_asyncio_loop: Any) -> Server:
+def server(jp_serverapp: Any, http_server_client: Any, jp_base_url: str, jp_asyncio_loop: Any) -> Iterator[Server]:
     """The server, started."""
     jp_asyncio_loop.run_until_complete(jp_serverapp.extension_manager.start_all_extensions())
-    return Server(jp_serverapp, http_server_client, jp_base_url)
+    server = Server(jp_serverapp, http_server_client, jp_base_url)
+    yield server
+    server.hang_up()
 
 
 @pytest.fixture
-def broken() -> CoderError:
-    return CoderError("The store is on fire: put it out, then try again.")
+def grants(server: Server) -> Callable[..., None]:
+    """Lets only some users, or some actions, pass; users are known by a header then, as on a hub."""
+
+    def set_grants(*, actions: Iterable[str] = Grants.actions, users: Iterable[str] | None = None) -> None:
+        settings = server.app.web_app.settings
+        identity = settings["identity_provider"]
+        settings["authorizer"] = authorizer = Grants(parent=server.app, identity_provider=identity)
+        authorizer.actions, authorizer.users = frozenset(actions), None if users is None else frozenset(users)
+        if users is not None:
+            settings["identity_provider"] = ByHeader(parent=server.app)
+
+    return set_grants
