@@ -82,10 +82,15 @@ def test_a_turn_in_which_nobody_could_be_asked_says_so(open_chat: Open) -> None:
 
 
 def test_a_stopped_turn_raises_that_it_was_stopped(open_chat: Open) -> None:
-    chat = open_chat(endless)
+    begun = threading.Event()
+
+    async def play(stage: Stage) -> End:
+        begun.set()
+        return await endless(stage)
+
+    chat = open_chat(play)
     turn = chat.prompt("hello")
-    while turn.state == "waiting":
-        pass
+    assert begun.wait(30)
     assert chat.stop()
     with pytest.raises(TurnCancelled) as caught:
         turn.wait(30)
