@@ -36,7 +36,10 @@ def show(cell: NotebookNode) -> None:
 def play(path: Path) -> bool:
     """Executes a notebook, printing each cell when it is done; False where one raised."""
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, timeout=120, kernel_name="python3", store_widget_state=False)
+    quiet = ["--IPKernelApp.log_level=ERROR"]
+    client = NotebookClient(
+        notebook, timeout=120, kernel_name="python3", store_widget_state=False, extra_arguments=quiet
+    )
     client.on_cell_executed = lambda cell, **rest: show(cell)
     try:
         client.execute(cwd=str(Path.cwd()))
