@@ -294,6 +294,9 @@ class Child(Protocol):
     def stderr_tail(self) -> str:
         """The last 32 KiB of its standard error, secrets blanked out."""
 
+    def explain(self) -> str:
+        """Why it ended, in sentences for people, with its last words and the cure."""
+
     async def wait(self) -> int: ...
 
     async def stop(self, grace: float = 5.0) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from coder_nb.errors import AgentDied, AgentFailed, AgentNotInstalled
-from coder_nb.pool import keeper
+from coder_nb.pool import exits, keeper
 
 _log = logging.getLogger(__name__)
 
@@ -252,6 +252,10 @@ class Process:
         for secret in self._secrets:
             text = text.replace(secret, "[hidden]")
         return text[-STDERR_TAIL:]
+
+    def explain(self) -> str:
+        """Why it ended, in sentences for people, with its last words and the cure."""
+        return exits.explain(self.name, self.returncode, self.stderr_tail())
 
     async def wait(self) -> int:
         """Waits until it has ended, and its descendants with it."""

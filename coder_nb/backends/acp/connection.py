@@ -1,0 +1,171 @@
+"""The wire to one agent: requests out and answers in, frames handed over in the order in which they came."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from coder_nb.backends.acp import wire
+from coder_nb.backends.base import Child
+from coder_nb.errors import AgentDied, AgentTimeout, CoderError
+
+Answer = Callable[["dict[str, Any] | CoderError | RpcError"], None]
+
+
+class RpcError(Exception):
+    """An agent answered a request with an error."""
+
+    def __init__(self, code: int, message: str, data: Any = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.data = data
+
+    def describe(self) -> str:
+        """What the agent said, with the detail that some put beside the message."""
+        detail = self.data
+        if isinstance(detail, dict):
+            detail = detail.get("details") or detail.get("message") or detail.get("error") or ""
+        extra = detail if isinstance(detail, str) else ""
+        return f"{self.message}: {extra}" if extra and extra not in self.message else self.message or "unknown error"
+
+
+class Listener(Protocol):
+    """What comes from the agent by itself. All are called on the loop, at once and in order; none may block."""
+
+    def notified(self, method: str, params: Any) -> None: ...
+
+    def asked(self, number: Any, method: str, params: Any) -> None: ...
+
+    def garbled(self, text: str) -> None: ...
+
+    def ended(self, error: AgentDied) -> None:
+        """The agent's output has ended; nothing comes any more."""
+
+
+class Connection:
+    """JSON-RPC over a child's pipes. Nothing that is sent blocks the sender: a task of its own writes."""
+
+    def __init__(self, child: Child, listener: Listener, *, name: str, end_wait: float = 2.0) -> None:
+        self._child = child
+        self._listener = listener
+        self._name = name
+        self._end_wait = end_wait
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, Answer] = {}
+        self._outgoing: asyncio.Queue[bytes] = asyncio.Queue()
+        self._tasks: list[asyncio.Task[None]] = []
+        self.dead: AgentDied | None = None
+
+    def open(self) -> None:
+        """Starts reading and writing."""
+        self._tasks = [
+            asyncio.create_task(self._read(), name=f"{self._name} reader"),
+            asyncio.create_task(self._write(), name=f"{self._name} writer"),
+        ]
+
+    async def close(self) -> None:
+        """Stops reading and writing; who still waits for an answer gets `AgentDied`."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._end(AgentDied(f"{self._name} was closed: prompt again to start it afresh."))
+
+    def call(self, method: str, params: dict[str, Any], answer: Answer) -> int:
+        """Sends a request; `answer` is called in the order of what comes, exactly once."""
+        number = next(self._numbers)
+        if self.dead is not None:
+            answer(self.dead)
+            return number
+        self._waiting[number] = answer
+        self._outgoing.put_nowait(wire.request(number, method, params))
+        return number
+
+    async def request(self, method: str, params: dict[str, Any], *, timeout: float) -> dict[str, Any]:
+        """Sends a request and waits; raises `RpcError`, `AgentTimeout` or `AgentDied`."""
+        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+
+        def answer(result: dict[str, Any] | CoderError | RpcError) -> None:
+            if future.done():
+                return
+            if isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)
+
+        number = self.call(method, params, answer)
+        try:
+            async with asyncio.timeout(timeout):
+                return await future
+        except TimeoutError:
+            raise AgentTimeout(
+                f"{self._name} did not answer `{method}` within {timeout:g} s: prompt again to start it afresh."
+            ) from None
+        finally:
+            self._waiting.pop(number, None)
+
+    def notify(self, method: str, params: dict[str, Any]) -> None:
+        self._outgoing.put_nowait(wire.notification(method, params))
+
+    def respond(self, number: Any, result: Any) -> None:
+        self._outgoing.put_nowait(wire.response(number, result))
+
+    def refuse(self, number: Any, method: str) -> None:
+        """Says that a method is not there."""
+        self._outgoing.put_nowait(wire.refusal(number, wire.METHOD_NOT_FOUND, f"Method not found: {method}"))
+
+    # ----------------------------------------------------------------------------------------------------------------
+
+    async def _read(self) -> None:
+        framer = wire.Framer()
+        while data := await self._child.read(1 << 18):
+            for frame in framer.feed(data):
+                self._take(frame)
+        for frame in framer.end():
+            self._take(frame)
+        try:
+            async with asyncio.timeout(self._end_wait):
+                await self._child.wait()
+        except TimeoutError:
+            pass  # it has closed its output and lives on: there is nothing to be had from it any more
+        self._end(AgentDied(self._child.explain()))
+
+    async def _write(self) -> None:
+        try:
+            while True:
+                await self._child.write(await self._outgoing.get())
+        except AgentDied:
+            pass  # the reader sees its end too, after what it said last
+
+    def _take(self, frame: dict[str, Any] | wire.Garbage) -> None:
+        if isinstance(frame, wire.Garbage):
+            self._listener.garbled(frame.text)
+        elif isinstance(method := frame.get("method"), str):
+            if "id" in frame:
+                self._listener.asked(frame["id"], method, frame.get("params"))
+            else:
+                self._listener.notified(method, frame.get("params"))
+        elif isinstance(number := frame["id"], int) and (answer := self._waiting.pop(number, None)) is not None:
+            answer(_result(frame))
+
+    def _end(self, error: AgentDied) -> None:
+        if self.dead is not None:
+            return
+        self.dead = error
+        waiting, self._waiting = self._waiting, {}
+        for answer in waiting.values():
+            answer(error)
+        self._listener.ended(error)
+
+
+def _result(frame: dict[str, Any]) -> dict[str, Any] | RpcError:
+    error = frame.get("error")
+    if error is None:
+        result = frame.get("result")
+        return result if isinstance(result, dict) else {}
+    if not isinstance(error, dict):
+        return RpcError(0, str(error))
+    code = error.get("code")
+    return RpcError(code if isinstance(code, int) else 0, str(error.get("message") or ""), error.get("data"))

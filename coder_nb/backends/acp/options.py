@@ -1,0 +1,110 @@
+"""Mode and model of a native session: set by whichever way the agent offers, and verified."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from coder_nb.backends.acp import translate
+from coder_nb.backends.acp.connection import Connection
+from coder_nb.backends.acp.translate import State
+from coder_nb.backends.registry import AgentMode, AgentSpec
+from coder_nb.core.entries import Choice
+from coder_nb.core.permissions import PermissionMode
+from coder_nb.errors import AgentDied, AgentProtocolError, InvalidOption
+
+_SHOWN = 8
+
+
+class Options:
+    """What a native session is set to, and the way to set it otherwise."""
+
+    def __init__(self, connection: Connection, state: State, spec: AgentSpec, *, timeout: float) -> None:
+        self._connection = connection
+        self._state = state
+        self._spec = spec
+        self._timeout = timeout
+        self._session_id = ""
+        self._ids: dict[str, str] = {}
+        """Of the configuration options that are for mode and model."""
+        self._mode: PermissionMode | None = None
+
+    def offered(self, session_id: str, result: dict[str, Any]) -> None:
+        """Takes the answer to `session/new` and its like."""
+        self._session_id = session_id
+        for option in translate.options_of(result):
+            self._ids[str(option.get("category", option["id"]))] = option["id"]
+
+    async def choose(self, mode: PermissionMode, model: str | None) -> None:
+        """Sets what is not set so already; None leaves the model as it is.
+
+        Raises `InvalidOption` for a model that is not offered, `AgentProtocolError` where the agent has no such mode,
+        and `AgentDied` where a mode needs another process.
+        """
+        if mode != self._mode:
+            await self._choose_mode(mode)
+            self._mode = mode
+        if model is not None:
+            await self._choose_model(model)
+
+    async def _choose_mode(self, mode: PermissionMode) -> None:
+        wanted = self._spec.modes.get(mode, AgentMode())
+        if self._mode is not None and not _same_process(wanted, self._spec.modes.get(self._mode, AgentMode())):
+            raise AgentDied(f"{self._spec.label} must be started anew for the mode {mode!r}: prompt again to do so.")
+        if not wanted.id or wanted.id == self._state.mode:
+            return
+        if wanted.id not in {choice.id for choice in self._state.modes}:
+            if mode == "bypass":
+                return await self._choose_mode("ask")  # it asks, and our rules answer
+            raise AgentProtocolError(
+                f"{self._spec.label} has no mode {wanted.id!r}, so that {mode!r} cannot be relied on; it offers "
+                f"{_listed(self._state.modes)}. Name the right one in the setting `agents.{self._spec.name}.modes`."
+            )
+        await self._set("mode", "session/set_mode", "modeId", wanted.id)
+        if self._state.mode != wanted.id:
+            raise AgentProtocolError(
+                f"{self._spec.label} did not take the mode {wanted.id!r}: upgrade it, then try again."
+            )
+        return None
+
+    async def _choose_model(self, model: str) -> None:
+        found = _pick(self._state.models, model)
+        if found is None:
+            raise InvalidOption(
+                f"{self._spec.label} has no model {model!r}: choose one of {_listed(self._state.models)}."
+                if self._state.models
+                else f"{self._spec.label} offers no choice of models: leave `model` out, or set it in its own settings."
+            )
+        if found.id != self._state.model:
+            await self._set("model", "session/set_model", "modelId", found.id)
+            self._state.model = found.id
+
+    async def _set(self, category: str, method: str, key: str, value: str) -> None:
+        """By the configuration option where there is one, else by the method that came before these."""
+        session = {"sessionId": self._session_id}
+        option = self._ids.get(category)
+        if option is None:
+            await self._connection.request(method, {**session, key: value}, timeout=self._timeout)
+            if category == "mode":
+                self._state.mode = value
+            return
+        params = {**session, "configId": option, "value": value}
+        result = await self._connection.request("session/set_config_option", params, timeout=self._timeout)
+        translate.configured(self._state, result)
+
+
+def _same_process(one: AgentMode, other: AgentMode) -> bool:
+    return (one.env, one.config) == (other.env, other.config)
+
+
+def _pick(choices: tuple[Choice, ...], wanted: str) -> Choice | None:
+    """The choice with that id or label; or the only one whose id ends so, after its provider."""
+    for choice in choices:
+        if wanted in (choice.id, choice.label):
+            return choice
+    ending = [choice for choice in choices if choice.id.endswith(f"/{wanted}")]
+    return ending[0] if len(ending) == 1 else None
+
+
+def _listed(choices: tuple[Choice, ...]) -> str:
+    names = [choice.id for choice in choices[:_SHOWN]]
+    return ", ".join(names) + (" …" if len(choices) > _SHOWN else "") if names else "none"

@@ -1,0 +1,208 @@
+"""The agents that are known, as data, and how a user's setting adds to them or changes them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from coder_nb.core.entries import Value
+from coder_nb.core.permissions import PermissionMode
+from coder_nb.errors import InvalidOption
+
+
+class AgentMode(Value, forbid_unknown_fields=True):
+    """How an agent is put into one of our permission modes."""
+
+    id: str = ""
+    """The agent's own mode, set in each session; empty where it is left as it is."""
+    env: dict[str, str] = {}
+    """Variables that its process gets; a mode with other variables needs another process."""
+    config: dict[str, dict[str, Any]] = {}
+    """Variables that hold JSON, into whose user's value this is merged, ours winning."""
+
+
+class AgentSpec(Value, forbid_unknown_fields=True):
+    """What is known of an agent before it is started."""
+
+    name: str
+    label: str = ""
+    backend: str = "acp"
+    argv: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+    """Variables that are set for it."""
+    variables: tuple[str, ...] = ()
+    """Names of the user's variables that it may see, such as its keys; ``NAME_*`` for all that begin so."""
+    modes: dict[PermissionMode, AgentMode] = {}
+    """Our permission modes; one that is not listed leaves the agent as it starts."""
+    icon: str = ""
+    install: str = ""
+    """The command that installs it."""
+    login: str = ""
+    """What to do to log in."""
+    min_version: str = ""
+    probe: tuple[str, ...] = ("--version",)
+    """The arguments that make the program tell its version."""
+    enabled: bool = True
+    tested: bool = True
+    """Whether our tests drive the real agent; a user's own is as tested as the user says."""
+
+
+_KEYS = (
+    "OPENAI_*",
+    "ANTHROPIC_*",
+    "GEMINI_*",
+    "GOOGLE_*",
+    "OPENROUTER_*",
+    "DEEPSEEK_*",
+    "GROQ_*",
+    "MISTRAL_*",
+    "XAI_*",
+)
+_READS = {name: "allow" for name in ("read", "glob", "grep", "list", "lsp", "todowrite", "todoread", "task", "skill")}
+_ASKS = {name: "ask" for name in ("edit", "bash", "webfetch", "websearch", "external_directory", "doom_loop")}
+_OPENCODE_ASKS = {  # the user's own rules may say "allow", for all or for one mode: ours are merged into both places
+    "OPENCODE_CONFIG_CONTENT": {
+        "permission": {"*": "ask", **_READS, **_ASKS},
+        "agent": {
+            "build": {"permission": {"*": "ask", **_READS, **_ASKS}},
+            "plan": {"permission": {"*": "ask", **_READS, **_ASKS, "edit": "deny"}},
+        },
+    }
+}
+
+KNOWN: tuple[AgentSpec, ...] = (
+    AgentSpec(
+        name="opencode",
+        label="opencode",
+        argv=("opencode", "acp"),
+        env={"OPENCODE_DISABLE_AUTOUPDATE": "1"},
+        variables=("OPENCODE_*", *_KEYS),
+        modes={
+            "plan": AgentMode(id="plan", config=_OPENCODE_ASKS),
+            "ask": AgentMode(id="build", config=_OPENCODE_ASKS),
+            "accept_edits": AgentMode(id="build", config=_OPENCODE_ASKS),
+            "bypass": AgentMode(id="build", config=_OPENCODE_ASKS),
+        },
+        install="npm install -g opencode-ai",
+        login="run `opencode auth login` in a terminal",
+        min_version="1.2.0",
+    ),
+    AgentSpec(
+        name="goose",
+        label="goose",
+        argv=("goose", "acp"),
+        env={"TERM": "dumb"},
+        variables=("GOOSE_*", "OLLAMA_HOST", "DATABRICKS_*", *_KEYS),
+        modes={
+            "plan": AgentMode(id="approve"),
+            "ask": AgentMode(id="approve"),
+            "accept_edits": AgentMode(id="approve"),
+            "bypass": AgentMode(id="auto"),
+        },
+        install="npm install -g @aaif/goose",
+        login="run `goose configure` in a terminal",
+        min_version="1.20.0",
+    ),
+    AgentSpec(
+        name="qwen",
+        label="Qwen Code",
+        argv=("qwen", "--acp"),
+        variables=("QWEN_*", "DASHSCOPE_*", *_KEYS),
+        modes={
+            "plan": AgentMode(id="plan"),
+            "ask": AgentMode(id="default"),
+            "accept_edits": AgentMode(id="auto-edit"),
+            "bypass": AgentMode(id="yolo"),
+        },
+        install="npm install -g @qwen-code/qwen-code",
+        login="set OPENAI_API_KEY, OPENAI_BASE_URL and OPENAI_MODEL, or run `qwen` in a terminal and log in",
+        min_version="0.15.0",
+    ),
+    AgentSpec(
+        name="gemini",
+        label="Gemini CLI",
+        argv=("gemini", "--acp"),
+        variables=("GEMINI_*", "GOOGLE_*"),
+        modes={
+            "plan": AgentMode(id="plan"),
+            "ask": AgentMode(id="default"),
+            "accept_edits": AgentMode(id="autoEdit"),
+            "bypass": AgentMode(id="yolo"),
+        },
+        install="npm install -g @google/gemini-cli",
+        login="run `gemini` in a terminal and log in, or set GEMINI_API_KEY",
+        tested=False,
+    ),
+    AgentSpec(
+        name="codex",
+        label="Codex",
+        argv=("codex-acp",),
+        variables=("CODEX_*", "OPENAI_*"),
+        modes={
+            "plan": AgentMode(id="read-only"),
+            "ask": AgentMode(id="read-only"),
+            "accept_edits": AgentMode(id="auto"),
+            "bypass": AgentMode(id="full-access"),
+        },
+        install="npm install -g @zed-industries/codex-acp",
+        login="run `codex login` in a terminal, or set OPENAI_API_KEY",
+        tested=False,
+    ),
+    AgentSpec(
+        name="claude",
+        label="Claude",
+        argv=("claude-agent-acp",),
+        variables=("ANTHROPIC_*", "CLAUDE_*"),
+        modes={
+            "plan": AgentMode(id="plan"),
+            "ask": AgentMode(id="default"),
+            "accept_edits": AgentMode(id="acceptEdits"),
+            "bypass": AgentMode(id="bypassPermissions"),
+        },
+        install="npm install -g @agentclientprotocol/claude-agent-acp",
+        login="run `claude` in a terminal and log in, or set ANTHROPIC_API_KEY",
+        enabled=False,
+        tested=False,
+    ),
+    AgentSpec(name="replay", label="Replay", backend="replay"),
+)
+
+
+def registry(given: Mapping[str, Mapping[str, Any]] | None = None) -> dict[str, AgentSpec]:
+    """Every agent by name: those that are known, and what `settings.agents` adds or changes.
+
+    ``{"mine": {"argv": ["mine", "--acp"]}}`` is enough to add an ACP agent. Of a known one, `env` and `modes` are
+    merged and the other fields replaced. Raises `InvalidOption`, naming agent and field.
+    """
+    specs = {spec.name: spec for spec in KNOWN}
+    for name, fields in (given or {}).items():
+        specs[name] = _spec(name, fields, specs.get(name))
+    return {name: _complete(spec) for name, spec in specs.items()}
+
+
+def _spec(name: str, fields: object, known: AgentSpec | None) -> AgentSpec:
+    if not isinstance(fields, Mapping):
+        raise InvalidOption(f"agents.{name} must be a table of fields, such as {{'argv': ['{name}', '--acp']}}.")
+    base: dict[str, Any] = msgspec.to_builtins(known) if known else {}
+    merged: dict[str, Any] = {**base, **fields, "name": name}
+    for field in ("env", "modes"):
+        if isinstance(base.get(field), dict) and isinstance(fields.get(field), Mapping):
+            merged[field] = {**base[field], **fields[field]}
+    try:
+        spec = msgspec.convert(merged, AgentSpec)
+    except msgspec.ValidationError as error:
+        text = str(error).replace("Object", "it").replace("$", name)
+        raise InvalidOption(
+            f"The setting agents.{name} is not understood: {text}. Correct or remove that field."
+        ) from error
+    if spec.backend == "acp" and not spec.argv:
+        raise InvalidOption(
+            f"The setting agents.{name} has no `argv`: give the command that starts the agent, as a list."
+        )
+    return spec
+
+
+def _complete(spec: AgentSpec) -> AgentSpec:
+    return msgspec.structs.replace(spec, label=spec.label or spec.name, icon=spec.icon or spec.name)
