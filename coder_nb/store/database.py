@@ -142,14 +142,18 @@ class Database:
                 self._readers.put_nowait(tx)
 
     @contextlib.asynccontextmanager
-    async def write(self) -> AsyncIterator[Tx]:
-        """A transaction that writes: the only one of all processes. Committed at the end, undone by any exception."""
+    async def write(self, *, begins_by_writing: bool = False) -> AsyncIterator[Tx]:
+        """A transaction that writes: the only one of all processes. Committed at the end, undone by any exception.
+
+        One that begins by writing is begun by the driver itself with that statement, which saves a trip.
+        """
         async with self._writing:
             tx = self._writer
             if tx is None or self.closing.is_set():
                 raise closed(self.path)
             try:
-                await tx.begin("IMMEDIATE")
+                if not begins_by_writing:
+                    await tx.begin("IMMEDIATE")
                 yield tx
                 await tx.commit()
             except BaseException:
@@ -198,7 +202,7 @@ def make_engine(path: Path, *, busy_timeout: float) -> AsyncEngine:
     engine = create_async_engine(
         URL.create("sqlite+aiosqlite", database=str(path)),
         poolclass=NullPool,
-        connect_args={"isolation_level": None, "timeout": busy_timeout},
+        connect_args={"isolation_level": "IMMEDIATE", "timeout": busy_timeout},
     )
 
     @event.listens_for(engine.sync_engine, "connect")

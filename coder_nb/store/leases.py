@@ -84,12 +84,12 @@ class SqlLeases:
         return Lease(path=path, owner=owner, generation=generation)
 
     async def renew(self, lease: Lease, *, ttl: float) -> None:
-        async with self._database.write() as tx:
+        async with self._database.write(begins_by_writing=True) as tx:
             if not await tx.run(_RENEW, ttl=_ms(ttl), **_mine(lease)):
                 raise lost(lease)
 
     async def release(self, lease: Lease) -> None:
-        async with self._database.write() as tx:
+        async with self._database.write(begins_by_writing=True) as tx:
             await tx.run(_RELEASE, **_mine(lease))
 
     async def holder(self, path: str) -> Owner | None:

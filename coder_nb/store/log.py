@@ -58,7 +58,7 @@ class SqlLog:
         self._database = database
 
     async def commit(self, lease: Lease, chat_id: str, batch: Batch) -> Committed:
-        async with self._database.write() as tx:
+        async with self._database.write(begins_by_writing=True) as tx:
             return await append(tx, lease, chat_id, batch)
 
     async def read(self, chat_id: str, *, after: int = 0, limit: int = 500) -> Page:

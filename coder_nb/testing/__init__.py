@@ -1,0 +1,1 @@
+"""What tests of coder-nb and of its extensions share: conformance suites and scripted agents."""
