@@ -69,7 +69,8 @@ async def snapshot(root: Path, *, guarded: bool, in_place: bool = False, timeout
 async def _copy_index(root: Path, index: Path, *, timeout: float) -> None:
     place = (await git(root, "rev-parse", "--git-path", "index", timeout=timeout)).removesuffix(b"\n")
     with suppress(FileNotFoundError):
-        await asyncio.to_thread(shutil.copyfile, root / os.fsdecode(place), index)
+        # with its time: git looks into files that were written in the same moment as the index, and into no others
+        await asyncio.to_thread(shutil.copy2, root / os.fsdecode(place), index)
 
 
 async def _add_untracked(root: Path, env: Mapping[str, str], *, guarded: bool, timeout: float) -> list[str]:

@@ -123,6 +123,20 @@ async def test_commits_of_the_agent_are_changes_like_any_other(desk: Any) -> Non
     assert await desk.left() == []
 
 
+async def test_an_edit_of_the_same_size_in_the_same_moment_is_seen(desk: Any) -> None:
+    desk.checkout.git("config", "core.trustctime", "false")
+    state = await desk.ensure()
+    place = state.root / "a.txt"
+    index = desk.checkout.root / ".git" / "worktrees" / "project" / "index"
+    moment = 1_700_000_000_000_000_000
+    os.utime(place, ns=(moment, moment))
+    desk.checkout.git("-C", state.path, "update-index", "--refresh")
+    place.write_text("one\n2wo\nthree\n")
+    for path in (place, index):
+        os.utime(path, ns=(moment, moment))
+    assert await desk.left() == ["a.txt"]
+
+
 async def test_applied_work_is_not_shown_again_and_other_pending_work_is(desk: Any) -> None:
     desk.checkout.write("a.txt", "one\nuser\nthree\n")
 
