@@ -1,0 +1,78 @@
+"""Jupyter servers and a Chromium that the tests of this folder share."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, sync_playwright
+
+sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode finds no modules beside a test
+from harness import CHROMIUM_ARGS, ROOT, Notebook, Server, jupyter, new_notebook
+
+RESULTS = ROOT / "test-results"
+SETTINGS = {"CODER_NB_REPLAY_PACE": "1"}
+
+
+@pytest.fixture(scope="session", params=["lab", "notebook"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A Jupyter server of each kind, with the extension."""
+    scripted = pytest.importorskip("coder_nb.testing.scripted_agent").entry()
+    agents = {"CODER_NB_AGENTS": json.dumps({"scripted": scripted})}
+    with jupyter(request.param, tmp_path_factory.mktemp(request.param), **SETTINGS, **agents) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BrowserContext]:
+    """A Chromium with an empty profile. Of the module, since Playwright's loop runs as long as it does."""
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if program is None:
+        reason = "there is no Chromium on the PATH: install one (on Debian: apt-get install chromium)"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    with sync_playwright() as playwright:
+        context = playwright.chromium.launch_persistent_context(
+            tmp_path_factory.mktemp("profile"),
+            executable_path=program,
+            args=list(CHROMIUM_ARGS),
+            viewport={"width": 1280, "height": 900},
+        )
+        yield context
+        context.close()
+
+
+@pytest.fixture
+def notebook(request: pytest.FixtureRequest, server: Server, chromium: BrowserContext) -> Iterator[Notebook]:
+    """A notebook for one test; what was to be seen is kept where the test fails."""
+    made = new_notebook(server, chromium, re.sub(r"\W+", "-", request.node.originalname.removeprefix("test_"))[:60])
+    began = server.log.stat().st_size
+    yield made
+    if request.node.stash.get(FAILED, False):
+        keep(made, RESULTS / re.sub(r"[^\w\[\]-]+", "-", request.node.name)[:120], began)
+    made.close()
+    made.page.close()
+
+
+def keep(notebook: Notebook, folder: Path, began: int) -> None:
+    """Saves a picture of the page, its console, and what the server has said since."""
+    folder.mkdir(parents=True, exist_ok=True)
+    notebook.page.screenshot(path=folder / "page.png")
+    (folder / "console.txt").write_text("\n".join(notebook.console))
+    (folder / "server.txt").write_bytes(notebook.server.log.read_bytes()[began:])
+
+
+FAILED = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[Any]) -> Generator[None, Any, Any]:
+    report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
+    return report
