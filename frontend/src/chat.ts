@@ -1,0 +1,264 @@
+/** A chat as this page knows it: one for all views of it, fed by one link, told to whoever listens. */
+
+import { Transcript } from "./fold.ts";
+import type { Link } from "./transport.ts";
+import {
+  type AgentInfo,
+  type Change,
+  type ChatInfo,
+  type Entry,
+  type Frame,
+  type Page,
+  type PermissionMode,
+  type SessionInfo,
+  type Snapshot,
+  type Usage,
+  type UsageRow,
+} from "./wire.ts";
+
+export type Aspect = "entries" | "state" | "changes" | "usage" | "agents";
+type Listener = (aspect: Aspect, ids: readonly string[]) => void;
+
+const OLDER = 200;
+
+export class Chat {
+  readonly id: string;
+  readonly transcript = new Transcript();
+  info: ChatInfo | null = null;
+  session: SessionInfo | null = null;
+  changes: readonly Change[] = [];
+  agents: readonly AgentInfo[] | null = null;
+  mayExecute = true;
+  /** Where this page stands with whoever runs the chat: `saved` is a snapshot that nobody feeds. */
+  connection: "saved" | "connecting" | "up" | "down" | "gone" = "saved";
+  why = "";
+  /** The position from which on all entries are known; 0 where that is not known. */
+  firstPos = 0;
+  private readonly usage = new Map<string, UsageRow>();
+  private readonly usageOfTurn = new Map<string, Map<string, UsageRow>>();
+  private readonly filesOfTurn = new Map<string, Set<string>>();
+  private readonly listeners = new Set<Listener>();
+  private link: Link | null = null;
+  private following: { close(): void } | null = null;
+  private epoch = "";
+  private greeted = false;
+
+  constructor(id: string) {
+    this.id = id;
+  }
+
+  get linkedBy(): Link["kind"] | null {
+    return this.link?.kind ?? null;
+  }
+
+  get live(): boolean {
+    return this.link !== null && this.connection !== "gone";
+  }
+
+  /** Whether a button of this page may do something. */
+  get canAct(): boolean {
+    return this.live && this.mayExecute;
+  }
+
+  get running(): boolean {
+    return this.live && this.info?.run_status === "running";
+  }
+
+  listen(listener: Listener): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /** Takes over what a notebook has saved; what is known already and newer stays. */
+  seed(snapshot: Snapshot): void {
+    const entries = snapshot.entries ?? [];
+    this.fold({ entries });
+    if (!this.greeted) {
+      this.info = snapshot.chat ?? this.info;
+      this.session = snapshot.session ?? this.session;
+      if (snapshot.changes) this.changes = snapshot.changes;
+      if (!snapshot.turn_id && entries.length) this.firstPos = entries[0]!.pos ?? 0;
+    }
+    for (const row of snapshot.usage ?? []) if (!this.usage.has(row.entry_id)) this.countRow(row);
+    this.tell("state");
+    this.tell("changes");
+    this.tell("usage");
+  }
+
+  /** Feeds the chat from now on, from where the link before it was. */
+  connect(link: Link): void {
+    this.disconnect();
+    this.link = link;
+    this.connection = "connecting";
+    this.following = link.follow(this.id, {
+      after: () => (this.greeted ? this.transcript.rev : null),
+      frames: (frames) => frames.forEach((frame) => this.receive(frame)),
+      status: (status, why) => this.stand(status, why ?? ""),
+    });
+    this.tell("state");
+  }
+
+  disconnect(): void {
+    this.following?.close();
+    this.link?.close();
+    this.link = this.following = null;
+    this.connection = "saved";
+    this.tell("state");
+  }
+
+  usageRows(turnId?: string | null): UsageRow[] {
+    const rows = [...((turnId ? this.usageOfTurn.get(turnId) : this.usage)?.values() ?? [])];
+    return rows.sort((a, b) => a.ts - b.ts || (a.entry_id < b.entry_id ? -1 : 1));
+  }
+
+  /** How many files a turn changed. */
+  changedFiles(turnId: string | null | undefined): number {
+    const paths = this.filesOfTurn.get(turnId ?? "") ?? this.changes.filter((change) => change.turn_id === turnId).map((change) => change.path);
+    return new Set(paths).size;
+  }
+
+  // ---- what a view may ask for; each rejects with a `WireError` whose message can be shown
+
+  prompt(id: string, text: string, agent: string | null, mode: PermissionMode): Promise<void> {
+    return this.act(async (call) => this.take(await call("POST", "prompts", { id, text, agent, mode })));
+  }
+
+  withdraw(promptId: string): Promise<boolean> {
+    return this.act(async (call) => (await call<{ done: boolean }>("DELETE", `prompts/${encodeURIComponent(promptId)}`)).done);
+  }
+
+  stop(): Promise<boolean> {
+    return this.act(async (call) => (await call<{ done: boolean }>("POST", "stop")).done);
+  }
+
+  goOn(): Promise<void> {
+    return this.act(async (call) => this.take(await call("POST", "go-on")));
+  }
+
+  answer(requestId: string, optionId: string | null): Promise<boolean> {
+    const route = `permissions/${encodeURIComponent(requestId)}`;
+    return this.act(async (call) => (await call<{ done: boolean }>("POST", route, { option_id: optionId })).done);
+  }
+
+  decide(what: "apply" | "reject", ids: readonly string[]): Promise<void> {
+    return this.act(async (call) => {
+      const decided = new Map((await call<Change[]>("POST", `changes/${what}`, { ids })).map((change) => [change.id, change]));
+      this.changes = this.changes.map((change) => decided.get(change.id) ?? change);
+      this.tell("changes");
+    });
+  }
+
+  /** Reads entries from before a position; true where there were any. */
+  async loadOlder(before: number): Promise<boolean> {
+    const page = await this.act((call) => call<Page>("GET", `entries?before=${before}&limit=${OLDER}`));
+    const entries = page.entries ?? [];
+    if (before === this.firstPos) this.firstPos = entries.length ? Math.min(...entries.map((e) => e.pos ?? 0)) : 1;
+    this.tell("entries", this.fold({ entries, ...(page.chunks && { chunks: page.chunks }) }));
+    return entries.length > 0;
+  }
+
+  async loadAgents(): Promise<void> {
+    if (!this.link) return;
+    this.agents = await this.link.call<AgentInfo[]>("GET", "agents");
+    this.tell("agents");
+  }
+
+  private act<T>(work: (call: <R>(method: "GET" | "POST" | "DELETE", route: string, body?: unknown) => Promise<R>) => Promise<T>): Promise<T> {
+    const link = this.link;
+    if (!link) return Promise.reject(new Error("This is a saved view. Run the cell again to go on with the chat."));
+    return work((method, route, body) => link.call(method, `chats/${encodeURIComponent(this.id)}/${route}`, body));
+  }
+
+  // ---- what comes
+
+  private receive(frame: Frame): void {
+    switch (frame.type) {
+      case "hello":
+        this.epoch = frame.epoch;
+        this.session = frame.session;
+        this.mayExecute = frame.may_execute ?? true;
+        if (!this.greeted) this.firstPos = frame.first_pos ?? 0;
+        this.greeted = true;
+        this.take(frame.chat);
+        void this.loadUsage();
+        break;
+      case "page":
+        this.tell("entries", this.fold(frame.page));
+        break;
+      case "delta": {
+        const grown = frame.deltas.filter((delta) => delta.epoch === this.epoch && this.transcript.applyDelta(delta));
+        if (grown.length) this.tell("entries", grown.map((delta) => delta.entry_id));
+        break;
+      }
+      case "state":
+        this.take(frame.chat);
+        break;
+      case "changes":
+        this.changes = frame.changes ?? [];
+        this.tell("changes");
+        break;
+    }
+  }
+
+  private fold(page: Page): string[] {
+    const ids = this.transcript.apply(page);
+    const turns = new Set<string>();
+    for (const id of ids) {
+      const entry = this.transcript.get(id)!;
+      if (entry.body.kind === "usage") this.countRow(usageRow(entry, entry.body));
+      else if (entry.body.kind === "file_change") this.countFile(entry.turn_id ?? "", entry.body.path);
+      else continue;
+      turns.add(entry.turn_id ?? "");
+    }
+    if (turns.size) this.tell("usage", [...turns]);
+    return ids;
+  }
+
+  private countRow(row: UsageRow): void {
+    this.usage.set(row.entry_id, row);
+    const turn = row.turn_id ?? "";
+    if (!this.usageOfTurn.has(turn)) this.usageOfTurn.set(turn, new Map());
+    this.usageOfTurn.get(turn)!.set(row.entry_id, row);
+  }
+
+  private countFile(turn: string, path: string): void {
+    if (!this.filesOfTurn.has(turn)) this.filesOfTurn.set(turn, new Set());
+    this.filesOfTurn.get(turn)!.add(path);
+  }
+
+  private async loadUsage(): Promise<void> {
+    try {
+      for (const row of await this.act((call) => call<UsageRow[]>("GET", "usage"))) this.countRow(row);
+      this.tell("usage");
+    } catch {
+      // the entries that were read are shown; the next hello asks again
+    }
+  }
+
+  private take(info: ChatInfo): void {
+    this.info = info;
+    this.tell("state");
+  }
+
+  private stand(status: "up" | "down" | "gone", why: string): void {
+    this.connection = status;
+    this.why = why;
+    this.tell("state");
+  }
+
+  private tell(aspect: Aspect, ids: readonly string[] = []): void {
+    for (const listener of [...this.listeners]) listener(aspect, ids);
+  }
+}
+
+function usageRow(entry: Entry, { kind: _, ...figures }: Usage): UsageRow {
+  return {
+    ...figures,
+    entry_id: entry.id,
+    chat_id: entry.chat_id,
+    session_id: "",
+    turn_id: entry.turn_id ?? null,
+    agent: entry.agent ?? null,
+    ts: entry.ts ?? 0,
+  };
+}

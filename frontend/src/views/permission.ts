@@ -1,0 +1,102 @@
+/** The card of a permission: what the agent wants to do, whole, and the answers that it offers. */
+
+import { h, plainText } from "../dom.ts";
+import { icon } from "../icons.ts";
+import { duration } from "../text.ts";
+import type { Entry, Option, Permission } from "../wire.ts";
+import { type Context, folding } from "./entry.ts";
+import { diffTable, ErrorLine, hunksOf, inputValue } from "./pieces.ts";
+
+/** For so long after a card has appeared its keys do nothing: who was typing did not mean it. */
+const DEAF_MS = 600;
+
+export function permissionRow(context: Context) {
+  const element = h("div");
+  let shown = "";
+  return {
+    element,
+    update(body: Permission, entry: Entry) {
+      const status = body.status ?? "pending";
+      const state = `${status} ${context.chat.canAct}`;
+      if (state === shown) return;
+      shown = state;
+      if (status === "pending") {
+        element.replaceChildren(card(body, context));
+        context.announce(`The agent asks: ${body.title || body.tool || "may it go on?"}`);
+      } else {
+        element.replaceChildren(answered(body, entry));
+      }
+    },
+  };
+}
+
+function card(body: Permission, context: Context): HTMLElement {
+  const since = Date.now();
+  const errors = new ErrorLine();
+  const buttons: HTMLButtonElement[] = [];
+  const foot = h("div", { class: "card-foot" });
+  const answer = async (option: Option | null) => {
+    for (const one of buttons) one.setAttribute("aria-disabled", "true");
+    errors.show("");
+    try {
+      const done = await context.chat.answer(body.request_id, option?.id ?? null);
+      if (!done) errors.show("This was answered already.");
+    } catch (error) {
+      errors.show(error);
+      for (const one of buttons) one.removeAttribute("aria-disabled");
+    }
+  };
+  const options: (Option | null)[] = body.options?.length ? [...body.options] : [null];
+  for (const [index, option] of options.entries()) {
+    const name = option?.label || option?.id || "Refuse";
+    const allows = option?.kind.startsWith("allow") ?? false;
+    const one = h(
+      "button",
+      { type: "button", class: option?.kind === "allow_once" ? "primary" : allows ? "" : "quiet", "aria-keyshortcuts": String(index + 1) },
+      icon(allows ? "check" : "cross"),
+      h("span", {}, name),
+      h("kbd", { "aria-hidden": "true" }, String(index + 1)),
+    );
+    one.addEventListener("click", () => one.getAttribute("aria-disabled") !== "true" && void answer(option));
+    buttons.push(one);
+  }
+  if (context.chat.canAct) foot.append(...buttons, h("span", { class: "hint" }, "Keys work while this card has the focus"));
+  else foot.append(h("span", { class: "muted" }, context.chat.live ? "You may look at this chat, not answer for it." : "Was not answered when this view was saved."));
+  const title = h("span", { class: "label" });
+  title.append(plainText(body.title || "The agent asks for permission"));
+  const element = h("div", { class: "card", tabindex: 0, role: "group", "aria-label": `Permission: ${body.title || body.tool || ""}` });
+  element.append(h("div", { class: "card-head" }, icon("lock"), title, ...(body.tool ? [h("span", { class: "tag" }, body.tool)] : [])), ...what(body), foot, errors.element);
+  element.addEventListener("keydown", (event) => {
+    const chosen = buttons[Number(event.key) - 1];
+    if (!chosen || event.ctrlKey || event.metaKey || event.altKey || Date.now() - since < DEAF_MS) return;
+    event.preventDefault();
+    chosen.click();
+  });
+  return element;
+}
+
+/** Everything that would be allowed: the input to its last character, and the diff. */
+function what(body: Permission): Node[] {
+  const parts: Node[] = [];
+  const input = inputValue(body.input);
+  if (input) parts.push(h("div", { class: "section" }, input));
+  for (const diff of body.diffs ?? []) parts.push(h("div", { class: "section" }, h("div", { class: "caption" }, diff.path), diffTable(hunksOf(diff), diff.path)));
+  return parts;
+}
+
+const OUTCOMES = { allowed: "Allowed", denied: "Denied", expired: "Not answered" } as const;
+
+function answered(body: Permission, entry: Entry): HTMLElement {
+  const status = body.status as keyof typeof OUTCOMES;
+  const option = body.options?.find((one) => one.id === body.option_id);
+  const title = h("span", { class: "title" });
+  title.append(plainText(body.title || body.tool || ""));
+  const by = body.by === "nobody" ? "nobody was there to answer" : body.by ? `by ${body.by}` : "";
+  const facts = [option?.label, by, body.waited_ms == null ? "" : `after ${duration(body.waited_ms)}`].filter(Boolean).join(" · ");
+  const details = folding("tool answered", [icon("lock"), h("span", { class: `outcome ${status}` }, OUTCOMES[status]), title, h("span", { class: "facts muted" }, facts)], (inside) => {
+    inside.replaceChildren(...what(body));
+    if (!inside.firstChild) inside.append(h("div", { class: "muted" }, "The agent gave no details."));
+  });
+  details.dataset["request"] = entry.id;
+  return details;
+}

@@ -1,0 +1,53 @@
+/** The module that shows everything: an anywidget's `render`, and `standalone` for outputs without a living widget. */
+
+import { connectStandalone, connectWidget, hold } from "./chats.ts";
+import { mount } from "./mount.ts";
+import type { Model } from "./transport.ts";
+import type { Options, Snapshot, ViewName } from "./wire.ts";
+
+const VIEWS: readonly string[] = ["transcript", "composer", "diff", "usage"];
+
+function viewName(value: unknown): ViewName {
+  return VIEWS.includes(value as string) ? (value as ViewName) : "transcript";
+}
+
+/** Shows an ipywidget's view; returns what ends it. */
+function render({ model, el }: { model: Model; el: HTMLElement }): () => void {
+  const text = (name: string) => (typeof model.get(name) === "string" ? (model.get(name) as string) : "");
+  const snapshot = () => (model.get("snapshot") ?? {}) as Snapshot;
+  const { chat, release } = hold(text("chat_id") || snapshot().chat?.id || "");
+  const seed = () => chat.seed(snapshot());
+  seed();
+  const unmount = mount(el, chat, viewName(model.get("view")), text("turn_id"), (model.get("options") ?? {}) as Options);
+  model.on("change:snapshot", seed);
+  const connected = connectWidget(chat, model);
+  return () => {
+    model.off("change:snapshot", seed);
+    unmount();
+    void connected.then((disconnect) => disconnect());
+    release();
+  };
+}
+
+export interface Standalone {
+  /** Takes over a newer snapshot of the same output. */
+  update(snapshot: Snapshot): void;
+  dispose(): void;
+}
+
+/** Shows a saved snapshot, live where the page's server knows its chat. */
+export function standalone(element: HTMLElement, snapshot: Snapshot): Standalone {
+  const { chat, release } = hold(snapshot.chat?.id ?? "");
+  chat.seed(snapshot);
+  const unmount = mount(element, chat, viewName(snapshot.view), snapshot.turn_id ?? "", snapshot.options ?? {});
+  void connectStandalone(chat);
+  return {
+    update: (newer) => chat.seed(newer),
+    dispose() {
+      unmount();
+      release();
+    },
+  };
+}
+
+export default { render };
