@@ -16,6 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements" / "ci.txt"
+FRONT_END = ROOT / "frontend"
 OLDEST_PYTHON = (3, 11)
 _BEGAN = time.monotonic()
 
@@ -95,14 +96,15 @@ class Environment:
 
     def install(self, *what: str) -> None:
         """Makes the environment if there is none, and installs the checkout with pip where its input has changed."""
-        inputs = (ROOT / "pyproject.toml", ROOT / "hatch_build.py", ROOT / "frontend" / "package-lock.json", LOCK)
+        front_end = [path for path in FRONT_END.rglob("*") if path.is_file() and "node_modules" not in path.parts]
+        inputs = (ROOT / "pyproject.toml", ROOT / "hatch_build.py", LOCK, *sorted(front_end))
         now = digest(*inputs, also=f"{sys.version} {ROOT} {what}")
         stamp = self.path / f"installed-{digest(also=str(what))[:8]}"
         if self.python.exists() and fresh(stamp, now):
             say(f"Python environment {self.path.name}: up to date")
             return
         self._make()
-        say(f"Installing {' '.join(what)} (downloads on the first run)")
+        say(f"Installing {' '.join(what)}, with its front end (downloads on the first run)")
         pip = (self.python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "-c", LOCK)
         run(*pip, *(row for row in LOCK.read_text().splitlines() if row.startswith("pip==")))
         run(*pip, *what, env=self.variables())
