@@ -1,0 +1,199 @@
+"""A disk that is full, a file that is locked, cut off, foreign, too new or far away: one sentence, and nothing lost."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from subprocess import run
+
+import pytest
+
+from coder_nb.core.entries import Text
+from coder_nb.errors import StoreDamaged, StoreError, StoreFull, StoreLocked, StoreTooNew
+from coder_nb.settings import Settings
+from coder_nb.store.base import Batch, Owner
+from coder_nb.store.open import network_type, open_store
+from coder_nb.testing.store_conformance import begin, text
+
+pytestmark = pytest.mark.anyio
+CHILD = Path(__file__).with_name("child.py")
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Another program that keeps the file to itself."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("BEGIN EXCLUSIVE")
+        yield
+        connection.execute("ROLLBACK")
+
+
+async def test_a_locked_store_says_so_and_goes_on_when_it_is_free(opened, path: Path, here: Owner) -> None:
+    store = await opened(busy_timeout=0.05)
+    lease, chat_id = await begin(store, here)
+    batch = Batch(entries=(text(chat_id, "kept"),))
+    with exclusive(path):
+        with pytest.raises(StoreLocked, match=r"is locked by another program: close what holds it open"):
+            await store.log.commit(lease, chat_id, batch)
+        with pytest.raises(StoreLocked):
+            await opened(busy_timeout=0.05)
+    assert (await store.log.commit(lease, chat_id, batch)).rev == 1
+
+
+def test_a_full_disk_loses_nothing_that_was_committed(path: Path) -> None:
+    told = run([sys.executable, str(CHILD), "fill", str(path)], capture_output=True, text=True, check=True, timeout=60)
+    outcome, message = told.stdout.splitlines()
+    assert outcome == "StoreFull True True"
+    assert "free some space, then go on; what was committed is safe" in message
+
+
+async def test_a_full_database_takes_writes_again_when_there_is_room(opened, here: Owner) -> None:
+    store = await opened()
+    lease, chat_id = await begin(store, here)
+    async with store._database.write() as tx:
+        (pages,) = next(iter(await tx._driver.execute_fetchall("PRAGMA page_count")))
+        await tx._driver.execute_fetchall(f"PRAGMA max_page_count = {pages + 4}")
+    big = Batch(entries=(text(chat_id, "x" * 100_000),))
+    with pytest.raises(StoreFull):
+        await store.log.commit(lease, chat_id, big)
+    assert (await store.log.read(chat_id)).rev == 0
+    async with store._database.write() as tx:
+        await tx._driver.execute_fetchall("PRAGMA max_page_count = 1000000")
+    assert (await store.log.commit(lease, chat_id, big)).rev == 1
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 600 KB."""
+    mounted = run(["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(tmp_path)], capture_output=True, text=True)
+    if mounted.returncode:
+        pytest.skip(f"this user may not mount: {mounted.stderr.strip()}")
+    yield tmp_path
+    run(["umount", str(tmp_path)], check=True)
+
+
+async def test_a_full_file_system_loses_nothing_that_was_committed(small_disk: Path, here: Owner) -> None:
+    store = await open_store(Settings(database=str(small_disk / "store.sqlite")))
+    lease, chat_id = await begin(store, here)
+    rev = 0
+
+    async def fill() -> None:
+        nonlocal rev
+        while True:
+            rev = (await store.log.commit(lease, chat_id, Batch(entries=(text(chat_id, "x" * 4000),)))).rev
+
+    with pytest.raises(StoreFull, match="takes no more"):
+        await fill()
+    entries = (await store.log.tail(chat_id, 1000)).entries
+    assert [entry.body for entry in entries] == [Text(text="x" * 4000)] * rev
+    await store.close()
+
+
+def contents(path: Path) -> bytes:
+    return path.read_bytes()
+
+
+def put(path: Path, data: bytes) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(data)
+
+
+async def filled(path: Path, here: Owner) -> bytes:
+    """A store with something in it, closed; returns its bytes."""
+    store = await open_store(Settings(database=str(path)))
+    lease, chat_id = await begin(store, here)
+    await store.log.commit(lease, chat_id, Batch(entries=tuple(text(chat_id, "x" * 900) for _ in range(200))))
+    await store.close()
+    return contents(path)
+
+
+@pytest.mark.parametrize("keep", [0.9, 0.5, 0.1])
+async def test_a_store_that_was_cut_off_is_left_as_it_is(path: Path, here: Owner, keep: float) -> None:
+    whole = await filled(path, here)
+    rest = whole[: int(len(whole) * keep)]
+    put(path, rest)
+    with pytest.raises(StoreDamaged, match=r"is damaged .* put a backup in its place, or move it away"):
+        await open_store(Settings(database=str(path)))
+    assert contents(path) == rest
+
+
+async def test_an_emptied_store_with_a_log_beside_it_is_left_as_it_is(opened, path: Path, here: Owner) -> None:
+    store = await opened()
+    await begin(store, here)
+    copy = path.with_name("copy.sqlite")
+    shutil.copy(path.with_name(path.name + "-wal"), copy.with_name(copy.name + "-wal"))
+    copy.touch()
+    log = copy.with_name(copy.name + "-wal").read_bytes()
+    assert log
+    with pytest.raises(StoreDamaged, match="the log beside it is not"):
+        await open_store(Settings(database=str(copy)))
+    assert copy.with_name(copy.name + "-wal").read_bytes() == log
+
+
+async def test_a_file_that_is_no_database_is_left_as_it_is(path: Path) -> None:
+    put(path, b"my thesis, chapter one. " * 400)
+    with pytest.raises(StoreDamaged, match="file is not a database"):
+        await open_store(Settings(database=str(path)))
+    assert contents(path) == b"my thesis, chapter one. " * 400
+
+
+async def test_the_database_of_another_program_is_left_as_it_is(path: Path) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE recipes (name TEXT)")
+    with pytest.raises(StoreDamaged, match=r"belongs to another program .*'recipes'.*set CODER_NB_DATABASE"):
+        await open_store(Settings(database=str(path)))
+    with closing(sqlite3.connect(path)) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("recipes",)]
+
+
+async def test_a_newer_store_is_refused_by_version_and_cure(path: Path, here: Owner) -> None:
+    await filled(path, here)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0099'")
+    with pytest.raises(
+        StoreTooNew, match=r"has version 0099, .* up to 0001\. Upgrade it \(`pip install -U coder-nb`\)"
+    ):
+        await open_store(Settings(database=str(path)))
+
+
+async def test_a_path_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match=r"cannot be made or written .*: set CODER_NB_DATABASE"):
+        await open_store(Settings(database=str(tmp_path / "file" / "store.sqlite")))
+    with pytest.raises(StoreError, match=r"cannot be made or written .*: set CODER_NB_DATABASE"):
+        await open_store(Settings(database=str(tmp_path)))
+
+
+async def test_only_its_user_may_read_the_store(opened, path: Path) -> None:
+    await opened()
+    assert {file.stat().st_mode & 0o077 for file in path.parent.iterdir()} == {0}
+    assert path.parent.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/home/ann/store", "nfs4"),
+        ("/home/bob/store", None),
+        ("/homework/store", None),
+        ("/mnt/share/store", "fuse.sshfs"),
+        ("/mnt/auto/store", "cifs"),
+        ("/mnt/host/store", None),
+    ],
+)
+def test_a_network_file_system_is_known_by_its_mount(path: str, kind: str | None) -> None:
+    mounts = [
+        ("/", "overlay"),
+        ("/home", "nfs4"),
+        ("/home/bob", "ext4"),
+        ("/mnt/share", "fuse.sshfs"),
+        ("/mnt/auto", "autofs"),
+        ("/mnt/auto", "cifs"),
+        ("/mnt/host", "9p"),
+    ]
+    assert network_type(path, mounts) == kind

@@ -1,0 +1,256 @@
+"""Law 5: whatever is committed, and however it is read meanwhile, the fold is the same."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from coder_nb.core.entries import Chunk, Entry, Text, ToolCall
+from coder_nb.core.transcript import Transcript
+from coder_nb.ids import new_id
+from coder_nb.settings import Settings
+from coder_nb.store.base import Batch, Lease, Owner
+from coder_nb.store.open import SqlStore, open_store
+from coder_nb.store.owner import this_process
+from coder_nb.testing.store_conformance import begin, fold, read_all, text
+
+pytestmark = pytest.mark.anyio
+
+WORDS = st.text(alphabet="aé👋 \n\0", min_size=1, max_size=5)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("open"), st.integers(0, 5), WORDS),
+        st.tuples(st.just("stream"), st.integers(0, 5), WORDS),
+        st.tuples(st.just("close"), st.integers(0, 5), WORDS),
+        st.tuples(st.just("call"), st.integers(0, 5), WORDS),
+        st.tuples(st.just("commit"), st.integers(0, 0), WORDS),
+        st.tuples(st.just("read"), st.integers(1, 4), WORDS),
+    ),
+    max_size=40,
+)
+
+
+class Runner:
+    """Plays steps as a runner and as a slow reader, and knows what the transcript must be in the end."""
+
+    def __init__(self, store: SqlStore, lease: Lease, chat_id: str) -> None:
+        self.store, self.lease, self.chat_id = store, lease, chat_id
+        self.entries: list[Entry] = []
+        self.texts: dict[str, str] = {}
+        self.batch: dict[str, Entry] = {}
+        self.chunks: list[Chunk] = []
+        self.reader = Transcript()
+
+    async def step(self, what: str, number: int, words: str) -> None:
+        if what == "open":
+            self._put(text(self.chat_id, "", open=True, native_id=f"n{len(self.entries)}"), "")
+        elif what == "call":
+            self._put(Entry(id=new_id(), chat_id=self.chat_id, body=ToolCall(name="terminal", title=words)), None)
+        elif what == "commit":
+            await self.commit()
+        elif what == "read":
+            self.reader.apply(await self.store.log.read(self.chat_id, after=self.reader.rev, limit=number))
+        elif growing := [entry for entry in self.entries if entry.open]:
+            entry = growing[number % len(growing)]
+            so_far = self.texts[entry.id]
+            self.texts[entry.id] = so_far + words
+            if what == "stream":
+                self.chunks.append(Chunk(entry_id=entry.id, offset=len(so_far), text=words))
+            else:
+                closed = msgspec.structs.replace(entry, open=False, body=Text(text=so_far + words))
+                self.entries[self.entries.index(entry)] = closed
+                self.batch[entry.id] = closed
+
+    def _put(self, entry: Entry, words: str | None) -> None:
+        self.entries.append(entry)
+        self.batch[entry.id] = entry
+        if words is not None:
+            self.texts[entry.id] = words
+
+    async def commit(self) -> None:
+        batch = Batch(entries=tuple(self.batch.values()), chunks=tuple(self.chunks))
+        committed = await self.store.log.commit(self.lease, self.chat_id, batch)
+        positions = dict(zip(self.batch, committed.positions, strict=True))
+        self.entries = [msgspec.structs.replace(e, pos=positions.get(e.id, e.pos)) for e in self.entries]
+        self.batch, self.chunks = {}, []
+
+    def expected(self) -> list[Entry]:
+        return [
+            msgspec.structs.replace(e, body=Text(text=self.texts[e.id])) if e.id in self.texts else e
+            for e in self.entries
+        ]
+
+
+async def play(store: SqlStore, steps: list[tuple[str, int, str]], limit: int) -> None:
+    """One chat from its first to its last commit, read slowly meanwhile and wholly at the end."""
+    runner = Runner(store, *await begin(store, this_process("r")))
+    for step in steps:
+        await runner.step(*step)
+    await runner.commit()
+    whole = fold(await read_all(store, runner.chat_id))
+    assert whole == runner.expected()
+    for page in await read_all(store, runner.chat_id, after=runner.reader.rev, limit=limit):
+        runner.reader.apply(page)
+    assert [msgspec.structs.replace(entry, rev=0) for entry in runner.reader] == whole
+    assert fold(await read_all(store, runner.chat_id, limit=limit)) == whole
+
+
+def test_reading_from_any_cursor_gives_the_same_transcript(path: Path) -> None:
+    with asyncio.Runner() as loop:
+        store = loop.run(open_store(Settings(database=str(path))))
+
+        @settings(max_examples=100, deadline=None)
+        @given(STEPS, st.integers(1, 7))
+        def holds(steps: list[tuple[str, int, str]], limit: int) -> None:
+            loop.run(play(store, steps, limit))
+
+        try:
+            holds()
+        finally:
+            loop.run(store.close())
+
+
+async def test_an_entry_ended_in_the_batch_that_opened_it_leaves_no_chunks(opened, here: Owner) -> None:
+    store = await opened()
+    lease, chat_id = await begin(store, here)
+    growing = text(chat_id, "", open=True)
+    closed = text(chat_id, "all of it", id=growing.id)
+    await store.log.commit(lease, chat_id, Batch(entries=(growing, closed)))
+    page = await store.log.read(chat_id)
+    assert [(entry.pos, entry.body, entry.open) for entry in page.entries] == [(1, Text(text="all of it"), False)]
+    assert page.chunks == ()
+
+
+async def test_text_streamed_into_a_repeated_entry_reaches_the_one_that_stands(opened, here: Owner) -> None:
+    store = await opened()
+    lease, chat_id = await begin(store, here)
+    first = text(chat_id, "", open=True, native_id="n")
+    await store.log.commit(lease, chat_id, Batch(entries=(first,)))
+    again = text(chat_id, "", open=True, native_id="n")
+    chunk = Chunk(entry_id=again.id, offset=0, text="hello")
+    committed = await store.log.commit(lease, chat_id, Batch(entries=(again,), chunks=(chunk,)))
+    assert committed.ids == (first.id,)
+    (entry,) = (await store.log.tail(chat_id, 5)).entries
+    assert (entry.id, entry.body) == (first.id, Text(text="hello"))
+
+
+async def test_what_is_written_is_proportional_to_the_text(opened, here: Owner, path: Path) -> None:
+    """A streamed text of n chunks takes bytes in proportion to n, not to its square."""
+    store = await opened()
+    lease, chat_id = await begin(store, here)
+    growing = text(chat_id, "", open=True)
+    await store.log.commit(lease, chat_id, Batch(entries=(growing,)))
+    wal = path.with_name(path.name + "-wal")
+    sizes = [wal.stat().st_size]
+    for half in range(2):
+        for n in range(40):
+            chunk = Chunk(entry_id=growing.id, offset=(half * 40 + n) * 500, text="x" * 500)
+            await store.log.commit(lease, chat_id, Batch(chunks=(chunk,)))
+        sizes.append(wal.stat().st_size)
+    first, second = sizes[1] - sizes[0], sizes[2] - sizes[1]
+    assert second < 1.5 * first
+
+
+async def test_every_read_of_the_log_goes_through_an_index(opened, path: Path) -> None:
+    """What keeps an append and a page at the same cost in a chat of any length."""
+    import sqlite3
+
+    from coder_nb.store import appending, catalog, inbox, log
+    from coder_nb.store.database import Statement
+
+    await opened()
+    whole = {"_SESSIONS", "_CHAT_IDS", "_USAGE"}
+    scans = []
+    with sqlite3.connect(path) as connection:
+        for module in (appending, log, inbox, catalog):
+            for name, statement in vars(module).items():
+                if isinstance(statement, Statement) and name not in whole:
+                    row = [None] * statement.sql.count("?")
+                    plan = connection.execute(f"EXPLAIN QUERY PLAN {statement.sql}", row).fetchall()
+                    scans += [
+                        (name, step[3]) for step in plan if step[3].startswith("SCAN") and "CONSTANT" not in step[3]
+                    ]
+    connection.close()
+    assert scans == []
+
+
+async def test_a_read_sees_one_moment_while_others_write(opened, here: Owner) -> None:
+    """Pages read while a writer works are each consistent, and together the whole."""
+    store = await opened()
+    lease, chat_id = await begin(store, here)
+    reader = Transcript()
+
+    async def write() -> None:
+        for n in range(40):
+            growing = text(chat_id, "", open=True)
+            chunk = Chunk(entry_id=growing.id, offset=0, text=f"word {n}")
+            ((pos,),) = [(await store.log.commit(lease, chat_id, Batch(entries=(growing,), chunks=(chunk,)))).positions]
+            closed = text(chat_id, f"word {n}.", id=growing.id, pos=pos)
+            await store.log.commit(lease, chat_id, Batch(entries=(closed,)))
+
+    async def read() -> None:
+        while reader.rev < 80:
+            page = await store.log.read(chat_id, after=reader.rev, limit=3)
+            assert all(entry.body.text for entry in page.entries)
+            reader.apply(page)
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(write(), read())
+    assert [entry.body.text for entry in reader] == [f"word {n}." for n in range(40)]
+
+
+async def test_a_cancelled_call_leaves_no_open_transaction(opened, here: Owner) -> None:
+    store, other = await opened(), await opened(busy_timeout=0.0)
+    lease, chat_id = await begin(store, here)
+    for turns in range(12):
+        task = asyncio.create_task(
+            store.log.commit(lease, chat_id, Batch(entries=(text(chat_id, "x"),))), name="commit"
+        )
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        # Another connection that would not wait a moment for a lock gets it: nothing is left open.
+        await other.leases.acquire(f"/other/{turns}", here, ttl=1)
+    page = await store.log.tail(chat_id, 100)
+    assert [entry.pos for entry in page.entries] == list(range(1, page.rev + 1))
+
+
+async def test_a_cancelled_read_gives_its_connection_back(opened, here: Owner) -> None:
+    store = await opened()
+    _, chat_id = await begin(store, here)
+    for turns in range(12):
+        task = asyncio.create_task(store.log.read(chat_id), name="read")
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+    async with asyncio.timeout(5):
+        await asyncio.gather(*(store.log.read(chat_id) for _ in range(8)))
+
+
+async def test_calls_after_close_say_so(opened, here: Owner) -> None:
+    from coder_nb.errors import StoreError
+
+    store = await opened()
+    lease, chat_id = await begin(store, here)
+    await store.close()
+    await store.close()
+    with pytest.raises(StoreError, match="is closed: open it again"):
+        await store.log.read(chat_id)
+    with pytest.raises(StoreError, match="is closed: open it again"):
+        await store.log.commit(lease, chat_id, Batch())
+    assert [None async for _ in store.watch()] == []
+
+
+def test_knowing_what_a_store_is_loads_no_sql() -> None:
+    import subprocess
+    import sys
+
+    code = "import sys, coder_nb.store.base; print({'sqlalchemy', 'alembic', 'pandas'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
