@@ -280,18 +280,19 @@ class Keep:
         self._tell(op="started", id=number, pid=pid, born=seen.born if seen else 0)
 
     def _reap(self) -> None:
-        """Takes every exit, orphans' too, so that there are no zombies."""
-        while True:
-            try:
+        """Takes every exit, orphans' too, so that there are no zombies; then tells of ours."""
+        exits: list[tuple[int, int]] = []
+        with contextlib.suppress(ChildProcessError):
+            while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
-            number = next((n for n, known in self._pids.items() if known == pid), None)
-            if number is not None:
-                self._end_family(number, self._pids.pop(number))
-                self._tell(op="exited", id=number, returncode=os.waitstatus_to_exitcode(status))
+                if pid == 0:
+                    break
+                number = next((n for n, known in self._pids.items() if known == pid), None)
+                if number is not None:
+                    self._end_family(number, self._pids.pop(number))
+                    exits.append((number, os.waitstatus_to_exitcode(status)))
+        for number, returncode in exits:
+            self._tell(op="exited", id=number, returncode=returncode)
 
     def _end_family(self, number: int, root: int) -> None:
         """Kills a process and whatever it started, also where that left its group or its parent has died."""
