@@ -24,19 +24,26 @@ class Found(Value):
     """Differs when somebody wrote the file in the meantime."""
 
 
-def look(root: Path, path: str) -> Found | None:
-    """What stands at a path, or None; `ApplyConflict` where the path leads out of the tree or names a folder."""
+def look(root: Path, path: str, *, going: bool = False) -> Found | None:
+    """What stands at a path, or None; `ApplyConflict` where the path leads out of the tree or names a folder.
+
+    With `going`, a path that is to be removed, what has taken the file's place counts as nothing.
+    """
+    if going and _link_on_the_way(root, path) is not None:
+        return None
     place = place_of(root, path)
     try:
         state = place.lstat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if going and stat.S_ISDIR(state.st_mode):
         return None
     if stat.S_ISLNK(state.st_mode):
         content = os.fsencode(place.readlink())
     elif stat.S_ISREG(state.st_mode):
         content = place.read_bytes()
     else:
-        raise ApplyConflict(f"{path} is a folder in the checkout: nothing was written. Move it away, then apply again.")
+        raise ApplyConflict(f"{path} is a folder there: nothing was written. Move it away, then try again.")
     permissions = stat.S_IMODE(state.st_mode)
     return Found(link=stat.S_ISLNK(state.st_mode), content=content, permissions=permissions, stamp=_stamp(state))
 
@@ -48,20 +55,29 @@ def place_of(root: Path, path: str) -> Path:
         raise ApplyConflict(f"{path!r} is not a path inside the repository: nothing was written.")
     if "\ufffd" in path:
         raise ApplyConflict(f"The name {path!r} is not valid UTF-8: nothing was written. Copy the file by hand.")
-    here = root
-    for part in parts[:-1]:
-        here = here / part
-        if here.is_symlink():
+    link = _link_on_the_way(root, path)
+    if link is not None:
+        raise ApplyConflict(
+            f"{path} leads through the symbolic link {link.relative_to(root)}: nothing was written. "
+            f"Replace the link by a folder, or copy the file by hand."
+        )
+    return root / path
+
+
+def _link_on_the_way(root: Path, path: str) -> Path | None:
+    folders = [root / folder for folder in Path(path).parents if folder != Path()]
+    return next((folder for folder in reversed(folders) if folder.is_symlink()), None)
+
+
+def _make_room(root: Path, place: Path, path: str) -> None:
+    """Make the folders that a file needs."""
+    for folder in place.relative_to(root).parents:
+        if (root / folder).exists() and not (root / folder).is_dir():
             raise ApplyConflict(
-                f"{path} leads through the symbolic link {here.relative_to(root)}: nothing was written. "
-                f"Replace the link by a folder, or copy the file by hand."
-            )
-        if here.exists() and not here.is_dir():
-            raise ApplyConflict(
-                f"{here.relative_to(root)} is a file where {path} needs a folder: nothing was written. "
+                f"{folder} is a file where {path} needs a folder: nothing was written. "
                 "Apply its removal first, or move it away."
             )
-    return root / path
+    place.parent.mkdir(parents=True, exist_ok=True)
 
 
 def write(root: Path, path: str, content: bytes, *, mode: str | None, old_mode: str | None, over: Found | None) -> None:
@@ -72,7 +88,7 @@ def write(root: Path, path: str, content: bytes, *, mode: str | None, old_mode: 
     place = place_of(root, path)
     if mode == LINK:
         _check_target(root, place, path, content)
-    place.parent.mkdir(parents=True, exist_ok=True)
+    _make_room(root, place, path)
     aside = place.with_name(f".coder-nb-{os.urandom(6).hex()}.tmp")
     try:
         if mode == LINK:

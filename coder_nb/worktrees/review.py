@@ -54,7 +54,8 @@ class _Landing:
 
     async def land(self) -> None:
         change = self.change
-        found = await asyncio.to_thread(files.look, self.root, change.path)
+        going = change.operation == "delete"
+        found = await asyncio.to_thread(files.look, self.root, change.path, going=going)
         if change.operation == "rename" and change.old_path is not None:
             await self._rename(change.old_path, found)
         elif change.operation == "delete":
@@ -99,7 +100,7 @@ class _Landing:
             await self._write(blob, like=found, over=found)
 
     async def _rename(self, old_path: str, found: Found | None) -> None:
-        source = await asyncio.to_thread(files.look, self.root, old_path)
+        source = await asyncio.to_thread(files.look, self.root, old_path, going=True)
         if found is None:
             if source is None:
                 raise ApplyConflict(

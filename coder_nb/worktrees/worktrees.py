@@ -18,11 +18,11 @@ import msgspec
 
 from coder_nb.core.changes import FileDelta
 from coder_nb.core.values import Change
-from coder_nb.errors import BadPath, GitError, NoCommit, NotARepository
+from coder_nb.errors import BadPath, CoderError, GitError, NoCommit, NotARepository
 from coder_nb.settings import Settings
 from coder_nb.worktrees import ignored, review
 from coder_nb.worktrees.deltas import keep, list_deltas
-from coder_nb.worktrees.git import git, run
+from coder_nb.worktrees.git import Outcome, git, run
 from coder_nb.worktrees.snapshot import Snapshot, head_of, private_commit, resolve, snapshot, tree_of
 from coder_nb.worktrees.state import Applied, Repository, WorktreeState, ref
 
@@ -42,7 +42,7 @@ class Worktrees:
         places = ("rev-parse", "--path-format=absolute", "--show-toplevel", "--git-common-dir")
         found = await run(real, *places, timeout=self._timeout)
         if found.code != 0:
-            raise await self._why_not(real, found.err, found.reason)
+            raise _why_not(real, found)
         toplevel, common_dir = os.fsdecode(found.out).removesuffix("\n").split("\n")[:2]
         if await resolve(real, "HEAD", timeout=self._timeout) is None:
             raise NoCommit(
@@ -50,15 +50,6 @@ class Worktrees:
                 f"(`git commit --allow-empty -m start`), then try again."
             )
         return Repository(path=str(real), toplevel=toplevel, common_dir=common_dir)
-
-    async def _why_not(self, path: Path, err: str, reason: str) -> Exception:
-        if "must be run in a work tree" in err:
-            return NotARepository(f"{path} is a bare repository or inside a .git folder: give a checkout of it.")
-        if "not a git repository" in err:
-            return NotARepository(
-                f"{path} is in no git repository: run `git init` and commit once in it, then try again."
-            )
-        return GitError(f"git does not read the repository at {path}: {reason}. Settle that, then try again.")
 
     async def ensure(
         self, session_id: str, path: Path, *, has_pending: bool, known: WorktreeState | None = None
@@ -238,6 +229,20 @@ class Worktrees:
             files_left_out=now.left_out,
             stale=base != now.commit and await tree_of(home, base, timeout=self._timeout) != now.tree,
         )
+
+
+def _why_not(path: Path, outcome: Outcome) -> CoderError:
+    """Why git names no checkout for a directory."""
+    if "must be run in a work tree" in outcome.err:
+        return NotARepository(f"{path} is a bare repository or inside a .git folder: give a checkout of it.")
+    if "not a git repository" in outcome.err:
+        return NotARepository(f"{path} is in no git repository: run `git init` and commit once in it, then try again.")
+    if "dubious ownership" in outcome.err:
+        return GitError(
+            f"The repository at {path} belongs to another user, so git does not trust it: if you do, run "
+            f"`git config --global --add safe.directory {path}`, then try again."
+        )
+    return GitError(f"git does not read the repository at {path}: {outcome.reason}. Settle that, then try again.")
 
 
 def _real_directory(path: Path) -> Path:

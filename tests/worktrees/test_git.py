@@ -30,6 +30,15 @@ async def test_a_missing_git_is_named_with_the_cure(tmp_path: Path, monkeypatch:
         await Worktrees(tmp_path).locate(tmp_path)
 
 
+async def test_a_repository_of_another_user_is_named_with_the_cure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script(tmp_path / "bin", "echo \"fatal: detected dubious ownership in repository at '/r'\" >&2; exit 128")
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    with pytest.raises(GitError, match=r"git does not trust it.*safe\.directory"):
+        await Worktrees(tmp_path).locate(tmp_path)
+
+
 async def test_a_git_that_hangs_is_ended_in_time_with_its_children(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

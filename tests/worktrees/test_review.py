@@ -207,7 +207,7 @@ async def test_a_place_that_repeats_is_a_conflict_and_never_a_guess(desk: Any) -
     ("work", "edit", "words"),
     [
         (text("new.txt", "agent\n"), ("new.txt", "user\n"), "another file new.txt"),
-        (text("new.txt", "agent\n"), ("new.txt/inner", "user\n"), "new.txt is a folder"),
+        (text("new.txt", "agent\n"), ("new.txt/inner", "user\n"), "new.txt is a folder there"),
         (text("new/inner", "agent\n"), ("new", "user\n"), "new is a file where new/inner needs a folder"),
         (lambda root: (root / "a.txt").unlink(), ("a.txt", "user\n"), "it was not deleted"),
         (text("a.txt", "agent\n"), ("a.txt", None), "a.txt is gone"),

@@ -12,6 +12,7 @@ import pytest
 
 from coder_nb.errors import BadPath, NoCommit, NotARepository
 from coder_nb.settings import Settings
+from coder_nb.worktrees.snapshot import LARGE
 from coder_nb.worktrees.state import WorktreeState
 from coder_nb.worktrees.worktrees import Worktrees
 
@@ -95,7 +96,14 @@ async def test_a_secret_that_is_committed_is_there_as_it_is_in_every_clone(desk:
     assert state.files_left_out == ()
 
 
-async def test_a_repository_inside_and_an_unreadable_link_do_no_harm(desk: Any) -> None:
+async def test_very_large_untracked_files_are_left_out_and_listed(desk: Any) -> None:
+    os.truncate(desk.checkout.write("model.bin", ""), LARGE + 1)
+    state = await desk.ensure()
+    assert state.files_left_out == ("model.bin",)
+    assert not (state.root / "model.bin").exists()
+
+
+async def test_a_repository_inside_and_a_link_to_nowhere_do_no_harm(desk: Any) -> None:
     inner = desk.checkout.root / "inner"
     inner.mkdir()
     desk.checkout.git("init", "-q", str(inner))
