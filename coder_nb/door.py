@@ -10,7 +10,6 @@ from coder_nb.client.link import Link
 from coder_nb.client.screen import Screen
 from coder_nb.client.session import Session
 from coder_nb.errors import InvalidOption
-from coder_nb.settings import Settings
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,12 +65,12 @@ def agents() -> pd.DataFrame:
     return agents_frame(link.run(link.verbs.agents))
 
 
-def configure(**settings: Any) -> Settings:
-    """Sets what the agents of this process run with, before the first use; returns all settings as they are then.
+def configure(**settings: Any) -> None:
+    """Sets what the agents of this process run with, before the first use.
 
     The names are those of `Settings`. Where a Jupyter server runs the agents, its configuration counts instead.
     """
-    return _home.configure(**settings)
+    _home.configure(**settings)
 
 
 def close() -> None:

@@ -49,13 +49,33 @@ def changes_frame(changes: Iterable[Change]) -> pd.DataFrame:
 
 
 def agents_frame(agents: Iterable[AgentInfo]) -> pd.DataFrame:
-    """One row an agent."""
-    return frame(agents, columns.AGENTS)
+    """One row an agent; shown with the whole of what there is to do about one that cannot be used."""
+    return _told_whole(frame(agents, columns.AGENTS))
 
 
 def agent_sessions_frame(agent_sessions: Iterable[AgentSessionInfo]) -> pd.DataFrame:
     """One row an agent's own context in a chat."""
     return frame(agent_sessions, columns.AGENT_SESSIONS)
+
+
+def _told_whole(plain: pd.DataFrame) -> pd.DataFrame:
+    """The same frame, whose display cuts no text; what is selected from it is shown alike."""
+    import pandas as pd
+
+    class Told(pd.DataFrame):
+        @property
+        def _constructor(self) -> Any:
+            return Told
+
+        def _repr_html_(self) -> str | None:
+            with pd.option_context("display.max_colwidth", None):
+                shown = self.astype(object).where(self.notna(), "")
+                return pd.DataFrame(shown).to_html(index=False, border=0)
+
+        def __repr__(self) -> str:
+            return str(self.to_string(index=False, na_rep="", max_colwidth=None))
+
+    return Told(plain)
 
 
 def frame(rows: Iterable[Any], table: Sequence[Column]) -> pd.DataFrame:

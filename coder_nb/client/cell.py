@@ -42,6 +42,12 @@ def person_present() -> bool:
     return bool(sys.stdin is not None and sys.stdin.isatty())
 
 
+def has_viewer() -> bool:
+    """Whether somebody may look at a widget: programs that execute a notebook by themselves allow no `input()`, and
+    what they save is read where no widget lives."""
+    return kernel() is not None and person_present()
+
+
 def _shell() -> Any:
     ipython = sys.modules.get("IPython")
     return ipython.get_ipython() if ipython is not None else None

@@ -86,7 +86,10 @@ class Chat:
             on_permission=on_permission,
             on_turn=None if shown is None else shown.begin,
         )
-        return Turn(self, prompt, follower, after=after, display=shown)
+        turn = Turn(self, prompt, follower, after=after, display=shown)
+        if shown is not None:
+            shown.wait()
+        return turn
 
     def run(
         self,

@@ -32,8 +32,8 @@ class Home:
         self._link: Link | None = None
         self._pid = os.getpid()
 
-    def configure(self, **settings: Any) -> Settings:
-        """Sets what the runtime of this process is opened with; returns all settings as they are then.
+    def configure(self, **settings: Any) -> None:
+        """Sets what the runtime of this process is opened with.
 
         Raises `Conflict` once it is open, `InvalidOption` for what is no setting.
         """
@@ -41,9 +41,8 @@ class Home:
             if self._link is not None:
                 raise Conflict("coder-nb is in use already: restart the kernel and configure it before anything else.")
             given = {**self._given, **settings}
-            merged = _settings(given)
+            _settings(given)
             self._given = given
-            return merged
 
     def link(self) -> Link:
         """The link, opened if it is not; blocks for the moment that this takes."""

@@ -15,13 +15,16 @@ Bundle = dict[str, Any]
 
 
 class Display(Protocol):
-    """One output that shows a turn while it runs; called on the portal."""
+    """One output that shows a turn while it runs."""
+
+    def wait(self) -> None:
+        """Says that the prompt waits, if its turn does not come at once; called in the cell's own thread."""
 
     def begin(self, turn_id: str) -> None:
-        """The prompt's turn has come."""
+        """The prompt's turn has come; called on the portal."""
 
-    def finish(self, snapshot: Snapshot) -> None:
-        """The turn has ended: replaces the output by what stays."""
+    def finish(self, snapshot: Snapshot | None) -> None:
+        """The turn has ended, or the prompt was withdrawn: shows what stays; called on the portal."""
 
 
 class Screen(Protocol):

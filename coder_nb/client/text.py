@@ -14,7 +14,7 @@ MOST_LINES = 12
 """How many lines of a tool's output are shown."""
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-_MARKS = {"pending": "·", "in_progress": "…", "completed": "✓", "failed": "✗", "cancelled": "–"}
+MARKS = {"pending": "·", "in_progress": "…", "completed": "✓", "failed": "✗", "cancelled": "–"}
 _LETTERS = {"create": "A", "edit": "M", "delete": "D", "rename": "R"}
 
 
@@ -111,7 +111,7 @@ def summary(call: core.ToolCall) -> str:
 
 
 def _tool_call(body: core.ToolCall) -> str:
-    head = f"{_MARKS[body.status]} {body.name} {summary(body)}".rstrip()
+    head = f"{MARKS[body.status]} {body.name} {summary(body)}".rstrip()
     if body.exit_code:
         head += f" (exit code {body.exit_code})"
     lines = clean(body.content).strip("\n").split("\n") if body.content.strip() else []
@@ -121,7 +121,7 @@ def _tool_call(body: core.ToolCall) -> str:
 
 
 def _plan(body: core.Plan) -> str:
-    return "\n".join(["Plan", *(f"  {_MARKS[item.status]} {item.text}" for item in body.items)])
+    return "\n".join(["Plan", *(f"  {MARKS[item.status]} {item.text}" for item in body.items)])
 
 
 def _permission(body: core.Permission) -> str:

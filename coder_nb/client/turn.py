@@ -143,8 +143,10 @@ class Turn:
         if self._display is not None:
             self._display.finish(await self._snapshot())
 
-    async def _snapshot(self) -> Snapshot:
-        return await take_turn(self._verbs, self.chat.id, self.id or "", self._follower.watch.entries)
+    async def _snapshot(self) -> Snapshot | None:
+        if self.id is None:
+            return None
+        return await take_turn(self._verbs, self.chat.id, self.id, self._follower.watch.entries)
 
     def _ask(self) -> None:
         """Asks the person at the terminal, where the runtime says that it is their turn to be asked."""

@@ -7,13 +7,14 @@ from typing import Any
 import anywidget
 import traitlets
 
+from coder_nb.client.cell import has_viewer
 from coder_nb.client.chat import Chat
 from coder_nb.client.screen import View
 from coder_nb.client.session import Session
 from coder_nb.client.snapshot import Snapshot
 from coder_nb.widgets.bundle import loader
 from coder_nb.widgets.comm import Correspondent
-from coder_nb.widgets.mimebundle import static_bundle
+from coder_nb.widgets.mimebundle import Shown, static_bundle
 
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
 
@@ -78,9 +79,16 @@ class ChatView(anywidget.AnyWidget):
         return self.bundle(self._chat._snapshot()), {}
 
     def bundle(self, snapshot: Snapshot) -> dict[str, Any]:
-        """The widget, with what is right in its place when it is gone."""
-        model: dict[str, Any] = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
-        return {WIDGET_MIME: model, **static_bundle(self._kind, snapshot, model_id=self.model_id)}
+        """The widget where somebody may look at it, and what is right in its place where it is gone."""
+        return with_widget(self.model_id, self._kind, snapshot)
+
+
+def with_widget(model_id: str, view: Shown, snapshot: Snapshot) -> dict[str, Any]:
+    """A bundle with a widget and its static form; without the widget where nobody is there to see it."""
+    if not has_viewer():
+        return static_bundle(view, snapshot)
+    model: dict[str, Any] = {"version_major": 2, "version_minor": 0, "model_id": model_id}
+    return {WIDGET_MIME: model, **static_bundle(view, snapshot, model_id=model_id)}
 
 
 def answer_anywhere(comm: Any) -> None:

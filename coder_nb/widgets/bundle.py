@@ -14,16 +14,16 @@ MISSING = (
 @cache
 def loader() -> str:
     """The small module that a widget carries; where the front end is not built, one that says so."""
-    text = _read("loader.js")
-    if text is not None:
-        return text
-    return f"export default {{ render({{ el }}) {{ el.textContent = {MISSING!r}; }} }};"
+    return _read("loader.js") or _SAYS_SO
 
 
-def front_end() -> tuple[str, str]:
-    """The module itself, and an empty sentence; or nothing, and the sentence that says why."""
-    text = _read("coder-nb.js")
-    return ("", MISSING) if text is None else (text, "")
+@cache
+def front_end() -> str:
+    """The module itself, for a page whose server has none; where it is not built, one that says so."""
+    return _read("coder.js") or _SAYS_SO
+
+
+_SAYS_SO = f"export default {{ render({{ el }}) {{ el.textContent = {MISSING!r}; }} }};"
 
 
 def _read(name: str) -> str | None:

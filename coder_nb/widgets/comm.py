@@ -68,8 +68,7 @@ class Correspondent:
         self._send({"op": "reply", "id": message.get("id"), "status": status, "body": body})
 
     async def _bundle(self) -> None:
-        text, error = front_end()
-        self._send({"op": "bundle", "text": text, "error": error})
+        self._send({"op": "bundle", "source": front_end()})
 
 
 def _report(future: concurrent.futures.Future[Any]) -> None:

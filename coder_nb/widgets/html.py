@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from coder_nb.client.snapshot import Snapshot
-from coder_nb.client.text import clean, summary, totals, totals_text
+from coder_nb.client.text import MARKS, clean, summary, totals, totals_text
 from coder_nb.core import entries as core
 from coder_nb.core.entries import Entry, Unknown
 from coder_nb.core.values import Change, Hunk, UsageRow
@@ -150,8 +150,9 @@ def _tool_call(body: core.ToolCall) -> str:
 
 
 def _plan(body: core.Plan) -> str:
+    mark = '<span title="{}">{}</span>'
     items = "".join(
-        f'<li class="{item.status}">{_text(item.text)} <span class="state">{_STATE[item.status]}</span></li>'
+        f'<li class="{item.status}">{mark.format(_STATE[item.status], MARKS[item.status])} {_text(item.text)}</li>'
         for item in body.items
     )
     return f'<ul class="plan">{items}</ul>' if items else ""

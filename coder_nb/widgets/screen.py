@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from coder_nb.client.cell import kernel, person_present
+from msgspec.structs import replace
+
+from coder_nb.client.cell import has_viewer, kernel
 from coder_nb.client.chat import Chat
 from coder_nb.client.screen import Bundle, Display, View
 from coder_nb.client.snapshot import Snapshot, opening
@@ -14,6 +17,10 @@ from coder_nb.widgets.mimebundle import static_bundle
 
 if TYPE_CHECKING:
     from coder_nb.widgets.base import ChatView
+
+
+PATIENCE = 0.5
+"""How long a cell waits for a turn to begin before it shows that the prompt waits, in seconds."""
 
 
 class Notebook:
@@ -31,52 +38,60 @@ class Notebook:
 
     def widget(self, chat: Chat) -> Any:
         """Transcript and composer, with the changes and the usage in tabs beside it."""
-        import ipywidgets
+        from coder_nb.widgets.box import ChatBox
 
-        talk = ipywidgets.VBox([_make("transcript")(chat), _make("composer")(chat)])
-        panels = [talk, _make("diff")(chat), _make("usage")(chat)]
-        tab = ipywidgets.Tab(panels, titles=["Chat", "Changes", "Usage"])
-        return ipywidgets.VBox([tab])
+        return ChatBox(chat)
 
 
 class LiveOutput:
-    """One output of a cell, live while its turn runs, and replaced by what stays at its end."""
+    """One output of a cell: a line while its prompt waits, its turn as it grows, and in the end what stays of it."""
 
     def __init__(self, chat: Chat, prompt: Prompt) -> None:
-
         link = chat._link
-        snapshot = link.run(opening, link.verbs, chat.id)
-        self._id = prompt.id
+        self._chat, self._display_id = chat, prompt.id
+        self._opening = link.run(opening, link.verbs, chat.id)
+        self._viewed = has_viewer()
+        self._begun = threading.Event()
+        self._lock = threading.Lock()
+        self._published = False
         self._widget: ChatView | None = None
-        if has_viewer():
-            self._widget = _make("transcript")(chat, snapshot=snapshot, options={"prompt_id": prompt.id})
-            bundle = self._widget.bundle(snapshot)
-        else:
-            bundle = static_bundle("transcript", snapshot)
-        _publish(bundle, self._id)
+
+    def wait(self) -> None:
+        """Gives the turn a moment to begin, so that most outputs are their turn from the first."""
+        if not self._begun.wait(PATIENCE):
+            with self._lock:
+                if not self._begun.is_set():
+                    self._publish(_line("The prompt waits for its turn."))
 
     def begin(self, turn_id: str) -> None:
-        """Ties the widget to its turn."""
-        if self._widget is not None:
-            self._widget.turn_id = turn_id
+        """Puts the turn in the place of the line, or there at once."""
+        snapshot = replace(self._opening, turn_id=turn_id)
+        with self._lock:
+            if self._viewed:
+                self._widget = _make("transcript")(self._chat, snapshot=snapshot, turn_id=turn_id)
+            self._publish(self._bundle(snapshot))
+            self._begun.set()
 
-    def finish(self, snapshot: Snapshot) -> None:
-        """Replaces the output by the whole turn."""
-        bundle = static_bundle("transcript", snapshot) if self._widget is None else self._widget.bundle(snapshot)
-        _publish(bundle, self._id, update=True)
+    def finish(self, snapshot: Snapshot | None) -> None:
+        """Replaces it by the whole turn, as it stays."""
+        with self._lock:
+            withdrawn = _line("The prompt was taken out of the queue.")
+            self._publish(withdrawn if snapshot is None else self._bundle(snapshot))
+            self._begun.set()
+
+    def _bundle(self, snapshot: Snapshot) -> Bundle:
+        return static_bundle("transcript", snapshot) if self._widget is None else self._widget.bundle(snapshot)
+
+    def _publish(self, bundle: Bundle) -> None:
+        from IPython.display import publish_display_data
+
+        publish: Any = publish_display_data
+        publish(bundle, transient={"display_id": self._display_id}, update=self._published)
+        self._published = True
 
 
-def _publish(bundle: Bundle, display_id: str, *, update: bool = False) -> None:
-    from IPython.display import publish_display_data
-
-    publish: Any = publish_display_data
-    publish(bundle, transient={"display_id": display_id}, update=update)
-
-
-def has_viewer() -> bool:
-    """Whether somebody may look at a widget: programs that execute a notebook by themselves allow no `input()`, and
-    what they save is read where no widget lives."""
-    return kernel() is not None and person_present()
+def _line(text: str) -> Bundle:
+    return {"text/html": f"<em>{text}</em>", "text/plain": text}
 
 
 def _make(view: View) -> Callable[..., ChatView]:
