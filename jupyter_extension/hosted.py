@@ -45,7 +45,8 @@ class HostedRuntime:
         running = threading.Event()
         self._running = running
         self._thread.start()
-        running.wait()
+        while self._thread.is_alive() and not running.wait(0.1):
+            pass
         self._attempt = self.spawn(self._open())
 
     def spawn(self, coroutine: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
@@ -67,7 +68,8 @@ class HostedRuntime:
             self._attempt = self.spawn(self._open())
         waiting = asyncio.wrap_future(self._attempt)
         try:
-            return await asyncio.wait_for(asyncio.shield(waiting), PATIENCE)
+            async with asyncio.timeout(PATIENCE):
+                return await asyncio.shield(waiting)
         except TimeoutError:
             raise ConnectionLost("The runtime is still starting: try again in a moment.") from None
 
@@ -94,7 +96,8 @@ class HostedRuntime:
         closing = self.spawn(self._close())
         self._closed = True
         try:
-            await asyncio.wait_for(asyncio.wrap_future(closing), timeout)
+            async with asyncio.timeout(timeout):
+                await asyncio.wrap_future(closing)
         except TimeoutError:
             self._log.warning("coder-nb: the runtime did not close within %g s; it ends with the server.", timeout)
         except Exception:

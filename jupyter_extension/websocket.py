@@ -110,7 +110,8 @@ class StreamHandler(WebSocketMixin, WebSocketHandler, Guard):
         code, reason = GOING_AWAY, "The runtime has stopped: connect again later."
         try:
             while (frame := await self._crossing.take()) is not None:
-                await asyncio.wait_for(self.write_message(frame), self.stuck_after)
+                async with asyncio.timeout(self.stuck_after):
+                    await self.write_message(frame)
         except TimeoutError:
             code, reason = TOO_SLOW, "Nothing was read for too long: connect again and read on from the cursor."
         except WebSocketClosedError:
