@@ -200,7 +200,8 @@ class Agent:
         answer: dict[str, Any] = {"stopReason": "end_turn"}
         try:
             for word, rest in commands(self.turns.pop(0) if self.turns else prompt):
-                self.pause(0)
+                if word not in ("deaf", "late"):
+                    self.pause(0)
                 self.do(word, rest, earlier, answer)
         except Stopped:
             answer["stopReason"] = "cancelled"
