@@ -45,6 +45,8 @@ class _Why(NamedTuple):
     event: str
     message: str
     code: str
+    hold: bool
+    """Whether what waits has to wait on; the user's own Stop has seen to that for what was waiting then."""
 
 
 class Turn:
@@ -173,7 +175,7 @@ class Turn:
         state = RunState(
             run_status="error" if failed else "idle",
             clear_turn=True,
-            held=bool(waiting) and end in ("cancelled", "interrupted"),
+            held=True if waiting and self._why is not None and self._why.hold else None,
             error=(done.message or "The turn failed.") if failed else None,
             clear_error=not failed,
         )
@@ -189,7 +191,7 @@ class Turn:
         if self._state != "running":
             return
         self._move("stop")
-        self._why = _Why(event, message, code)
+        self._why = _Why(event, message, code, hold=event == "crash" or bool(code))
         if self._prompting is not None:
             await self._prompting.cancel()
         elif self._work is not None:

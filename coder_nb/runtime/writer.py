@@ -38,10 +38,8 @@ class Writer:
 
     async def run(self) -> None:
         """Commits until `stop` is called; raises what the store raises."""
-        while True:
+        while not self._stopped:
             await self._dirty.wait()
-            if self._stopped:
-                return
             try:
                 async with asyncio.timeout(self._interval):
                     await self._urgent.wait()
