@@ -151,9 +151,7 @@ class Chat:
         """Hands a prompt in; returns the revision after which its turn is found."""
         verbs = self._link.verbs
         before = await verbs.get_chat(self.id)
-        chat = await verbs.prompt(self.id, prompt)
-        if chat.held and all(waiting.id == prompt.id for waiting in chat.queued):
-            await verbs.go_on(self.id)  # nothing else was held: who prompts after a Stop means to go on
+        await verbs.prompt(self.id, prompt)
         return before.rev
 
     async def _read(self) -> tuple[Entry, ...]:

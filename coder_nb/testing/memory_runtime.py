@@ -215,7 +215,8 @@ class MemoryRuntime:
             raise EmptyPrompt
         if prompt.agent is not None and prompt.agent not in {agent.name for agent in AGENTS}:
             raise UnknownAgent
-        chat = self.update(chat_id, queued=(*chat.queued, prompt))
+        held = chat.held and bool(chat.queued)
+        self.update(chat_id, queued=(*chat.queued, prompt), held=held)
         self._run_next(chat_id)
         return self.chats[chat_id]
 
