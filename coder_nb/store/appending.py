@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import case, delete, func, or_, select, update
+from sqlalchemy import case, delete, exists, func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert  # compiles for SQLite as well, where it means the same
 
 from coder_nb.core.codec import encode
@@ -28,10 +28,17 @@ _NEXT_REV = Statement(
     .returning(chats.c.rev, chats.c.last_pos)
 )
 _INSERT = Statement(insert(entries).on_conflict_do_nothing())
+_twin = entries.alias()
+_taken = select(_twin.c.id).where(
+    _twin.c.chat_id == _CHAT, _twin.c.native_id == param("native_id"), _twin.c.id != entries.c.id
+)
 _REPLACE = Statement(
     update(entries)
     .where(entries.c.chat_id == _CHAT, entries.c.id == _ENTRY)
-    .values({c.name: param(c.name) for c in entries.c if c.name not in ("chat_id", "id", "pos")})
+    .values(
+        {c.name: param(c.name) for c in entries.c if c.name not in ("chat_id", "id", "pos", "native_id")}
+        | {"native_id": case((exists(_taken), entries.c.native_id), else_=param("native_id"))}
+    )
 )
 _STANDING = Statement(
     select(entries.c.id, entries.c.pos, entries.c.ts).where(
@@ -188,9 +195,8 @@ async def _settle_repeats(tx: Tx, chat_id: str, fresh: Sequence[dict[str, Any]])
             pos, next_pos = next_pos, next_pos + 1
             await tx.run(_MOVE, to_pos=pos, **_key(chat_id, entry_id))
         else:
-            native_id = row["native_id"] if len(found) == 1 else None
-            changed = {"id": entry_id, "native_id": native_id, "ts": row["ts"] if entry_id == row["id"] else ts}
-            await _replace(tx, [row | changed | _key(chat_id, entry_id)])
+            began = row["ts"] if entry_id == row["id"] else ts
+            await _replace(tx, [row | {"id": entry_id, "ts": began} | _key(chat_id, entry_id)])
         placed.append((entry_id, pos))
     await tx.run(_LAST_POS, for_chat=chat_id, to_pos=next_pos - 1)
     return placed

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
@@ -50,6 +50,7 @@ class Statement:
         compiled = statement.compile(dialect=_DIALECT)  # type: ignore[attr-defined]  # every Executable has it
         assert isinstance(compiled, SQLCompiler)
         names = compiled.positiontup or []
+        self.source = statement
         self.sql = str(compiled)
         self._constants = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
         self._pick: Callable[[Mapping[str, Any]], Row]
@@ -121,7 +122,7 @@ class Tx:
 class Database:
     """The connections of one process to one file; belongs to the loop in which it was opened."""
 
-    def __init__(self, path: Path, engine: AsyncEngine, connections: Sequence[AsyncConnection]) -> None:
+    def __init__(self, path: Path, engine: AsyncEngine, connections: list[AsyncConnection]) -> None:
         self.path = path
         self.closing = asyncio.Event()
         self._engine = engine
@@ -182,16 +183,15 @@ class Database:
         return int((await self._writer.rows(_DATA_VERSION))[0][0])
 
     async def close(self) -> None:
-        """Lets the transaction that is being written end, then closes every connection; a second call does nothing."""
-        if self.closing.is_set():
-            return
+        """Lets the transaction that is being written end, then closes every connection; once more does nothing."""
         self.closing.set()
         async with self._writing:
             self._writer = None
-        for connection in self._connections:
-            with contextlib.suppress(DBAPIError, *DRIVER_ERRORS):
-                await connection.close()
-        await self._engine.dispose()
+            while self._connections:
+                with contextlib.suppress(DBAPIError, *DRIVER_ERRORS):
+                    await self._connections[-1].close()
+                self._connections.pop()
+            await self._engine.dispose()
 
 
 _DATA_VERSION = Statement(text("PRAGMA data_version"))

@@ -39,7 +39,7 @@ def store_error(error: Exception, path: Path) -> CoderError:
         return StoreError(
             f"The store takes text only, and this is none ({error}): rename the file or path that it names."
         )
-    if isinstance(error, ValueError):
+    if isinstance(error, ValueError) or "closed database" in str(error):
         return closed(path)
     return StoreError(f"The store {path} failed ({error}): try again, and report it if it stays.")
 

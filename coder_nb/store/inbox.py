@@ -19,9 +19,9 @@ _WAITING = constant("waiting")
 _KNOWN = Statement(select(inbox.c.chat_id).where(inbox.c.id == param("prompt_id")))
 _COUNT = Statement(
     select(
-        func.coalesce(func.max(inbox.c.seq), constant(0)),
-        func.count().filter(inbox.c.status == _WAITING),
-    ).where(inbox.c.chat_id == _CHAT)
+        select(func.coalesce(func.max(inbox.c.seq), constant(0))).where(inbox.c.chat_id == _CHAT).scalar_subquery(),
+        select(func.count()).where(inbox.c.chat_id == _CHAT, inbox.c.status == _WAITING).scalar_subquery(),
+    )
 )
 _ADD = Statement(insert(inbox))
 _LIST = Statement(

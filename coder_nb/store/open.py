@@ -102,6 +102,11 @@ async def _connect(engine: AsyncEngine, path: Path) -> Database:
 
 def _bring_up_to_date(connection: Connection, path: Path) -> None:
     """Checks and migrates under the writer's lock, so that of two processes that open at once only one migrates."""
+    if connection.exec_driver_sql("PRAGMA journal_mode").scalar() != "wal":
+        raise StoreOnNetwork(
+            f"The file system of the store {path} does not let processes share a database: set CODER_NB_DATABASE to a "
+            "path on a local disk."
+        )
     connection.exec_driver_sql("BEGIN IMMEDIATE")
     try:
         migrate(connection, str(path))
@@ -113,9 +118,7 @@ def _bring_up_to_date(connection: Connection, path: Path) -> None:
 
 def _prepare_file(path: Path) -> Path:
     """Makes the file, readable by its user only, unless it is there; refuses what SQLite would silently spoil."""
-    kind = network_type(
-        os.path.realpath(path), [(part.mountpoint, part.fstype) for part in psutil.disk_partitions(all=True)]
-    )
+    kind = network_type(str(path), _mounts())
     if kind is not None:
         raise StoreOnNetwork(
             f"The store {path} lies on a network file system ({kind}), where SQLite loses data: set "
@@ -134,6 +137,13 @@ def _prepare_file(path: Path) -> Path:
         # SQLite takes an empty file for a new database, and deletes the log beside it.
         raise damaged(path, "it is empty, and the log beside it is not")
     return path
+
+
+def _mounts() -> list[tuple[str, str]]:
+    try:
+        return [(part.mountpoint, part.fstype) for part in psutil.disk_partitions(all=True)]
+    except (OSError, psutil.Error):
+        return []  # a sandbox that hides its mounts: then SQLite itself has to notice
 
 
 def network_type(path: str, mounts: list[tuple[str, str]]) -> str | None:

@@ -170,6 +170,9 @@ inbox = Table(
     UniqueConstraint("chat_id", "seq"),
 )
 
+_is_waiting = text("status = 'waiting'")
+Index("ix_inbox_waiting", inbox.c.chat_id, inbox.c.seq, sqlite_where=_is_waiting, postgresql_where=_is_waiting)
+
 agent_sessions = Table(
     "agent_sessions",
     metadata,

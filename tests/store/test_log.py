@@ -156,29 +156,6 @@ async def test_what_is_written_is_proportional_to_the_text(opened, here: Owner, 
     assert second < 1.5 * first
 
 
-async def test_every_read_of_the_log_goes_through_an_index(opened, path: Path) -> None:
-    """What keeps an append and a page at the same cost in a chat of any length."""
-    import sqlite3
-
-    from coder_nb.store import appending, catalog, inbox, log
-    from coder_nb.store.database import Statement
-
-    await opened()
-    whole = {"_SESSIONS", "_CHAT_IDS", "_USAGE"}
-    scans = []
-    with sqlite3.connect(path) as connection:
-        for module in (appending, log, inbox, catalog):
-            for name, statement in vars(module).items():
-                if isinstance(statement, Statement) and name not in whole:
-                    row = [None] * statement.sql.count("?")
-                    plan = connection.execute(f"EXPLAIN QUERY PLAN {statement.sql}", row).fetchall()
-                    scans += [
-                        (name, step[3]) for step in plan if step[3].startswith("SCAN") and "CONSTANT" not in step[3]
-                    ]
-    connection.close()
-    assert scans == []
-
-
 async def test_a_read_sees_one_moment_while_others_write(opened, here: Owner) -> None:
     """Pages read while a writer works are each consistent, and together the whole."""
     store = await opened()
@@ -232,6 +209,37 @@ async def test_a_cancelled_read_gives_its_connection_back(opened, here: Owner) -
         await asyncio.gather(task, return_exceptions=True)
     async with asyncio.timeout(5):
         await asyncio.gather(*(store.log.read(chat_id) for _ in range(8)))
+
+
+async def test_a_native_id_learnt_late_stays_with_the_entry_that_had_it(opened, here: Owner) -> None:
+    store = await opened()
+    lease, chat_id = await begin(store, here)
+    first, second = text(chat_id, "first", native_id="n"), text(chat_id, "second")
+    await store.log.commit(lease, chat_id, Batch(entries=(first, second)))
+    learnt = msgspec.structs.replace(second, pos=2, native_id="n", body=Text(text="learnt"))
+    await store.log.commit(lease, chat_id, Batch(entries=(learnt,)))
+    both = msgspec.structs.replace(second, native_id="n", body=Text(text="both"))
+    await store.log.commit(lease, chat_id, Batch(entries=(both,)))
+    entries = (await store.log.tail(chat_id, 9)).entries
+    assert [(e.id, e.native_id, e.body) for e in entries] == [
+        (first.id, "n", Text(text="first")),
+        (second.id, None, Text(text="both")),
+    ]
+
+
+async def test_closing_lets_what_is_being_written_end(opened, here: Owner) -> None:
+    store = await opened()
+    lease, chat_id = await begin(store, here)
+    batches = [Batch(entries=(text(chat_id, str(n)),)) for n in range(5)]
+    calls = [asyncio.ensure_future(store.log.commit(lease, chat_id, batch)) for batch in batches]
+    calls += [asyncio.ensure_future(store.log.read(chat_id)) for _ in range(5)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        await asyncio.gather(store.close(), store.close())
+        done = await asyncio.gather(*calls, return_exceptions=True)
+    told = [result.rev for result in done[:5] if not isinstance(result, BaseException)]
+    assert all("is closed: open it again" in str(error) for error in done if isinstance(error, BaseException))
+    assert (await (await opened()).log.read(chat_id)).rev == max(told)
 
 
 async def test_calls_after_close_say_so(opened, here: Owner) -> None:

@@ -150,6 +150,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_inbox")),
         sa.UniqueConstraint("chat_id", "seq", name=op.f("uq_inbox_chat_id_seq")),
     )
+    op.create_index(
+        "ix_inbox_waiting",
+        "inbox",
+        ["chat_id", "seq"],
+        unique=False,
+        sqlite_where=sa.text("status = 'waiting'"),
+        postgresql_where=sa.text("status = 'waiting'"),
+    )
     op.create_table(
         "turns",
         sa.Column("id", sa.Text(), nullable=False),

@@ -1,0 +1,41 @@
+"""The statements: each finds its rows by an index, and each is one that PostgreSQL takes as well."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from sqlalchemy.dialects import postgresql
+
+from coder_nb.store import appending, catalog, changes, guard, inbox, leases, log
+from coder_nb.store.database import Statement
+
+pytestmark = pytest.mark.anyio
+STATEMENTS = {
+    f"{module.__name__.rpartition('.')[2]}{name}": statement
+    for module in (appending, catalog, changes, guard, inbox, leases, log)
+    for name, statement in vars(module).items()
+    if isinstance(statement, Statement)
+}
+WHOLE = {"catalog_SESSIONS", "catalog_CHAT_IDS", "catalog_USAGE"}
+"""Those that are asked for everything there is."""
+
+
+async def test_every_statement_finds_its_rows_by_an_index(opened, path: Path) -> None:
+    """What keeps an append and a page at the same cost in a chat of any length."""
+    await opened()
+    scans = []
+    with closing(sqlite3.connect(path)) as connection:
+        for name in STATEMENTS.keys() - WHOLE:
+            sql = STATEMENTS[name].sql
+            plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", [None] * sql.count("?")).fetchall()
+            steps = [step[3] for step in plan if "CONSTANT ROW" not in step[3]]
+            scans += [(name, step) for step in steps if step.startswith("SCAN")]
+    assert scans == []
+
+
+@pytest.mark.parametrize("name", sorted(STATEMENTS))
+def test_every_statement_can_be_said_to_postgresql(name: str) -> None:
+    assert str(STATEMENTS[name].source.compile(dialect=postgresql.dialect()))
