@@ -1,4 +1,4 @@
-"""Builds the front end, with a Node of its own, where the bundle is missing or older than its source; sdists carry it."""
+"""Builds the front end, with its own Node, where the bundle is missing or older than its source; sdists carry it."""
 
 from __future__ import annotations
 

@@ -74,9 +74,11 @@ export class Chat {
     const entries = snapshot.entries ?? [];
     this.fold({ entries });
     if (!this.greeted) {
-      this.info = snapshot.chat ?? this.info;
+      const newer = (snapshot.chat?.rev ?? 0) >= (this.info?.rev ?? 0);
+      if (newer) this.info = snapshot.chat ?? this.info;
       this.session = snapshot.session ?? this.session;
-      if (snapshot.changes) this.changes = snapshot.changes;
+      const [first, then] = newer ? [this.changes, snapshot.changes ?? []] : [snapshot.changes ?? [], this.changes];
+      this.changes = [...new Map([...first, ...then].map((change) => [change.id, change])).values()];
       if (!snapshot.turn_id && entries.length) this.firstPos = entries[0]!.pos ?? 0;
     }
     for (const row of snapshot.usage ?? []) if (!this.usage.has(row.entry_id)) this.countRow(row);

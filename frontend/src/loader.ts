@@ -8,10 +8,15 @@ interface Widget {
   default: { render(context: { model: Model; el: HTMLElement }): () => void };
 }
 
+interface Message {
+  op?: string;
+  source?: string;
+}
+
 interface Model {
   send(content: unknown): void;
-  on(event: string, callback: (message: { op?: string; source?: string }) => void): void;
-  off(event: string, callback: (message: { op?: string; source?: string }) => void): void;
+  on(event: string, callback: (message: Message) => void): void;
+  off(event: string, callback: (message: Message) => void): void;
 }
 
 declare const BUILD: string;
@@ -49,7 +54,7 @@ function serverBase(): string | null {
 
 function askKernel(model: Model): Promise<string> {
   return new Promise((resolve) => {
-    const receive = (message: { op?: string; source?: string }) => {
+    const receive = (message: Message) => {
       if (message.op !== "bundle" || typeof message.source !== "string") return;
       model.off("msg:custom", receive);
       resolve(message.source);

@@ -105,7 +105,7 @@ export function usageLine(rows: readonly Figures[]): { text: string; title: stri
   const sum = replayed ? totals(rows, () => true) : counted;
   const parts = [`${summed(sum.input, count)} in`];
   if (sum.cached.value) parts.push(`${summed(sum.cached, count)} cached`);
-  parts.push(`${summed(sum.output, count)} out`, summed(sum.cost, money));
+  parts.push(`${summed(sum.output, count)} out`, sum.cost.value == null ? `cost ${UNKNOWN}` : summed(sum.cost, money));
   if (replayed) parts.push("not counted");
   const title = [
     `${plural(sum.reports, "report")} of the agent`,

@@ -177,7 +177,7 @@ function reasoning(context: Context) {
 function previewOf(text: string, growing: boolean): string {
   const part = growing ? text.slice(-400).trimEnd() : text.slice(0, 400).trimStart();
   const lines = part.split("\n").filter((one) => one.trim());
-  return ((growing ? lines.at(-1) : lines[0]) ?? "").replace(/[*_`#>]+/g, "").trim();
+  return ((growing ? lines.at(-1) : lines[0]) ?? "").replace(/\*\*|`|^[#>\s]+/g, "").trim();
 }
 
 const STATUS_WORDS = { pending: "waiting", in_progress: "running", completed: "done", failed: "failed", cancelled: "cancelled" } as const;
@@ -331,9 +331,9 @@ function turnEnded(context: Context) {
         h("span", {}, files === 0 ? "no files changed" : `${plural(files, "file")} changed`),
         h("span", { title: usage.title || "The agent reported no usage" }, usage.text || "tokens n/a · cost n/a"),
       ];
-      const message = body.message || (body.reason && body.reason !== body.end ? body.reason : "");
+      const message = body.end === "completed" ? "" : body.message;
       element.replaceChildren(
-        h("div", { class: "turn-facts" }, h("span", { class: `end ${tone}` }, icon(sign), label), ...facts),
+        h("div", { class: "turn-facts" }, h("span", { class: `end ${tone}`, title: body.reason }, icon(sign), label), ...facts),
         ...(message ? [h("div", { class: `turn-message ${tone}` }, message)] : []),
       );
     },

@@ -32,7 +32,9 @@ export function transcriptView(root: HTMLElement, chat: Chat, turnId: string, op
 class TranscriptView {
   readonly element: HTMLElement;
   private readonly chat: Chat;
-  private readonly turnId: string;
+  private turnId: string;
+  /** The prompt whose turn will be shown, while it has none. */
+  private promptId: string;
   private readonly context: Context;
   private readonly header: Header;
   private readonly queue: QueueList;
@@ -46,6 +48,7 @@ class TranscriptView {
   private readonly shown = new Map<string, Shown>();
   private order: Shown[] = [];
   private readonly touched = new Set<string>();
+  private readonly settled = new Set<string>();
   private stuck = true;
   private lastTop = 0;
   private readonly resized: ResizeObserver;
@@ -56,8 +59,9 @@ class TranscriptView {
   constructor(chat: Chat, turnId: string, options: Options) {
     this.chat = chat;
     this.turnId = turnId;
+    this.promptId = turnId ? "" : (options.prompt_id ?? "");
     this.context = { chat, options, announce: (text) => setText(this.says, text) };
-    this.header = new Header(chat, turnId, this.errors);
+    this.header = new Header(chat, turnId || this.promptId, this.errors);
     this.queue = new QueueList(chat, this.errors);
     this.older = button("Load older entries", { class: "link older", hidden: true });
     doing(this.older, this.errors, () => this.loadOlder());
@@ -74,6 +78,7 @@ class TranscriptView {
     this.scroller.addEventListener("scroll", () => this.scrolled(), { passive: true });
     this.resized = new ResizeObserver(() => this.stuck && this.toEnd());
     this.resized.observe(this.list);
+    if (this.promptId) for (const entry of chat.transcript) this.findTurnOf(entry);
     this.rebuild();
     this.draw();
     this.unlisten = chat.listen((aspect, ids) => this.heard(aspect, ids));
@@ -97,8 +102,19 @@ class TranscriptView {
 
   private touch(id: string): void {
     this.touched.add(id);
-    const kind = this.chat.transcript.get(id)?.body.kind;
+    const entry = this.chat.transcript.get(id);
+    if (entry && this.promptId) this.findTurnOf(entry);
+    const kind = entry?.body.kind;
     if (kind === "turn_started" || kind === "turn_ended" || kind === "checkpoint") this.header.stale = true;
+  }
+
+  /** Takes the turn that its prompt has begun as the one to show. */
+  private findTurnOf({ body, turn_id }: Entry): void {
+    if (body.kind !== "turn_started" || body.prompt_id !== this.promptId || !turn_id) return;
+    this.promptId = "";
+    this.turnId = turn_id;
+    this.header.setTurn(turn_id);
+    for (const entry of this.chat.transcript) if (entry.turn_id === turn_id) this.touched.add(entry.id);
   }
 
   private touchKind(kind: string, turns: readonly string[] = []): void {
@@ -116,7 +132,7 @@ class TranscriptView {
     this.older.hidden = !this.mayLoadOlder();
     const running = this.chat.running;
     this.empty.hidden = this.order.length > 0;
-    setText(this.empty, running ? "The agent starts …" : this.chat.connection === "connecting" ? "Opening the chat …" : "Nothing was said yet.");
+    setText(this.empty, this.promptId ? "The prompt waits for its turn." : running ? "The agent starts …" : this.chat.connection === "connecting" ? "Opening the chat …" : "Nothing was said yet.");
     if (this.stuck) this.toEnd();
   }
 
@@ -182,17 +198,29 @@ class TranscriptView {
     if (!row) return null;
     const shown = { id: entry.id, pos: entry.pos ?? 0, element: row.element, update: row.update };
     this.shown.set(entry.id, shown);
+    this.settle(entry, row.element);
     return shown;
+  }
+
+  /** After the end of its turn nothing moves any more, whatever an agent's plan still says. */
+  private settle({ body, turn_id }: Entry, element: HTMLElement): void {
+    const turn = turn_id ?? "";
+    element.dataset["turn"] = turn;
+    if (body.kind === "turn_ended") {
+      this.settled.add(turn);
+      for (const { element } of this.shown.values()) if (element.dataset["turn"] === turn) element.classList.add("settled");
+    } else if (this.settled.has(turn)) element.classList.add("settled");
   }
 
   private belongs(entry: Entry): boolean {
     const pos = entry.pos ?? 0;
+    if (this.promptId) return false;
     if (this.chat.transcript.isHidden(pos)) return false;
     return this.turnId ? entry.turn_id === this.turnId : pos >= this.chat.firstPos;
   }
 
   private mayLoadOlder(): boolean {
-    if (!this.chat.live) return false;
+    if (!this.chat.live || this.promptId) return false;
     if (!this.turnId) return this.chat.firstPos > 1;
     return this.order.length > 0 && !this.header.turn;
   }
@@ -254,7 +282,7 @@ function chunksOf(rows: readonly Row[]): HTMLElement[] {
 class Header {
   readonly element: HTMLElement;
   private readonly chat: Chat;
-  private readonly turnId: string;
+  private turnId: string;
   private readonly sign = h("span", { class: "header-sign" });
   private readonly name = h("span", { class: "agent-name" });
   private readonly model = h("span", { class: "muted model" });
@@ -285,6 +313,11 @@ class Header {
       h("span", { class: "figures" }, this.time, this.usage),
       this.stop,
     );
+  }
+
+  setTurn(id: string): void {
+    this.turnId = id;
+    this.stale = true;
   }
 
   update(): void {
