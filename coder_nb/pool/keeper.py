@@ -301,11 +301,18 @@ class Keep:
                 os.killpg(root, signal.SIGKILL)
             return
         marker = f"{CHILD}={number}".encode()
+        found: set[tuple[int, int]] = set()  # a process loses its environment before it is gone
 
         def family() -> list[Seen]:
             ours = below([os.getpid()], all_processes())
-            named = [s for s in ours if s.pid == root or s.session == root or carries(s.pid, marker)]
-            return list({*named, *below([s.pid for s in named], ours)})
+            named = [
+                s
+                for s in ours
+                if (s.pid, s.born) in found or s.pid == root or s.session == root or carries(s.pid, marker)
+            ]
+            members = {*named, *below([s.pid for s in named], ours)}
+            found.update((s.pid, s.born) for s in members)
+            return list(members)
 
         kill_until_none(family, lambda: None, 1.0)
 
