@@ -256,8 +256,23 @@ class Agent:
 
     def command(self, rest: str) -> None:
         def deed() -> str:
-            done = subprocess.run(rest, shell=True, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-            return done.stdout + done.stderr
+            shell = subprocess.Popen(
+                rest,
+                shell=True,
+                text=True,
+                start_new_session=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+            )
+            while True:
+                try:
+                    return str(shell.communicate(timeout=0.05)[0])
+                except subprocess.TimeoutExpired:
+                    if self.stopping.is_set():
+                        os.killpg(shell.pid, signal.SIGKILL)
+                        shell.communicate()
+                        raise Stopped from None
 
         self.tool("shell", "execute", rest, deed)
 
