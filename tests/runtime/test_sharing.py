@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -139,13 +138,14 @@ async def gone(marker: str, *, within: float) -> bool:
 
 async def test_what_a_killed_process_left_is_interrupted_and_none_of_its_agents_is_left(place: Place) -> None:
     code = SERVER.format(tests=str(Path(__file__).parents[1]), root=str(place.root), repository=str(place.repository))
-    server = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    server = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
     assert server.stdout is not None
-    with server, server.stdout:
-        marker = (await asyncio.to_thread(server.stdout.readline)).strip()
-        assert len(carrying(marker)) >= 4  # keeper, agent, its shell's sleep, its grandchild
-        server.send_signal(signal.SIGKILL)
-        assert await gone(marker, within=2.0)
+    async with asyncio.timeout(DEADLINE):
+        marker = (await server.stdout.readline()).decode().strip()
+    assert len(carrying(marker)) >= 4  # keeper, agent, its shell's sleep, its grandchild
+    server.send_signal(signal.SIGKILL)
+    assert await gone(marker, within=2.0)
+    await server.wait()
     person = await place.person()
     chat = await person.state()  # looking is enough: the lease of a dead process is taken over at once
     assert (chat.run_status, chat.turn_id) == ("idle", None)
@@ -171,9 +171,7 @@ async def test_a_runner_that_lost_its_lease_stops_and_writes_nothing_more(place:
                 break
             except errors.RunElsewhere:
                 await asyncio.sleep(0.05)
-    await second.until(
-        lambda turns: next((t for t in turns if t.prompt_id == running and t.end == "interrupted"), None)
-    )
+    assert (await second.ended(running)).end == "interrupted"
     before = await second.entries()
     await first.runtime._leases.drop(first.runtime._leases.held(first.session.path))  # type: ignore[arg-type]  # wakes up
     with pytest.raises((errors.RunElsewhere, errors.LeaseLost)):
