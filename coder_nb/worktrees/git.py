@@ -89,7 +89,8 @@ async def run(
             out, err = await process.communicate(input)
     except TimeoutError:
         raise GitError(
-            f"`git {args[0]}` did not end within {timeout:g} s in {cwd}: check that its disk answers, then try again."
+            f"`git {args[0]}` did not end within {timeout:g} s in {cwd}: check that its disk answers, or give it more "
+            "time with the setting git_timeout, then try again."
         ) from None
     finally:
         await _end(process)

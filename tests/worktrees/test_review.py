@@ -293,12 +293,23 @@ async def test_autocrlf_keeps_the_line_ends_that_the_users_file_has(desk: Any, e
 
 
 async def test_autocrlf_leaves_carriage_returns_alone_that_were_committed_before_it(desk: Any) -> None:
-    desk.checkout.write("win.txt", "one\r\ntwo\r\n")
+    desk.checkout.write("win.txt", "one\r\ntwo\r\nthree\r\nfour\r\n")
     desk.checkout.commit()
     desk.checkout.git("config", "core.autocrlf", "true")
-    await applied(desk, await desk.delta(text("win.txt", "one\r\n2\r\n")))
-    assert desk.checkout.read("win.txt") == b"one\r\n2\r\n"
+    delta = await desk.delta(text("win.txt", "one\r\ntwo\r\nthree\r\n4\r\n"))
+    desk.checkout.write("win.txt", "1\r\ntwo\r\nthree\r\nfour\r\n")
+    await applied(desk, delta)
+    assert desk.checkout.read("win.txt") == b"1\r\ntwo\r\nthree\r\n4\r\n"
     assert await desk.left() == []
+
+
+async def test_line_ends_that_git_strips_on_the_way_in_only_stay_in_the_users_file(desk: Any) -> None:
+    desk.checkout.git("config", "core.autocrlf", "input")
+    desk.checkout.write("win.txt", "one\r\ntwo\r\nthree\r\n")
+    delta = await desk.delta(text("win.txt", "one\ntwo\n3\n"))
+    assert (delta.additions, delta.deletions) == (1, 1)
+    await applied(desk, delta)
+    assert desk.checkout.read("win.txt") == b"one\r\ntwo\r\n3\r\n"
 
 
 async def test_secret_files_are_shown_and_never_written(desk: Any) -> None:

@@ -167,6 +167,20 @@ async def test_following_leaves_the_agents_own_branch_where_it_is(desk: Any) -> 
     assert desk.checkout.git("rev-parse", "agents-idea") == idea
 
 
+async def test_following_removes_what_the_user_removed_also_where_the_agent_never_staged_it(desk: Any) -> None:
+    def work(root: Path) -> None:
+        desk.checkout.git("-C", str(root), "checkout", "-q", "-b", "agents-idea")
+        (root / "new.txt").write_text("agent\n")
+
+    deltas = await desk.turn(work)
+    await desk.worktrees.apply(desk.state, deltas[0])
+    await desk.worktrees.rebase_after_apply(desk.state, deltas)
+    (desk.checkout.root / "new.txt").unlink()
+    state = await desk.ensure()
+    assert files_of(state.root) == files_of(desk.checkout.root)
+    assert not state.stale
+
+
 async def test_a_session_in_a_subdirectory_works_in_the_same_subdirectory(desk: Any) -> None:
     (desk.checkout.root / "empty" / "folder").mkdir(parents=True)
     for name in ("src", "empty/folder"):
@@ -362,8 +376,9 @@ async def test_variables_and_settings_of_the_caller_do_not_lead_git_elsewhere(
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "elsewhere"))
     monkeypatch.setenv("GIT_INDEX_FILE", str(tmp_path / "elsewhere" / "index"))
     monkeypatch.setenv("GIT_EXTERNAL_DIFF", "false")
-    delta = await desk.delta(lambda root: (root / "a.txt").write_text("one\n\nthree\n"))
-    assert delta.hunks[0].lines == (" one", "-two", "+", " three")
+    desk.checkout.write("a.txt", "one\n\nthree\n")
+    delta = await desk.delta(lambda root: (root / "a.txt").write_text("one\n\n3\n"))
+    assert delta.hunks[0].lines == (" one", " ", "-three", "+3")
 
 
 async def test_the_state_is_a_value_that_survives_storage(desk: Any) -> None:
