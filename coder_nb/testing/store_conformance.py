@@ -133,7 +133,7 @@ async def c05_reading_from_any_cursor_folds_to_the_whole(store: Store, here: Own
         chunk = Chunk(entry_id=growing.id, offset=offset, text=part)
         await store.log.commit(lease, chat_id, Batch(entries=(text(chat_id, part),), chunks=(chunk,)))
     (whole,) = await read_all(store, chat_id)
-    assert whole.entries[0].body == Text(text="Grüße, 👋 world")
+    assert (whole.entries[0].body, whole.chunks) == (Text(text="Grüße, 👋 world"), ())
     for cursor in range(whole.rev + 1):
         known = [await store.log.read(chat_id, limit=1)] if cursor else []
         while known and known[-1].rev < cursor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
@@ -124,6 +126,22 @@ async def test_an_entry_ended_in_the_batch_that_opened_it_leaves_no_chunks(opene
     page = await store.log.read(chat_id)
     assert [(entry.pos, entry.body, entry.open) for entry in page.entries] == [(1, Text(text="all of it"), False)]
     assert page.chunks == ()
+
+
+async def test_an_entry_that_ended_leaves_no_chunks_in_the_file(opened, path: Path, here: Owner) -> None:
+    store = await opened()
+    lease, chat_id = await begin(store, here)
+    growing = text(chat_id, "", open=True, native_id="n")
+    chunks = tuple(Chunk(entry_id=growing.id, offset=n, text="x") for n in range(9))
+    await store.log.commit(lease, chat_id, Batch(entries=(growing,), chunks=chunks))
+    assert count_chunks(path) == 9
+    await store.log.commit(lease, chat_id, Batch(entries=(text(chat_id, "x" * 9, native_id="n"),)))
+    assert count_chunks(path) == 0
+
+
+def count_chunks(path: Path) -> int:
+    with closing(sqlite3.connect(path)) as connection:
+        return int(connection.execute("SELECT count(*) FROM chunks").fetchone()[0])
 
 
 async def test_text_streamed_into_a_repeated_entry_reaches_the_one_that_stands(opened, here: Owner) -> None:
