@@ -40,9 +40,11 @@ class CoderExtension(ExtensionApp):
     vars().update(settings_traits())  # one trait a field of `Settings`, so that there is one list of what can be set
 
     hosted: HostedRuntime
+    ready: asyncio.Event
+    """Set when the runtime has opened, or has failed to, and kernels have been told."""
     busy = 0
     """How many turns ran at the last look."""
-    _settling: asyncio.Task[None] | None = None
+    _looking: asyncio.Task[None] | None = None
 
     async def open_runtime(self) -> Verbs:
         """Opens the runtime; runs on its own loop. The heavy imports are here, off the server's start."""
@@ -68,6 +70,7 @@ class CoderExtension(ExtensionApp):
         """Names the connection file in the environment: before any kernel is started, and a path only."""
         self.static_paths = [str(Path(coder_nb.__file__).parent / "static")]
         self.hosted = HostedRuntime(self.open_runtime, log=self.log)
+        self.ready = asyncio.Event()
         self.token = secrets.token_urlsafe(32)
         self.connection_file = connection.file_path(self.server.runtime_dir)
         os.environ[connection.VARIABLE] = str(self.connection_file)
@@ -88,33 +91,32 @@ class CoderExtension(ExtensionApp):
     # Where the server's loop runs ------------------------------------------------------------------------------------
 
     async def _start_jupyter_server_extension(self, serverapp: ServerApp) -> None:
-        """Begins to open the runtime and returns: nothing that happens to it keeps the server from starting."""
-        self.hosted.start()
-        self._settling = asyncio.create_task(self._settle(), name="coder-nb extension")
+        """Begins to open the runtime and returns: nothing that happens to it keeps the server from starting.
 
-    async def _settle(self) -> None:
-        """Tells kernels where we are, again when the runtime has opened, then looks after the activity."""
-        told: str | None = None
+        Kernels are told where we are at once: what they ask waits for the runtime.
+        """
+        self.hosted.start()
+        self._tell("")
+        self._looking = asyncio.create_task(self._look(), name="coder-nb extension")
+
+    async def _look(self) -> None:
+        """Tells kernels which runtime it is as soon as it has opened, and looks whether it is at work."""
+        told = ""
         while True:
             health = await self.hosted.health()
+            self.note(health)
             if health.runtime_id != told:
                 told = health.runtime_id
-                self._tell(health)
-            self.note(health)
+                self._tell(told)
+            self.ready.set()
             await asyncio.sleep(LOOKING)
 
-    def _tell(self, health: Health) -> None:
+    def _tell(self, runtime_id: str) -> None:
+        told = Connection(
+            url=self.url, token=self.token, pid=os.getpid(), runtime_id=runtime_id, certificate=self.server.certfile
+        )
         try:
-            connection.write(
-                self.connection_file,
-                Connection(
-                    url=self.url,
-                    token=self.token,
-                    pid=os.getpid(),
-                    runtime_id=health.runtime_id,
-                    certificate=self.server.certfile,
-                ),
-            )
+            connection.write(self.connection_file, told)
         except OSError as error:
             self.log.error("coder-nb: kernels cannot find this server: %s", error)
 
@@ -129,10 +131,10 @@ class CoderExtension(ExtensionApp):
 
     async def stop_extension(self) -> None:
         """Stops turns, ends agents, closes the store, removes the connection file; nothing the second time."""
-        if self._settling is not None:
-            self._settling.cancel()
-            await asyncio.gather(self._settling, return_exceptions=True)
-            self._settling = None
+        if self._looking is not None:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+            self._looking = None
         connection.remove(self.connection_file)
         if os.environ.get(connection.VARIABLE) == str(self.connection_file):
             del os.environ[connection.VARIABLE]

@@ -12,7 +12,8 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from coder_nb import __version__
@@ -24,6 +25,7 @@ T = TypeVar("T")
 
 RETRY = 5.0
 """Seconds after which a runtime that could not open is tried again, when somebody asks for it."""
+NOT_RUNNING = "The Jupyter server's runtime is not running: start the server again, then run the cell again."
 UNEXPECTED = "Something went wrong in the Jupyter server: its log says what."
 PATIENCE = 20.0
 """Seconds that a request waits for a runtime that is still opening."""
@@ -53,7 +55,7 @@ class HostedRuntime:
         """Runs a coroutine on the runtime's loop; cancelling the future cancels it there."""
         try:
             if not self._thread.is_alive() or self._closed:
-                raise ConnectionLost("The Jupyter server's runtime is not running: start the server again.")
+                raise ConnectionLost(NOT_RUNNING)
             return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         except (CoderError, RuntimeError):
             coroutine.close()
@@ -62,21 +64,33 @@ class HostedRuntime:
     async def opened(self) -> Verbs:
         """The runtime, once it is open; raises what keeps it from opening. A failure is not for ever: see `RETRY`."""
         if self._attempt is None:
-            raise ConnectionLost("The Jupyter server's runtime is not running: start the server again.")
+            raise ConnectionLost(NOT_RUNNING)
         if self._failed_at is not None and time.monotonic() > self._failed_at + RETRY:
             self._failed_at = None
             self._attempt = self.spawn(self._open())
-        waiting = asyncio.wrap_future(self._attempt)
         try:
             async with asyncio.timeout(PATIENCE):
-                return await asyncio.shield(waiting)
+                with self._cancelled_by_us(self._attempt):
+                    return await asyncio.shield(asyncio.wrap_future(self._attempt))
         except TimeoutError:
             raise ConnectionLost("The runtime is still starting: try again in a moment.") from None
 
     async def call(self, work: Callable[[Verbs], Coroutine[Any, Any, T]]) -> T:
         """Runs some work with the runtime on its loop and returns what it returns."""
         runtime = await self.opened()
-        return await asyncio.wrap_future(self.spawn(work(runtime)))
+        future = self.spawn(work(runtime))
+        with self._cancelled_by_us(future):
+            return await asyncio.wrap_future(future)
+
+    @contextmanager
+    def _cancelled_by_us(self, future: concurrent.futures.Future[Any]) -> Iterator[None]:
+        """What is cut off because the runtime closes is an error to its caller, not the caller's own cancellation."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self._closed and future.cancelled():
+                raise ConnectionLost(NOT_RUNNING) from None
+            raise
 
     async def health(self) -> Health:
         """How the runtime is; a cause instead of an error where it could not open."""

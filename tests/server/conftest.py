@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+import threading
 import types
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -55,6 +56,8 @@ class MemoryRuntime:
         self.entries: list[Entry] = []
         self.asked: list[tuple[Any, ...]] = []
         self.fails: Exception | None = None
+        self.hangs: threading.Event | None = None
+        """Set when a call has begun that never returns."""
         self.turns_running = 0
         self.streams = 0
         """How many readers there are."""
@@ -97,6 +100,9 @@ class MemoryRuntime:
 
     async def sessions(self) -> tuple[SessionInfo, ...]:
         self._heard("sessions")
+        if self.hangs is not None:
+            self.hangs.set()
+            await asyncio.Event().wait()
         return (self.session,)
 
     async def get_session(self, session_id: str) -> SessionInfo:

@@ -22,17 +22,9 @@ from jupyter_extension.connection import VARIABLE
 from jupyter_extension.traits import settings_from
 
 
-async def told(server: Any) -> Path:
-    """The connection file, once it is there."""
-    path: Path = server.extension.connection_file
-    async with asyncio.timeout(10):
-        while not path.exists():
-            await asyncio.sleep(0)
-    return path
-
-
 async def test_the_connection_file_tells_kernels_of_this_server_and_nobody_else(server: Any, jp_base_url: str) -> None:
-    path = await told(server)
+    await server.extension.ready.wait()
+    path = server.extension.connection_file
     assert os.environ[VARIABLE] == str(path)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     said = json.loads(path.read_text())
@@ -48,7 +40,8 @@ async def test_the_tokens_are_different_and_long(server: Any) -> None:
 
 
 async def test_stopping_closes_the_runtime_and_removes_the_file_however_often(server: Any, runtime: Any) -> None:
-    path = await told(server)
+    await server.extension.ready.wait()
+    path = server.extension.connection_file
     await asyncio.gather(server.extension.stop_extension(), server.extension.stop_extension())
     await server.extension.stop_extension()
     assert runtime.closed
@@ -56,6 +49,16 @@ async def test_stopping_closes_the_runtime_and_removes_the_file_however_often(se
     assert VARIABLE not in os.environ
     assert "coder-nb" not in {thread.name for thread in threading.enumerate()}
     reply = await server.ask("GET", "sessions")
+    assert (reply.status, reply.body["code"]) == (503, "connection_lost")
+
+
+async def test_a_request_that_the_stop_cuts_off_is_answered(server: Any, runtime: Any) -> None:
+    await server.extension.ready.wait()
+    runtime.hangs = threading.Event()
+    asking = asyncio.ensure_future(server.ask("GET", "sessions"))
+    await asyncio.to_thread(runtime.hangs.wait, 10)
+    await server.extension.stop_extension()
+    reply = await asking
     assert (reply.status, reply.body["code"]) == (503, "connection_lost")
 
 
@@ -71,7 +74,7 @@ async def test_requests_wait_for_a_runtime_that_is_opening(server: Any) -> None:
 
 
 async def test_busy_chats_count_as_activity(server: Any, runtime: Any) -> None:
-    await told(server)
+    await server.extension.ready.wait()
     assert server.extension.current_activity() is None
     runtime.turns_running = 2
     before = server.app.web_app.last_activity()
@@ -126,7 +129,8 @@ class TestARuntimeThatCannotOpen:
             assert (reply.status, reply.body) == (503, {"code": "store_locked", "message": StoreLocked().message})
 
     async def test_kernels_are_told_where_to_hear_of_it(self, server: Any) -> None:
-        assert json.loads((await told(server)).read_text())["runtime_id"] == ""
+        await server.extension.ready.wait()
+        assert json.loads(server.extension.connection_file.read_text())["runtime_id"] == ""
 
     async def test_the_next_request_after_the_cure_finds_it_open(
         self, server: Any, attempts: list[Exception | None], monkeypatch: pytest.MonkeyPatch
@@ -149,6 +153,22 @@ class TestARuntimeThatCannotOpen:
         reply = await server.ask("GET", "sessions")
         assert (reply.status, reply.body["code"]) == (503, "error")
         assert "alice" not in reply.body["message"]
+
+    async def test_a_server_that_stops_while_it_opens_stops(self, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        begun = threading.Event()
+
+        async def hang() -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+        await server.extension.ready.wait()
+        monkeypatch.setattr(hosted, "RETRY", 0.0)
+        monkeypatch.setattr(server.extension.hosted, "_opening", hang)
+        asking = asyncio.ensure_future(server.ask("GET", "sessions"))
+        await asyncio.to_thread(begun.wait, 10)
+        await server.extension.stop_extension()
+        reply = await asking
+        assert (reply.status, reply.body["code"]) == (503, "connection_lost")
 
     async def test_the_server_stops_as_ever(self, server: Any) -> None:
         await server.extension.stop_extension()
