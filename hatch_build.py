@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -54,7 +55,9 @@ def is_built(root: Path) -> bool:
 def run(command: tuple[str, ...], folder: Path) -> None:
     """Runs `node` or `npm`; what they say is shown, and ends the build where they fail."""
     program, *arguments = resolve(command[0]) + command[1:]
-    done = subprocess.run([program, *arguments], cwd=folder, text=True, capture_output=True, check=False)
+    # Node brings its own list of authorities; the system's knows those of the network that this machine is in.
+    env = {"NODE_USE_SYSTEM_CA": "1", **os.environ}
+    done = subprocess.run([program, *arguments], cwd=folder, env=env, text=True, capture_output=True, check=False)
     for line in done.stdout.splitlines():
         print(f"  {line}", flush=True)
     if done.returncode:
