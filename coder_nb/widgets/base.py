@@ -13,7 +13,7 @@ from coder_nb.client.screen import View
 from coder_nb.client.session import Session
 from coder_nb.client.snapshot import Snapshot
 from coder_nb.widgets.bundle import loader
-from coder_nb.widgets.comm import Correspondent
+from coder_nb.widgets.comm import Correspondent, Mailbox
 from coder_nb.widgets.mimebundle import Shown, static_bundle
 
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
@@ -59,8 +59,7 @@ class ChatView(anywidget.AnyWidget):
             **kwargs,
         )
         self._correspondent = Correspondent(link, self._chat.id, self.send)
-        self.on_msg(self._receive)
-        answer_anywhere(self.comm)
+        self.on_msg(Mailbox(self.comm, self._correspondent.receive).deliver)
 
     @property
     def greeted(self) -> bool:
@@ -71,9 +70,6 @@ class ChatView(anywidget.AnyWidget):
         """Takes the widget from every page, and ends its feed."""
         self._correspondent.close()
         super().close()
-
-    def _receive(self, widget: object, content: Any, buffers: object) -> None:
-        self._correspondent.receive(content)
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         return self.bundle(self._chat._snapshot()), {}
@@ -89,13 +85,3 @@ def with_widget(model_id: str, view: Shown, snapshot: Snapshot) -> dict[str, Any
         return static_bundle(view, snapshot)
     model: dict[str, Any] = {"version_major": 2, "version_minor": 0, "model_id": model_id}
     return {WIDGET_MIME: model, **static_bundle(view, snapshot, model_id=model_id)}
-
-
-def answer_anywhere(comm: Any) -> None:
-    """Lets messages of the page be dispatched while the cell that made the widget still runs.
-
-    ipykernel 7.4 sends them to the shell that last published on the comm, which is the busy one, whatever subshell the
-    front end asked for. The attribute is private there and absent elsewhere.
-    """
-    if hasattr(comm, "_reply_subshell_for"):
-        comm._reply_subshell_for = lambda data, default: default

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import concurrent.futures
 import logging
+import threading
+from collections.abc import Callable
 from typing import Any
 
 from coder_nb.client.link import Link
@@ -69,6 +71,45 @@ class Correspondent:
 
     async def _bundle(self) -> None:
         self._send({"op": "bundle", "source": front_end()})
+
+
+class Mailbox:
+    """Takes a page's messages from the kernel as soon as they arrive, even while a cell blocks it.
+
+    A comm's messages are dispatched by the shell, which a blocking cell keeps busy. A front end may ask for another one,
+    a subshell, but its first messages leave before it has one. ipykernel 7.4 and later look at each message in the
+    thread that receives it, to choose the shell, by a private method of the comm: there it is taken, and left alone when
+    it is dispatched later. Elsewhere the dispatch is all there is, by a subshell at best.
+    """
+
+    def __init__(self, comm: Any, receive: Callable[[Any], None]) -> None:
+        self._receive = receive
+        self._taken = 0
+        self._lock = threading.Lock()
+        if hasattr(comm, "_reply_subshell_for"):
+            comm._reply_subshell_for = self.route
+
+    def route(self, data: Any, asked_for: str | None) -> str | None:
+        """Takes a message, and leaves its way through the kernel as the front end asked."""
+        if isinstance(data, dict) and data.get("method") == "custom":
+            with self._lock:
+                self._taken += 1
+            self._take(data.get("content"))
+        return asked_for
+
+    def deliver(self, widget: object, content: Any, buffers: object) -> None:
+        """Takes a message that the kernel dispatches, unless it was taken before."""
+        with self._lock:
+            known = self._taken > 0
+            self._taken -= known
+        if not known:
+            self._take(content)
+
+    def _take(self, content: Any) -> None:
+        try:
+            self._receive(content)
+        except Exception:  # the edge to the kernel, whose own threads must not see an error of ours
+            _log.exception("a widget's message was lost")
 
 
 def _report(future: concurrent.futures.Future[Any]) -> None:

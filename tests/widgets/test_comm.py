@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from coder_nb.client.chat import Chat
 from coder_nb.core.entries import End, Text
 from coder_nb.testing.memory_runtime import Stage
-from coder_nb.widgets.comm import Correspondent
+from coder_nb.widgets.comm import Correspondent, Mailbox
 
 Open = Callable[..., Chat]
 
@@ -104,3 +105,32 @@ def test_a_message_of_somebody_else_changes_nothing(open_chat: Open, message: ob
     page = Page(open_chat())
     page.correspondent.receive(message)
     assert not page.correspondent.greeted
+
+
+def test_a_message_is_taken_as_it_arrives_and_once() -> None:
+    got: list[str] = []
+    comm = SimpleNamespace(_reply_subshell_for=lambda data, default: "the busy shell")
+    mailbox = Mailbox(comm, got.append)
+    for word in ("one", "two"):
+        assert comm._reply_subshell_for({"method": "custom", "content": word}, "asked for") == "asked for"
+    assert comm._reply_subshell_for({"method": "update"}, None) is None
+    assert got == ["one", "two"]
+    mailbox.deliver(None, "one", None)
+    mailbox.deliver(None, "two", None)
+    assert got == ["one", "two"]
+
+
+def test_where_messages_are_only_dispatched_they_are_taken_then() -> None:
+    got: list[str] = []
+    Mailbox(SimpleNamespace(), got.append).deliver(None, "one", None)
+    assert got == ["one"]
+
+
+def test_an_error_of_ours_stays_out_of_the_kernels_threads(caplog: pytest.LogCaptureFixture) -> None:
+    def fails(content: object) -> None:
+        raise ValueError("as planned")
+
+    comm = SimpleNamespace(_reply_subshell_for=None)
+    Mailbox(comm, fails)
+    assert comm._reply_subshell_for({"method": "custom", "content": 1}, "asked for") == "asked for"
+    assert "a widget's message was lost" in caplog.text

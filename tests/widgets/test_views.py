@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any
 
 import ipywidgets
@@ -12,7 +11,6 @@ import coder_nb
 from coder_nb.client.chat import Chat
 from coder_nb.core.entries import End, Text, Tokens, Usage
 from coder_nb.testing.memory_runtime import Stage
-from coder_nb.widgets.base import answer_anywhere
 from coder_nb.widgets.mimebundle import CHAT_MIME
 
 Open = Callable[..., Chat]
@@ -72,10 +70,3 @@ def test_a_view_without_a_viewer_is_its_static_form(open_chat: Open) -> None:
         bundle: Any = shown._repr_mimebundle_()
         data = bundle[0] if isinstance(bundle, tuple) else bundle
         assert set(data) == {CHAT_MIME, "text/html", "text/plain"}
-
-
-def test_a_page_is_answered_even_while_the_cell_is_busy() -> None:
-    comm = SimpleNamespace(_reply_subshell_for=lambda data, default: "busy")
-    answer_anywhere(comm)
-    assert comm._reply_subshell_for({}, "asked for") == "asked for"
-    answer_anywhere(SimpleNamespace())
