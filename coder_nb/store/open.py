@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -126,7 +127,7 @@ def _prepare_file(path: Path) -> Path:
         )
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        _make_or_check(path)
     except OSError as error:
         raise StoreError(
             f"The store {path} cannot be made or written ({error.strerror}): set CODER_NB_DATABASE to a path that "
@@ -137,6 +138,18 @@ def _prepare_file(path: Path) -> Path:
         # SQLite takes an empty file for a new database, and deletes the log beside it.
         raise damaged(path, "it is empty, and the log beside it is not")
     return path
+
+
+def _make_or_check(path: Path) -> None:
+    # A file that is there is not opened here: closing it again would drop the locks that SQLite holds on it for
+    # another store of this process, as POSIX has it.
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        if not path.is_file():
+            raise IsADirectoryError(errno.EISDIR, "it is no file") from None
+        if not os.access(path, os.R_OK | os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
 
 
 def _mounts() -> list[tuple[str, str]]:

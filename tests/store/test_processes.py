@@ -133,6 +133,24 @@ async def test_processes_that_open_a_new_store_at_once_make_one(path: Path) -> N
     assert len({chat_id for chat_id, *_ in said}) == 3
 
 
+LOCKED = """
+import fcntl, struct, sys
+shared = struct.pack("hhqqi", fcntl.F_WRLCK, 0, 0x40000002, 510, 0)  # the bytes that every reader of SQLite locks
+with open(sys.argv[1], "rb+") as file:
+    print(struct.unpack("hhqqi", fcntl.fcntl(file, fcntl.F_GETLK, shared))[0] != fcntl.F_UNLCK)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks at the locks as Linux lays them out")
+async def test_opening_a_store_again_keeps_the_locks_of_the_first(opened, path: Path, here: Owner) -> None:
+    """Without them another process would delete the log under it."""
+    store = await opened()
+    await begin(store, here)
+    await (await opened()).close()
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", LOCKED, str(path), stdout=PIPE)
+    assert (await process.communicate())[0] == b"True\n"
+
+
 async def test_a_store_that_nobody_closed_does_not_hold_up_the_end(path: Path) -> None:
     async with asyncio.timeout(30), child("forget", path) as process:
         assert await line(process) == "ends"
