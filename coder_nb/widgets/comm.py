@@ -76,10 +76,10 @@ class Correspondent:
 class Mailbox:
     """Takes a page's messages from the kernel as soon as they arrive, even while a cell blocks it.
 
-    A comm's messages are dispatched by the shell, which a blocking cell keeps busy. A front end may ask for another one,
-    a subshell, but its first messages leave before it has one. ipykernel 7.4 and later look at each message in the
-    thread that receives it, to choose the shell, by a private method of the comm: there it is taken, and left alone when
-    it is dispatched later. Elsewhere the dispatch is all there is, by a subshell at best.
+    A comm's messages are dispatched by the shell, which a blocking cell keeps busy. A front end may ask for another
+    one, a subshell, but its first messages leave before it has one. ipykernel 7.4 and later look at each message in
+    the thread that receives it, to choose the shell, by a private method of the comm: there it is taken, and left
+    alone when it is dispatched later. Elsewhere the dispatch is all there is, by a subshell at best.
     """
 
     def __init__(self, comm: Any, receive: Callable[[Any], None]) -> None:
