@@ -1,0 +1,236 @@
+"""Real agents without a key or a network: each is pointed at a scripted model on loopback, in a home of its own.
+
+The programs are looked for in ``$CODER_NB_TEST_AGENTS`` (such as ``node_modules/.bin``) and on the PATH; the model is
+``llmock`` of the npm package ``@copilotkit/aimock``. What it answers is said by fixtures, see `writes` and `says`; what
+it was asked, and the tokens that it said were used, by its journal.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from coder_nb.backends.base import Child, Spawner
+
+AGENTS = ("opencode", "goose", "qwen")
+PLACE = "CODER_NB_TEST_AGENTS"
+_WRITE = {"opencode": ("write", "filePath"), "goose": ("write", "path"), "qwen": ("write_file", "file_path")}
+_MODEL = "scripted-model"
+PRICE = {"input": 3.0, "output": 15.0}
+"""What opencode is told that the model costs, in dollars for a million tokens."""
+
+
+class Missing(Exception):
+    """A program that these tests need is not there."""
+
+
+def search_path() -> str:
+    """The PATH on which agents are looked for, and which they get."""
+    return os.pathsep.join(part for part in (os.environ.get(PLACE), os.environ.get("PATH")) if part)
+
+
+def program(name: str) -> str:
+    """Where a program is; raises `Missing` with what to do."""
+    found = shutil.which(name, path=search_path())
+    if found is None:
+        raise Missing(f"{name} is not installed: install the test agents, and set {PLACE} to their node_modules/.bin")
+    return found
+
+
+def environ(home: Path) -> dict[str, str]:
+    """What an agent gets for the user's environment: nothing of the real one but the PATH."""
+    home.mkdir(parents=True, exist_ok=True)
+    names = {"CONFIG": ".config", "DATA": ".local/share", "CACHE": ".cache", "STATE": ".local/state"}
+    xdg = {f"XDG_{name}_HOME": str(home / folder) for name, folder in names.items()}
+    return {"PATH": search_path(), "HOME": str(home), "LANG": "C.UTF-8", "TERM": "dumb", **xdg}
+
+
+def entry(agent: str, model_url: str) -> dict[str, Any]:
+    """The fields for `settings.agents` that point an agent at the scripted model."""
+    if agent == "opencode":
+        provider = {
+            "npm": "@ai-sdk/openai-compatible",
+            "name": "Scripted",
+            "options": {"baseURL": f"{model_url}/v1", "apiKey": "none"},
+            "models": {_MODEL: {"name": "Scripted", "limit": {"context": 100_000, "output": 8000}, "cost": PRICE}},
+        }
+        name = f"scripted/{_MODEL}"
+        config = {"model": name, "small_model": name, "provider": {"scripted": provider}, "share": "disabled"}
+        quiet = {"OPENCODE_DISABLE_MODELS_FETCH": "1", "OPENCODE_DISABLE_LSP_DOWNLOAD": "1"}
+        return {"env": {"OPENCODE_CONFIG_CONTENT": json.dumps(config), **quiet}}
+    if agent == "goose":
+        key = {"OPENAI_API_KEY": "none", "GOOSE_DISABLE_KEYRING": "1", "OPENAI_HOST": model_url}
+        return {"env": {"GOOSE_PROVIDER": "openai", "GOOSE_MODEL": _MODEL, **key}}
+    key = {"OPENAI_API_KEY": "none", "OPENAI_BASE_URL": f"{model_url}/v1", "OPENAI_MODEL": _MODEL}
+    return {"env": key, "argv": ["qwen", "--acp", "--auth-type", "openai"]}
+
+
+# What the model answers ----------------------------------------------------------------------------------------------
+
+
+def writes(
+    agent: str, prompt: str, file: Path, text: str, *, tokens: Sequence[tuple[int, int]] = ((1000, 30), (1100, 10))
+) -> list[dict[str, Any]]:
+    """To a prompt: writes a file with the agent's own tool, then says "Done."; `tokens` are of the two answers."""
+    tool, argument = _WRITE[agent]
+    call = {"name": tool, "arguments": {argument: str(file), "content": text}}
+    first = {"reasoning": "Plan.", "content": "Writing it.", "toolCalls": [call], "usage": _usage(tokens[0])}
+    after = {"toolName": tool, "hasToolResult": True}  # some agents put a message of their own behind the prompt
+    return [
+        {"match": {"userMessage": prompt, "toolName": tool, "hasToolResult": False}, "response": first},
+        {"match": after, "response": {"content": "Done.", "usage": _usage(tokens[1])}},
+    ]
+
+
+def says(
+    agent: str, prompt: str, text: str, *, tokens: tuple[int, int] = (900, 20), latency: int = 0, chunk: int = 20
+) -> list[dict[str, Any]]:
+    """To a prompt: says a text, `chunk` characters every `latency` milliseconds."""
+    match = {"userMessage": prompt, "toolName": _WRITE[agent][0]}
+    pace = {"latency": latency, "chunkSize": chunk}
+    return [{"match": match, "response": {"content": text, "usage": _usage(tokens)}, **pace}]
+
+
+def otherwise(text: str = "Understood.", *, tokens: tuple[int, int] = (77, 7)) -> list[dict[str, Any]]:
+    """To anything else, such as the titles that agents ask for in the background; always the last."""
+    return [{"match": {}, "response": {"content": text, "usage": _usage(tokens)}}]
+
+
+def _usage(tokens: tuple[int, int]) -> dict[str, int]:
+    return {"prompt_tokens": tokens[0], "completion_tokens": tokens[1], "total_tokens": sum(tokens)}
+
+
+# The model -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Call:
+    """One answer of the model, as its journal has it."""
+
+    tokens: tuple[int, int]
+    request: Mapping[str, Any]
+    status: int
+
+
+@dataclass(frozen=True)
+class Model:
+    """A scripted model that runs."""
+
+    url: str
+
+    def journal(self) -> list[Call]:
+        """What it was asked so far, in order."""
+        with urllib.request.urlopen(f"{self.url}/__aimock/journal", timeout=5) as answer:
+            found = json.load(answer)
+        return [_call(item) for item in found if item.get("path", "").endswith("completions")]
+
+
+def _call(item: dict[str, Any]) -> Call:
+    response = item.get("response") or {}
+    usage = ((response.get("fixture") or {}).get("response") or {}).get("usage") or {}
+    tokens = (usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0))
+    return Call(tokens=tokens, request=item.get("body") or {}, status=response.get("status", 0))
+
+
+@contextlib.contextmanager
+def scripted_model(folder: Path, fixtures: Sequence[Mapping[str, Any]]) -> Iterator[Model]:
+    """Runs the model with these fixtures until the block ends; raises `Missing` where it is not installed."""
+    argv = program("llmock")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "fixtures.json").write_text(json.dumps({"fixtures": list(fixtures)}))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with (folder / "model.log").open("wb") as log:
+        process = subprocess.Popen(
+            [argv, "-p", str(port), "-f", str(folder / "fixtures.json"), "--log-level", "warn"],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environ(folder / "home"),
+            start_new_session=True,  # a launcher may stand between it and us
+        )
+    try:
+        _wait_until_up(f"http://127.0.0.1:{port}", process, folder / "model.log")
+        yield Model(url=f"http://127.0.0.1:{port}")
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _wait_until_up(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise RuntimeError(f"the scripted model ended: {log.read_text()}")
+        try:
+            urllib.request.urlopen(f"{url}/health", timeout=1).close()
+            return
+        except urllib.error.HTTPError as error:
+            error.close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise RuntimeError(f"the scripted model did not start: {log.read_text()}")
+
+
+# The wire ------------------------------------------------------------------------------------------------------------
+
+
+class Tap:
+    """A spawner that keeps what its processes said, byte for byte."""
+
+    def __init__(self, spawner: Spawner) -> None:
+        self._spawner = spawner
+        self.heard = bytearray()
+
+    async def spawn(self, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str], name: str) -> Child:
+        child = await self._spawner.spawn(argv, cwd=cwd, env=env, name=name)
+        return _Tapped(child, self.heard)
+
+
+class _Tapped:
+    def __init__(self, child: Child, heard: bytearray) -> None:
+        self._child = child
+        self._heard = heard
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self._child.returncode
+
+    async def read(self, limit: int = 65536) -> bytes:
+        data = await self._child.read(limit)
+        self._heard += data
+        return data
+
+    async def write(self, data: bytes) -> None:
+        await self._child.write(data)
+
+    def stderr_tail(self) -> str:
+        return self._child.stderr_tail()
+
+    def explain(self) -> str:
+        return self._child.explain()
+
+    async def wait(self) -> int:
+        return await self._child.wait()
+
+    async def stop(self, grace: float = 5.0) -> None:
+        await self._child.stop(grace)
