@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from packaging.version import InvalidVersion, Version
+from packaging.requirements import InvalidRequirement, Requirement
 
 ROOT = Path(__file__).parents[2]
 Run = Callable[..., str]
@@ -68,7 +68,7 @@ def pins(package: Path) -> list[str]:
     found = []
     for match in _PACKAGE.finditer(lock):
         try:
-            found.append(f"{match['name']}=={Version(match['version'])}")
-        except InvalidVersion:  # of a system library, which pip knows nothing of
+            found.append(str(Requirement(f"{match['name']}=={match['version']}")))
+        except InvalidRequirement:  # of a system library, which pip knows nothing of
             continue
     return found
