@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,24 +45,34 @@ def constant(value: str | int) -> ColumnElement[Any]:
 
 
 class Statement:
-    """A SQLAlchemy statement, compiled once: its text, and how named parameters become a row of it."""
+    """A SQLAlchemy statement, compiled once, at its first use: its text, and how named values become a row of it."""
 
-    def __init__(self, statement: Executable) -> None:
-        compiled = statement.compile(dialect=_DIALECT)  # type: ignore[attr-defined]  # every Executable has it
-        assert isinstance(compiled, SQLCompiler)
-        names = compiled.positiontup or []
-        self.source = statement
-        self.sql = str(compiled)
-        self._constants = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
-        self._pick: Callable[[Mapping[str, Any]], Row]
-        if len(names) > 1:
-            self._pick = itemgetter(*names)
-        else:
-            self._pick = lambda values: tuple(values[name] for name in names)
+    def __init__(self, source: Executable) -> None:
+        self.source = source
+
+    @cached_property
+    def sql(self) -> str:
+        """The text for the driver."""
+        return str(self._compiled)
 
     def row(self, values: Mapping[str, Any]) -> Row:
         """The values in the statement's order."""
-        return self._pick({**self._constants, **values} if self._constants else values)
+        constants, pick = self._order
+        return pick({**constants, **values} if constants else values)
+
+    @cached_property
+    def _compiled(self) -> SQLCompiler:
+        compiled = self.source.compile(dialect=_DIALECT)  # type: ignore[attr-defined]  # every Executable has it
+        assert isinstance(compiled, SQLCompiler)
+        return compiled
+
+    @cached_property
+    def _order(self) -> tuple[dict[str, Any], Callable[[Mapping[str, Any]], Row]]:
+        names = self._compiled.positiontup or []
+        constants = {name: bind.value for name, bind in self._compiled.binds.items() if not bind.required}
+        if len(names) > 1:
+            return constants, itemgetter(*names)
+        return constants, lambda values: tuple(values[name] for name in names)
 
 
 def clean(words: str) -> str:
