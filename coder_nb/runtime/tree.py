@@ -10,7 +10,7 @@ from coder_nb.backends.base import Noticed
 from coder_nb.core.changes import FileDelta
 from coder_nb.core.entries import Checkpoint, FileChange
 from coder_nb.core.values import Change, ChangeStatus
-from coder_nb.errors import NotFound
+from coder_nb.errors import Conflict, NotFound
 from coder_nb.runtime.context import Context
 from coder_nb.store.base import Lease
 from coder_nb.worktrees.state import WorktreeState
@@ -42,10 +42,14 @@ class Tree:
         async with self._lock:
             store = self._context.store.changes
             found = await self._context.worktrees.changes(self._state, before=self._before)
-            fresh = [self._change(delta, chat_id, turn_id, agent) for delta in found if delta.touched]
+            pending = await store.pending(self._session_id)
+            # Work of a turn that our own death cut short was never recorded: it is nobody's until now.
+            known = {change.path for change in pending}
+            unseen = [delta for delta in found if delta.touched or delta.path not in known]
+            fresh = [self._change(delta, chat_id, turn_id, agent) for delta in unseen]
             await store.record(lease, fresh)
             there = {delta.path for delta in found}
-            gone = [change for change in await store.pending(self._session_id) if change.path not in there]
+            gone = [change for change in pending if change.path not in there]
             decisions: dict[str, tuple[ChangeStatus, str]] = {
                 change.id: ("superseded", "The agent has taken this back itself.") for change in gone
             }
@@ -59,7 +63,8 @@ class Tree:
             state = self._state or await self._ensure(lease)
             decisions: dict[str, tuple[ChangeStatus, str]] = {}
             landed: list[Change] = []
-            for change in await self._pending(change_ids):
+            # Deletions first: a folder may have become a file.
+            for change in sorted(await self._pending(change_ids), key=lambda change: change.operation != "delete"):
                 done = await self._context.worktrees.apply(state, change)
                 decisions[change.id] = (done.status, done.note)
                 if done.status == "applied":
@@ -74,8 +79,11 @@ class Tree:
             state = self._state or await self._ensure(lease)
             decisions: dict[str, tuple[ChangeStatus, str]] = {}
             for change in await self._pending(change_ids):
-                await self._context.worktrees.reject(state, change)
-                decisions[change.id] = ("rejected", "")
+                try:
+                    await self._context.worktrees.reject(state, change)
+                    decisions[change.id] = ("rejected", "")
+                except Conflict as conflict:
+                    decisions[change.id] = ("conflict", conflict.message)
             await self._context.store.changes.decide(lease, decisions, now=self._context.now())
 
     async def _pending(self, change_ids: Sequence[str]) -> list[Change]:
