@@ -47,6 +47,7 @@ from coder_nb.core.entries import (
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.errors import AgentUnavailable
 from coder_nb.settings import Settings
+from coder_nb.testing.backend_conformance import CHECKS, Check, Subject
 
 pytestmark = pytest.mark.anyio
 HEADER = b'{"format": "coder-nb.chat", "version": 1, "chat": {}, "session": {}}'
@@ -68,10 +69,10 @@ class Writer:
         self.rows.append(b'{"entry":%s}' % codec.encode(entry))
         return entry_id
 
-    def turn(self, prompt: str) -> None:
+    def turn(self, prompt: str, after: float = 1.0) -> None:
         self._turn += 1
-        self.add(TurnStarted("opencode"))
-        self.add(UserMessage(prompt))
+        self.add(TurnStarted("opencode"), after=after)
+        self.add(UserMessage(prompt), after=after)
 
     def patch(self, entry_id: str, **files: str | None) -> None:
         rows = [{"path": path, "content": content} for path, content in files.items()]
@@ -88,6 +89,40 @@ def an_edit(writer: Writer, *, asked: bool = True, name: str = "a.txt", content:
     if asked:
         writer.add(Permission(request_id="p", tool="file_edit", tool_entry=call, status="allowed", waited_ms=500))
     writer.patch(call, **{name: content})
+
+
+def subject_of(tmp_path: Path) -> Subject:
+    """A recording with a turn for each thing that the contract is about."""
+    writer = Writer()
+    for prompt, answer, seconds in (("say", "one two", 0.2), ("hang", "on " * 1000, 9.0), ("begin", "yes", 0.1)):
+        writer.turn(prompt, after=0.01)
+        writer.add(Text(answer), after=0.01)
+        writer.add(TurnEnded("completed"), after=seconds)
+    writer.turn("write", after=0.01)
+    an_edit(writer)
+    writer.turn("crash", after=0.01)
+    writer.add(TurnEnded("failed", message="It died: prompt again.", code="agent_died"))
+    path = tmp_path / "recording.jsonl"
+    path.write_bytes(writer.bytes())
+
+    async def nothing() -> None:
+        return None
+
+    return Subject(
+        backend=ReplayBackend(Settings(replay_recording=str(path))),
+        opening=Opening(agent="replay", chat_id="c", cwd=tmp_path),
+        close=nothing,
+        text=("say", "one two"),
+        endless="hang",
+        asks=("write", tmp_path / "a.txt"),
+        crash="crash",
+        recall=("begin", "say", "one two"),
+    )
+
+
+@pytest.mark.parametrize("check", [check for check, _ in CHECKS], ids=lambda check: check.__name__)
+async def test_the_contract_of_backends(tmp_path: Path, check: Check) -> None:
+    await check(subject_of(tmp_path))
 
 
 def two_turns() -> Writer:

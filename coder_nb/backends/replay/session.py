@@ -101,11 +101,19 @@ class ReplaySession:
         self._stop: asyncio.Event | None = None
         self._answers: dict[str, asyncio.Future[str | None]] = {}
         self.alive = True
-        self.native_id: str | None = opening.native_id or f"replay-{opening.chat_id}"
-        self.resumed: Literal["new", "resumed", "forgotten"] = "resumed" if opening.native_id else "new"
+        self.native_id: str | None = f"replay-{opening.chat_id}"
+        known = opening.native_id in (None, self.native_id)
+        self.resumed: Literal["new", "resumed", "forgotten"] = (
+            "new" if opening.native_id is None else "resumed" if known else "forgotten"
+        )
 
     async def prompt(self, asked: Asked) -> AsyncIterator[AnyEvent]:
         """Plays the turn whose place it is."""
+        if self._stop is not None:
+            raise RuntimeError("one prompt at a time")
+        if not self.alive:
+            yield Done(end="failed", message="The replay has ended: prompt again.", code="agent_died", alive=False)
+            return
         place, self._place = self._place, self._place + 1
         turn = self._find(place, asked.user_text)
         if turn is None:
