@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import secrets
 from contextlib import suppress
@@ -12,7 +13,6 @@ from pathlib import Path
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 
-import coder_nb
 from coder_nb.core.values import Health
 from coder_nb.core.verbs import Verbs
 from coder_nb.errors import InvalidOption
@@ -68,7 +68,7 @@ class CoderExtension(ExtensionApp):
 
     def initialize_settings(self) -> None:
         """Names the connection file in the environment: before any kernel is started, and a path only."""
-        self.static_paths = [str(Path(coder_nb.__file__).parent / "static")]
+        self.static_paths = [str(Path(inspect.getfile(Settings)).parent / "static")]
         self.hosted = HostedRuntime(self.open_runtime, log=self.log)
         self.ready = asyncio.Event()
         self.token = secrets.token_urlsafe(32)
