@@ -24,6 +24,8 @@ class Server(msgspec.Struct, frozen=True, kw_only=True):
     pid: int
     protocol: int
     runtime_id: str = ""
+    certificate: str = ""
+    """The server's certificate, to be trusted as it is: a path, where it speaks https."""
     version: str = ""
 
     def __repr__(self) -> str:

@@ -51,14 +51,20 @@ class Follower:
 
     async def follow(self, after: int) -> None:
         """Follows the chat from a revision until the turn has ended, or its prompt was withdrawn."""
-        async with asyncio.TaskGroup() as group:
-            async with following(self._verbs.stream(self._chat_id, after=after)) as frames:
-                async for frame in frames:
-                    await self._take(frame, group)
-                    if self.watch.ended is not None or self.withdrawn:
-                        break
-            for task in self._callbacks.values():
-                task.cancel()
+        try:
+            async with asyncio.TaskGroup() as group:
+                await self._read(after, group)
+                for task in self._callbacks.values():
+                    task.cancel()
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None  # what the reader met, or the answer that could not be given
+
+    async def _read(self, after: int, group: asyncio.TaskGroup) -> None:
+        async with following(self._verbs.stream(self._chat_id, after=after)) as frames:
+            async for frame in frames:
+                await self._take(frame, group)
+                if self.watch.ended is not None or self.withdrawn:
+                    return
 
     async def entries(self) -> tuple[Entry, ...]:
         """The turn's entries so far; on the portal, where they grow."""

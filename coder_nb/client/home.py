@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import dataclasses
 import os
 import threading
 import warnings
@@ -52,6 +53,9 @@ class Home:
             if self._link is None:
                 self._link = self._open()
                 _before_threads_end(self.close)
+            elif not self._link.health.runtime_id:  # the server's runtime could not open then, and may have since
+                link = self._link
+                self._link = dataclasses.replace(link, health=link.run(link.verbs.health))
             return self._link
 
     def close(self) -> None:
@@ -110,7 +114,7 @@ async def _reach(server: Server) -> tuple[Verbs, Health] | None:
     remote = Remote(server)
     try:
         health = await remote.health()
-        if server.runtime_id in ("", health.runtime_id):
+        if not server.runtime_id or health.runtime_id in ("", server.runtime_id):
             return remote, health
     except ConnectionLost:
         pass

@@ -26,13 +26,16 @@ async def feed(verbs: Verbs, chat_id: str, send: Send, *, after: int | None, tai
     """Sends a chat's frames from a cursor on, numbered from 0, until it is cancelled."""
     gathered: list[Frame] = []
     arrived = asyncio.Event()
-    async with asyncio.TaskGroup() as group:
-        sender = group.create_task(_send(gathered, arrived, send), name="widget sender")
-        async with following(verbs.stream(chat_id, after=after, tail=tail)) as frames:
-            async for frame in frames:
-                gathered.append(frame)
-                arrived.set()
-        sender.cancel()
+    try:
+        async with asyncio.TaskGroup() as group:
+            sender = group.create_task(_send(gathered, arrived, send), name="widget sender")
+            async with following(verbs.stream(chat_id, after=after, tail=tail)) as frames:
+                async for frame in frames:
+                    gathered.append(frame)
+                    arrived.set()
+            sender.cancel()
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
 
 
 async def _send(gathered: list[Frame], arrived: asyncio.Event, send: Send) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
+import subprocess
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -67,21 +70,28 @@ class Stream(tornado.websocket.WebSocketHandler):
 class House:
     """A server with a runtime in memory."""
 
-    def __init__(self, runtime: MemoryRuntime) -> None:
+    def __init__(self, runtime: MemoryRuntime, *, tls: ssl.SSLContext | None = None) -> None:
+        self.scheme = "http" if tls is None else "https"
         self.runtime = runtime
         self.sockets: list[Stream] = []
         api = f"/user/me/coder-nb/api/v{PROTOCOL}"
         self._app = tornado.web.Application(
             [(f"{api}/chats/([^/]+)/stream", Stream, {"house": self}), (f"{api}/(.*)", Rest, {"house": self})]
         )
-        self._http = tornado.httpserver.HTTPServer(self._app)
+        self._http = tornado.httpserver.HTTPServer(self._app, ssl_options=tls)
         sockets = tornado.netutil.bind_sockets(0, "127.0.0.1")
         self._http.add_sockets(sockets)
         self.port = sockets[0].getsockname()[1]
 
-    def where(self, token: str = "secret") -> Server:
-        url = f"http://127.0.0.1:{self.port}/user/me/"
-        return Server(url=url, token=token, pid=os.getpid(), protocol=PROTOCOL, runtime_id="memory")
+    def where(self, *, token: str = "secret", certificate: Path | None = None) -> Server:
+        return Server(
+            url=f"{self.scheme}://127.0.0.1:{self.port}/user/me/",
+            token=token,
+            pid=os.getpid(),
+            protocol=PROTOCOL,
+            runtime_id="memory",
+            certificate=str(certificate or ""),
+        )
 
     async def close(self) -> None:
         self._http.stop()
@@ -214,6 +224,36 @@ async def test_a_broken_stream_goes_on_from_its_cursor_without_a_gap_or_a_double
         assert [entry.id for entry in seen] == [entry.id for entry in full]
     finally:
         await remote.close()
+        await house.close()
+
+
+def make_certificate(folder: Path) -> tuple[Path, Path]:
+    """A certificate that names a host at which nobody is reached here."""
+    key, certificate = folder / "key.pem", folder / "certificate.pem"
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=hub.example.org"]
+    subprocess.run([*command, "-keyout", str(key), "-out", str(certificate)], check=True, capture_output=True)
+    return key, certificate
+
+
+@pytest.mark.anyio
+async def test_a_server_with_https_is_trusted_by_its_own_certificate_and_no_other(tmp_path: Path) -> None:
+    (tmp_path / "other").mkdir()
+    key, certificate = make_certificate(tmp_path)
+    _, another = make_certificate(tmp_path / "other")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(certificate, key)
+    house = House(MemoryRuntime(), tls=context)
+    trusting, wary = Remote(house.where(certificate=certificate)), Remote(house.where(certificate=another))
+    try:
+        session = await trusting.open_session("/repo")
+        chat = await trusting.open_chat(session.id)
+        await trusting.prompt(chat.id, Prompt(id="p", text="hello"))
+        assert [entry.kind async for entry in _until_end(trusting, chat.id)][-1] == "turn_ended"
+        with pytest.raises(ConnectionLost):
+            await wary.health()
+    finally:
+        await trusting.close()
+        await wary.close()
         await house.close()
 
 

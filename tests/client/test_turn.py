@@ -4,14 +4,15 @@ import asyncio
 import os
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 from coder_nb.client.chat import Chat
 from coder_nb.client.permission import Permission
 from coder_nb.core.entries import End, Text, TurnEnded
-from coder_nb.errors import EmptyPrompt, NobodyToAsk, TurnCancelled, TurnFailed, UnknownAgent
+from coder_nb.core.values import Frame
+from coder_nb.errors import ConnectionLost, EmptyPrompt, NobodyToAsk, TurnCancelled, TurnFailed, UnknownAgent
 from coder_nb.testing.memory_runtime import Play, Stage
 
 Open = Callable[..., Chat]
@@ -224,3 +225,15 @@ def test_a_turn_prints_as_its_transcript(open_chat: Open) -> None:
     turn = open_chat().run("hello", agent="replay", timeout=30)
     assert str(turn) == "── replay\n\n> hello\n\nYou said: hello"
     assert repr(turn) == "<Turn of replay: completed>"
+
+
+def test_a_server_that_goes_away_in_mid_turn_is_raised_as_that(open_chat: Open) -> None:
+    chat = open_chat(endless)
+
+    async def broken(chat_id: str, *, after: int | None = None, tail: int = 200) -> AsyncIterator[Frame]:
+        raise ConnectionLost
+        yield
+
+    chat._link.verbs.stream = broken  # type: ignore[method-assign]
+    with pytest.raises(ConnectionLost, match="start it again"):
+        chat.run("hello", timeout=30)
