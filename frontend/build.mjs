@@ -12,6 +12,17 @@ const staticDir = join(root, "coder_nb", "static");
 const labDir = join(root, "labextension");
 const { version, description, license } = JSON.parse(await readFile(join(here, "package.json"), "utf8"));
 
+/** The style sheet as a text, without its spaces. */
+const styles = {
+  name: "styles",
+  setup(build) {
+    build.onLoad({ filter: /\.css$/ }, async ({ path }) => {
+      const { code } = await esbuild.transform(await readFile(path, "utf8"), { loader: "css", minify: true });
+      return { contents: code.trim(), loader: "text" };
+    });
+  },
+};
+
 /** Bundles one entry point and returns its text. */
 async function bundle(entry, format, define = {}) {
   const result = await esbuild.build({
@@ -22,12 +33,13 @@ async function bundle(entry, format, define = {}) {
     format,
     target: "es2022",
     charset: "utf8",
-    loader: { ".css": "text" },
+    plugins: [styles],
     legalComments: "none",
     logLevel: "warning",
+    metafile: true,
     define,
   });
-  return result.outputFiles[0].text;
+  return { text: result.outputFiles[0].text, inputs: Object.keys(result.metafile.inputs) };
 }
 
 const hashOf = (text) => createHash("sha256").update(text).digest("hex").slice(0, 12);
@@ -38,20 +50,10 @@ async function put(folder, name, text) {
   console.log(`coder-nb: built ${join(folder, name).slice(root.length + 1)} (${(text.length / 1024).toFixed(0)} KiB)`);
 }
 
-const licences = await esbuild.build({
-  entryPoints: [join(here, "src", "widget.ts")],
-  bundle: true,
-  write: false,
-  format: "esm",
-  loader: { ".css": "text" },
-  metafile: true,
-  logLevel: "silent",
-});
-
-/** The licences of what the bundle holds, since their terms ask that they come along. */
-async function thirdParty() {
+/** The licences of what a bundle holds, since their terms ask that they come along. */
+async function licences(inputs) {
   const names = new Set();
-  for (const input of Object.keys(licences.metafile.inputs)) {
+  for (const input of inputs) {
     const match = /node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(input);
     if (match) names.add(match[1]);
   }
@@ -66,15 +68,15 @@ async function thirdParty() {
   return parts.join(`\n${"-".repeat(80)}\n\n`);
 }
 
-const coder = await bundle("widget.ts", "esm");
-const loader = await bundle("loader.ts", "esm", { BUILD: JSON.stringify(`${version} ${hashOf(coder)}`) });
-const notices = await thirdParty();
+const { text: coder, inputs } = await bundle("widget.ts", "esm");
+const { text: loader } = await bundle("loader.ts", "esm", { BUILD: JSON.stringify(`${version} ${hashOf(coder)}`) });
+const notices = await licences(inputs);
 await put(staticDir, "coder.js", coder);
 await put(staticDir, "loader.js", loader);
 await put(staticDir, "third-party-licenses.txt", notices);
 
 const coderName = `coder.${hashOf(coder)}.js`;
-const remote = await bundle("labextension.ts", "iife", { BUNDLE: JSON.stringify(`./${coderName}`) });
+const { text: remote } = await bundle("labextension.ts", "iife", { BUNDLE: JSON.stringify(`./${coderName}`) });
 const remoteName = `remoteEntry.${hashOf(remote)}.js`;
 const about = {
   name: "coder-nb",

@@ -105,27 +105,31 @@ const SESSION = { id: "s", owner: "ana", path: "/home/ana/shop", worktree: "/hom
 const QUEUED = [{ id: "q1", text: "And update the README.", agent: "opencode" }, { id: "q2", text: "Then show me the totals for every month of last year, as a table, sorted by how far they were off before the fix.", agent: "goose" }];
 
 /** A kernel that tells one chat, over comm messages. */
-function kernel(traits, { chat = {}, entries = [], refuse } = {}) {
+function kernel(traits, { chat = {}, entries = [], changes = CHANGES, refuse, replies: more } = {}) {
   const listeners = new Map();
   const all = { view: "transcript", chat_id: chat.id, turn_id: "", runtime_id: "gallery", snapshot: {}, options: {}, ...traits };
   const emit = (message) => queueMicrotask(() => (listeners.get("msg:custom") ?? []).forEach((one) => one(message)));
   const info = { id: CHAT, session_id: "s", run_status: "idle", ...chat };
-  const replies = { agents: AGENTS, usage: USAGE };
-  return {
+  const replies = { agents: AGENTS, usage: USAGE, ...more };
+  const model = {
     emit,
+    refuse,
+    sent: [],
     get: (name) => all[name],
     on: (name, callback) => listeners.set(name, [...(listeners.get(name) ?? []), callback]),
     off: (name, callback) => listeners.set(name, (listeners.get(name) ?? []).filter((one) => one !== callback)),
     send(message) {
+      model.sent.push(message);
       if (message.op === "hello") {
         const hello = { type: "hello", protocol: 1, runtime_id: "gallery", epoch: "1", chat: info, session: SESSION, first_pos: entries[0]?.pos ?? 0 };
-        emit({ op: "frames", seq: 0, frames: [hello, { type: "page", page: { entries, rev: pos } }, { type: "changes", changes: CHANGES }] });
+        emit({ op: "frames", seq: 0, frames: [hello, { type: "page", page: { entries, rev: pos } }, { type: "changes", changes }] });
       } else if (message.op === "call" && !message.route.endsWith("attend")) {
-        const failed = refuse && message.method === "POST";
+        const failed = model.refuse && message.method === "POST";
         emit({ op: "reply", id: message.id, status: failed ? 409 : 200, body: failed ? { code: "x", message: refuse } : replies[message.route.split("/").at(-1)] ?? { done: true } });
       }
     },
   };
+  return model;
 }
 
 let chats = 1;
@@ -142,14 +146,17 @@ function section(title) {
 const live = (title, traits, script = {}) => {
   const id = nextChat();
   const model = kernel(traits, { ...script, chat: { id, ...script.chat } });
-  widget.render({ model, el: section(title) });
+  model.close = widget.render({ model, el: section(title) });
   return model;
 };
 const saved = (title, snapshot) => standalone(section(title), { version: 1, session: SESSION, ...snapshot, chat: { id: nextChat(), session_id: "s", ...snapshot.chat } });
 
 const TALL = { options: { max_height: "none" } };
 
-if (!query.has("many")) {
+if (query.has("blank")) {
+  // For tests, which put in what they look at.
+  window.gallery = { live, saved, entry, DONE, RUNNING, CHANGES, QUEUED, T2 };
+} else if (!query.has("many")) {
   saved("A finished turn, saved", { ...TALL, entries: DONE, changes: CHANGES, usage: USAGE.slice(0, 2) });
   live("A running turn that asks", { ...TALL, view: "transcript" }, { chat: { run_status: "running", turn_id: T2, queued: QUEUED }, entries: RUNNING });
   live("Ends", TALL, { chat: { held: true, queued: QUEUED.slice(0, 1) }, entries: ENDS });
@@ -161,8 +168,12 @@ if (!query.has("many")) {
   saved("No changes", { view: "diff", changes: [] });
   live("Usage", { view: "usage" }, {});
   saved("No usage", { view: "usage" });
-  // Everything that unfolds is unfolded in this picture, and a refusal is shown.
+  for (let frames = 0; frames < 5; frames++) await new Promise(requestAnimationFrame);
   if (query.has("open")) {
+    // Everything that unfolds is unfolded in this picture, and a refusal is shown.
+    const refused = document.querySelector("[data-title='Composer, refused'] .coder-nb-view").shadowRoot;
+    refused.querySelector("textarea").value = "Make it faster";
+    refused.querySelector("button.primary").click();
     for (const host of document.querySelectorAll(".coder-nb-view")) for (const one of host.shadowRoot.querySelectorAll("details")) one.open = true;
   }
 } else {

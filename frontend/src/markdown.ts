@@ -4,7 +4,6 @@ import createPurifier from "dompurify";
 import hljs from "highlight.js/lib/core";
 import bash from "highlight.js/lib/languages/bash";
 import cpp from "highlight.js/lib/languages/cpp";
-import css from "highlight.js/lib/languages/css";
 import diff from "highlight.js/lib/languages/diff";
 import go from "highlight.js/lib/languages/go";
 import ini from "highlight.js/lib/languages/ini";
@@ -21,14 +20,14 @@ import yaml from "highlight.js/lib/languages/yaml";
 import { Marked } from "marked";
 import { h } from "./dom.ts";
 
-const LANGUAGES = { bash, cpp, css, diff, go, ini, javascript, json, markdown, python, r, rust, sql, typescript, xml, yaml };
+const LANGUAGES = { bash, cpp, diff, go, ini, javascript, json, markdown, python, r, rust, sql, typescript, xml, yaml };
 for (const [name, language] of Object.entries(LANGUAGES)) hljs.registerLanguage(name, language);
 hljs.configure({ classPrefix: "hl-" });
 
 const OF_SUFFIX: Record<string, string> = {
   py: "python", pyi: "python", js: "javascript", mjs: "javascript", jsx: "javascript", ts: "typescript", tsx: "typescript",
   json: "json", ipynb: "json", sh: "bash", bash: "bash", zsh: "bash", md: "markdown", yml: "yaml", yaml: "yaml", html: "xml", xml: "xml",
-  svg: "xml", css: "css", sql: "sql", r: "r", toml: "ini", ini: "ini", cfg: "ini", c: "cpp", h: "cpp", cc: "cpp", cpp: "cpp", hpp: "cpp",
+  svg: "xml", sql: "sql", r: "r", toml: "ini", ini: "ini", cfg: "ini", c: "cpp", h: "cpp", cc: "cpp", cpp: "cpp", hpp: "cpp",
   go: "go", rs: "rust", diff: "diff", patch: "diff",
 };
 const HIGHLIGHT_LIMIT = 40_000;
@@ -79,7 +78,7 @@ function purify(html: string): DocumentFragment {
     RETURN_DOM_FRAGMENT: true,
     USE_PROFILES: { html: true },
     FORBID_TAGS: ["form", "input", "button", "textarea", "select", "option", "style", "iframe", "object", "embed", "audio", "video", "source", "picture", "dialog", "link", "meta", "base", "map", "area", "svg", "math"],
-    FORBID_ATTR: ["style", "id", "name", "class:hover", "srcset", "background", "poster", "ping", "action", "formaction", "tabindex", "autofocus", "popover", "popovertarget", "accesskey", "contenteditable"],
+    FORBID_ATTR: ["style", "id", "name", "role", "srcset", "background", "poster", "ping", "action", "formaction", "tabindex", "autofocus", "popover", "popovertarget", "accesskey", "contenteditable"],
     ALLOW_DATA_ATTR: false,
     ALLOW_ARIA_ATTR: false,
   });

@@ -7,7 +7,7 @@ export const UNKNOWN = "n/a";
 export function count(value: number | null | undefined): string {
   if (value == null) return UNKNOWN;
   if (value < 10_000) return value.toLocaleString("en-US");
-  if (value < 999_950) return `${(value / 1000).toFixed(value < 99_950 ? 1 : 0)}k`;
+  if (value < 999_500) return `${(value / 1000).toFixed(value < 99_950 ? 1 : 0)}k`;
   return `${(value / 1_000_000).toFixed(2)}M`;
 }
 

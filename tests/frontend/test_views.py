@@ -1,0 +1,321 @@
+"""What the views do, in a real page: a scripted kernel tells them a chat and notes what they ask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Locator, Page, expect
+
+Model = Any
+
+
+@pytest.fixture
+def blank(page: Page, address: str) -> Page:
+    """A page of the gallery with nothing in it yet."""
+    page.goto(f"{address}?theme=light&blank")
+    page.wait_for_selector("body[data-ready]")
+    return page
+
+
+def live(page: Page, script: str) -> Locator:
+    """Shows a view as `gallery.live("x", traits, script)`; its model stays as `window.model`."""
+    page.evaluate("([script]) => { window.model = eval(`gallery.live('x', ${script})`); }", [script])
+    return page.locator(".coder-nb-view")
+
+
+def calls(page: Page, route: str) -> list[dict[str, Any]]:
+    """The calls whose route ends so, that the view has made."""
+    found: list[dict[str, Any]] = page.evaluate(
+        "(route) => model.sent.filter((m) => m.op === 'call' && m.route.endsWith(route))", route
+    )
+    return found
+
+
+def tell(page: Page, *frames: str, seq: int = 1) -> None:
+    script = "([seq, frames]) => model.emit({ op: 'frames', seq, frames: eval(frames) })"
+    page.evaluate(script, [seq, f"[{', '.join(frames)}]"])
+
+
+RUNNING = "{ view: 'transcript' }, { chat: { run_status: 'running', turn_id: gallery.T2 }, entries: gallery.RUNNING }"
+
+HOSTILE = """
+<script>window.hacked = 1</script><img src=x onerror="window.hacked = 2"><iframe src="https://example.org"></iframe>
+<form action="https://example.org"><input name="token"><button>Log in</button></form><style>* { display: none }</style>
+<a href="javascript:window.hacked=3" onclick="window.hacked=4" id="x" style="position:fixed">one</a>
+<svg><script>window.hacked = 5</script></svg><math><mtext></mtext></math>
+<details open ontoggle="window.hacked=6">d</details>
+
+[two](javascript:alert(1)) [three](https://example.org/a) [four](data:text/html,x) ![five](https://example.org/p.png)
+
+![six](data:image/png;base64,iVBORw0KGgo=) 
+<div class="card panel hl-x" role="alert" data-x="1" aria-label="y">seven</div>
+"""
+
+
+@pytest.mark.parametrize("open_", [False, True])
+def test_markdown_of_an_agent_brings_no_script_no_form_no_style_and_no_remote_image(blank: Page, open_: bool) -> None:
+    requests: list[str] = []
+    blank.on("request", lambda request: requests.append(request.url))
+    blank.evaluate(
+        """([text, open]) => gallery.saved('x', { entries: [gallery.entry({ kind: 'text', text }, { open })] })""",
+        [HOSTILE, open_],
+    )
+    markdown = blank.locator(".markdown")
+    markdown.get_by_text("seven").wait_for()
+    for forbidden in (
+        "script",
+        "iframe",
+        "form",
+        "input",
+        "button",
+        "style",
+        "svg",
+        "math",
+        "[id]",
+        "[style]",
+        "[role]",
+    ):
+        assert markdown.locator(forbidden).count() == 0, forbidden
+    assert markdown.locator("[onerror], [onclick], [ontoggle], [data-x], [aria-label]").count() == 0
+    assert markdown.locator("div.card").count() == 0
+    images = markdown.locator("img").evaluate_all("all => all.map((one) => one.getAttribute('src'))")
+    assert images == ["data:image/png;base64,iVBORw0KGgo="]
+    links = markdown.locator("a[href]").evaluate_all("all => all.map((a) => [a.textContent, a.href, a.target, a.rel])")
+    rel = "noopener noreferrer nofollow"
+    assert links == [
+        ["three", "https://example.org/a", "_blank", rel],
+        ["five", "https://example.org/p.png", "_blank", rel],
+    ]
+    assert blank.evaluate("() => window.hacked") is None
+    assert [url for url in requests if "example.org" in url] == []
+
+
+def test_stop_asks_once_and_shows_that_it_was_asked(blank: Page) -> None:
+    view = live(blank, RUNNING)
+    stop = view.get_by_role("button", name="Stop")
+    stop.click()
+    expect(view.get_by_role("button", name="Stopping …")).to_be_visible()
+    assert [call["method"] for call in calls(blank, "/stop")] == ["POST"]
+    tell(blank, "{ type: 'state', chat: { id: model.get('chat_id'), session_id: 's', run_status: 'idle' } }")
+    expect(stop).to_be_hidden()
+
+
+def test_a_permission_shows_every_character_of_the_input_and_is_answered_by_key(blank: Page) -> None:
+    view = live(blank, RUNNING)
+    card = view.get_by_role("group", name="Permission: Delete /tmp/sales-cache")
+    expect(card.locator("pre.command")).to_have_text("rm -rf /tmp/sales-cache U+202E/emoh/U+202CU+200B && echo done")
+    expect(card.get_by_role("button")).to_have_text(["Allow once1", "Always allow2", "Reject3"])
+    blank.wait_for_function("(since) => performance.now() - since > 700", arg=blank.evaluate("performance.now()"))
+    card.focus()
+    blank.keyboard.press("3")
+    blank.wait_for_function("() => model.sent.some((m) => m.route?.endsWith('permissions/p1'))")
+    assert calls(blank, "permissions/p1")[0]["body"] == {"option_id": "c"}
+
+
+def test_the_keys_of_a_permission_are_deaf_for_a_moment_after_it_appears(blank: Page) -> None:
+    view = live(blank, RUNNING)
+    view.get_by_role("group", name="Permission: Delete").evaluate(
+        """(card) => { card.focus(); card.dispatchEvent(new KeyboardEvent('keydown', { key: '1', bubbles: true })); }"""
+    )
+    assert calls(blank, "permissions/p1") == []
+
+
+def test_an_answered_permission_says_what_was_answered_and_by_whom(blank: Page) -> None:
+    view = live(blank, RUNNING)
+    view.get_by_role("group", name="Permission: Delete").wait_for()
+    tell(
+        blank,
+        """{ type: 'page', page: { rev: 999, entries: [{ ...gallery.RUNNING.at(-1), rev: 999, open: false,
+        body: { ...gallery.RUNNING.at(-1).body, status: 'denied', option_id: 'c', by: 'ana', waited_ms: 2000 }
+        }] } }""",
+    )
+    expect(view.locator(".answered > summary")).to_contain_text("Denied")
+    expect(view.locator(".answered > summary")).to_contain_text("Reject · by ana · after 2.0 s")
+    assert view.get_by_role("group", name="Permission: Delete").count() == 0
+
+
+def test_a_prompt_that_was_refused_keeps_its_text_and_its_id(blank: Page) -> None:
+    view = live(blank, "{ view: 'composer' }, { refuse: 'The queue is full. Wait for a turn to end.' }")
+    box = view.get_by_role("textbox")
+    box.fill("Make it faster")
+    box.press("Control+Enter")
+    expect(view.get_by_role("alert")).to_have_text("The queue is full. Wait for a turn to end.")
+    expect(box).to_have_value("Make it faster")
+    blank.evaluate("() => { model.refuse = ''; }")
+    box.press("Control+Enter")
+    expect(box).to_have_value("")
+    first, second = (call["body"] for call in calls(blank, "/prompts"))
+    assert first == second
+    assert {name: first[name] for name in ("text", "agent", "mode")} == {
+        "text": "Make it faster",
+        "agent": "opencode",
+        "mode": "ask",
+    }
+    box.fill("Another")
+    view.get_by_role("button", name="Send").click()
+    expect(box).to_have_value("")
+    assert calls(blank, "/prompts")[2]["body"]["id"] != first["id"]
+
+
+def test_an_empty_prompt_is_not_sent_and_says_so(blank: Page) -> None:
+    view = live(blank, "{ view: 'composer' }, {}")
+    view.get_by_role("textbox").fill("  ")
+    view.get_by_role("button", name="Send").click()
+    expect(view.get_by_role("alert")).to_contain_text("The prompt is empty.")
+    assert calls(blank, "/prompts") == []
+
+
+def test_an_agent_that_cannot_be_used_is_listed_with_the_reason(blank: Page) -> None:
+    view = live(blank, "{ view: 'composer' }, {}")
+    option = view.locator("option", has_text="Claude")
+    expect(option).to_have_text("Claude (It is off.)")
+    expect(option).to_be_disabled()
+    assert option.get_attribute("title") == "It is off. Set c.CoderApp.agents to enable it."
+    expect(view.get_by_role("combobox", name="Agent", exact=True)).to_have_value("opencode")
+
+
+def test_prompts_that_wait_can_be_taken_out_and_a_held_queue_goes_on(blank: Page) -> None:
+    view = live(blank, "{ view: 'composer' }, { chat: { held: true, queued: gallery.QUEUED } }")
+    expect(view.get_by_role("listitem")).to_have_count(2)
+    view.get_by_role("button", name="Remove this prompt to Goose from the queue").click()
+    view.get_by_role("button", name="Continue").click()
+    blank.wait_for_function("() => model.sent.some((m) => m.route?.endsWith('go-on'))")
+    assert [call["method"] for call in calls(blank, "prompts/q2")] == ["DELETE"]
+
+
+def test_a_change_is_applied_by_its_button_and_shows_what_became_of_it(blank: Page) -> None:
+    view = live(blank, "{ view: 'diff' }, { replies: { apply: [{ ...gallery.CHANGES[0], status: 'applied' }] } }")
+    file = view.get_by_role("article").filter(has_text="load.py")
+    apply = file.get_by_role("button", name="Apply sales/load.py")
+    apply.click()
+    expect(file.get_by_text("Applied")).to_be_visible()
+    expect(apply).to_be_hidden()
+    assert [call["body"] for call in calls(blank, "changes/apply")] == [{"ids": ["c1"]}]
+
+
+def test_all_open_changes_are_rejected_at_once(blank: Page) -> None:
+    view = live(blank, "{ view: 'diff' }, { replies: { reject: [] } }")
+    view.get_by_role("button", name="Reject all").click()
+    blank.wait_for_function("() => model.sent.some((m) => m.route?.endsWith('changes/reject'))")
+    assert [call["body"] for call in calls(blank, "changes/reject")] == [{"ids": ["c1", "c2", "c3"]}]
+
+
+def test_a_diff_is_folded_and_unfolded_by_keyboard(blank: Page) -> None:
+    view = live(blank, "{ view: 'diff' }, {}")
+    head = view.locator("button.file-head").first
+    expect(head).to_have_attribute("aria-expanded", "true")
+    head.focus()
+    blank.keyboard.press("Enter")
+    expect(head).to_have_attribute("aria-expanded", "false")
+    expect(view.get_by_role("region", name="Diff of sales/load.py")).to_be_hidden()
+
+
+def test_a_reader_who_scrolled_up_stays_there_until_she_jumps_to_the_latest(page: Page, address: str) -> None:
+    page.goto(f"{address}?theme=light&many=120")
+    page.wait_for_selector("body[data-ready]")
+    scroller = page.get_by_role("log")
+    at_end = "(s) => s.scrollHeight - s.scrollTop - s.clientHeight < 2"
+    page.wait_for_function(
+        f"() => ({at_end})(document.querySelector('.coder-nb-view').shadowRoot.querySelector('.scroller'))"
+    )
+    page.evaluate("() => stream('one paragraph\\n\\n'.repeat(30), 1)")
+    page.get_by_text("one paragraph").nth(29).wait_for()
+    assert scroller.evaluate(at_end)
+
+    scroller.evaluate("(s) => { s.scrollTop -= 400; }")
+    page.get_by_role("button", name="Jump to latest").wait_for()
+    top = scroller.evaluate("(s) => s.scrollTop")
+    page.evaluate("() => stream('and another\\n\\n'.repeat(30), 2)")
+    page.get_by_text("and another").nth(29).wait_for(state="attached")
+    assert scroller.evaluate("(s) => s.scrollTop") == top
+    page.get_by_role("button", name="Jump to latest").click()
+    assert scroller.evaluate(at_end)
+
+
+def test_text_that_streams_is_the_same_in_the_end_as_text_that_came_at_once(blank: Page) -> None:
+    answer = blank.evaluate("() => gallery.DONE.find((e) => e.body.kind === 'text').body.text")
+    view = live(blank, "{}, { entries: [{ ...gallery.entry({ kind: 'text' }), id: 'grows', rev: 1, open: true }] }")
+    view.get_by_text("Nothing was said yet.").wait_for(state="hidden")
+    for seq, at in enumerate(range(0, len(answer), 23), start=1):
+        part = {"epoch": "1", "entry_id": "grows", "offset": at, "text": answer[at : at + 23]}
+        tell(blank, f"{{ type: 'delta', deltas: [{part!r}] }}", seq=seq)
+        blank.evaluate("() => new Promise(requestAnimationFrame)")
+    grown = view.locator(".markdown").inner_text()
+    blank.evaluate(
+        """(text) => model.emit({ op: 'frames', seq: 999, frames: [] }) ??
+        gallery.saved('whole', { entries: [gallery.entry({ kind: 'text', text })] })""",
+        answer,
+    )
+    whole = blank.locator("[data-title=whole] .markdown")
+    whole.wait_for()
+    assert grown == whole.inner_text()
+
+
+def test_a_hole_in_the_kernels_messages_is_answered_by_a_hello_from_the_cursor(blank: Page) -> None:
+    live(blank, RUNNING).get_by_role("button", name="Stop").wait_for()
+    tell(blank, "{ type: 'page', page: { rev: 500 } }", seq=1)
+    tell(blank, "{ type: 'page', page: { rev: 700 } }", seq=3)
+    blank.wait_for_function("() => model.sent.filter((m) => m.op === 'hello').length === 2")
+    hellos = blank.evaluate("() => model.sent.filter((m) => m.op === 'hello')")
+    assert [hello["after"] for hello in hellos] == [None, 500]
+
+
+def test_an_entry_of_an_unknown_kind_is_shown_as_it_came(blank: Page) -> None:
+    blank.evaluate("() => gallery.saved('x', { entries: [gallery.entry({ kind: 'hologram', depth: 3 })] })")
+    row = blank.locator("details", has_text="hologram")
+    row.locator("summary").click()
+    expect(row.locator("pre")).to_have_text('{\n  "kind": "hologram",\n  "depth": 3\n}')
+
+
+def test_a_turn_that_has_not_begun_is_shown_as_waiting_and_then_alone(blank: Page) -> None:
+    view = live(blank, "{ options: { prompt_id: 'mine' } }, { entries: gallery.DONE }")
+    expect(view.get_by_text("The prompt waits for its turn.")).to_be_visible()
+    tell(
+        blank,
+        """{ type: 'page', page: { rev: 900, entries: [
+          { ...gallery.entry({ kind: 'turn_started', agent: 'goose', prompt_id: 'mine' }), turn_id: 'tm', rev: 900 },
+          { ...gallery.entry({ kind: 'user_message', text: 'My own prompt' }), turn_id: 'tm', rev: 900 }] } }""",
+    )
+    expect(view.get_by_text("My own prompt")).to_be_visible()
+    expect(view.locator(".user")).to_have_count(1)
+
+
+def test_while_the_focus_is_in_a_view_its_keys_are_not_the_notebooks(blank: Page) -> None:
+    blank.evaluate(
+        """() => {
+          window.reached = [];
+          document.addEventListener('keydown', (event) => {
+            if (!event.target.closest('[data-lm-suppress-shortcuts]')) reached.push(event.key);
+          }, true);
+        }"""
+    )
+    view = live(blank, "{ view: 'composer' }, {}")
+    view.get_by_role("textbox").focus()
+    for key in ("d", "Enter", "Control+Enter", "Escape"):
+        blank.keyboard.press(key)
+    assert [key for key in blank.evaluate("() => reached") if key != "Control"] == []
+    blank.keyboard.press("Control+s")
+    assert "s" in blank.evaluate("() => reached")
+
+
+def test_a_view_that_was_closed_asks_nothing_more(blank: Page) -> None:
+    live(blank, RUNNING).get_by_role("button", name="Stop").wait_for()
+    sent = blank.evaluate(
+        "() => new Promise((done) => { model.close(); setTimeout(() => done(model.sent.length), 50); })"
+    )
+    tell(blank, "{ type: 'page', page: { rev: 700 } }", seq=5)
+    blank.evaluate("() => new Promise(requestAnimationFrame)")
+    assert blank.evaluate("() => model.sent.length") == sent
+    assert blank.locator(".coder-nb-view").count() == 0
+
+
+def test_ten_thousand_entries_are_there_and_the_end_is_shown(page: Page, address: str) -> None:
+    page.goto(f"{address}?theme=light&many=10000")
+    page.wait_for_selector("body[data-ready]", timeout=60_000)
+    last = page.get_by_text("src/module_9998.py")
+    last.wait_for(timeout=60_000)
+    expect(last).to_be_in_viewport()
+    chunks = page.locator(".chunk")
+    assert chunks.count() == 201
+    assert chunks.first.evaluate("(chunk) => getComputedStyle(chunk).contentVisibility") == "auto"
