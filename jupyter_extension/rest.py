@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import Meta, Struct
 
@@ -42,8 +42,8 @@ class Answer(Struct, frozen=True, kw_only=True):
     """An answer to a permission: one of its options, or null to refuse."""
 
     option_id: str | None = None
-    by: Literal["callback", "stdin"] | None = None
-    """How a kernel got it; taken from kernels only."""
+    by: Annotated[str, Meta(max_length=100)] | None = None
+    """Who gave it, as a kernel says; taken from kernels only."""
 
 
 class Chosen(Struct, frozen=True, kw_only=True):
