@@ -1,0 +1,99 @@
+"""The client's verbs over the wire are the runtime's: the same calls, the same values, the same errors."""
+
+from __future__ import annotations
+
+import inspect
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+
+from coder_nb import errors
+from coder_nb.client.find import find_server
+from coder_nb.client.remote import Remote
+from coder_nb.core.values import Hello, PageFrame, Prompt
+from coder_nb.core.verbs import Verbs
+from coder_nb.errors import CoderError, NotFound, StoreLocked
+from coder_nb.ids import new_id
+from jupyter_extension.base import STATUS
+from jupyter_extension.connection import VARIABLE
+
+
+async def reach(server: Any) -> Remote:
+    """As a kernel finds it."""
+    await server.extension.ready.wait()
+    found = find_server({VARIABLE: str(server.extension.connection_file)})
+    assert found is not None
+    return Remote(found)
+
+
+async def test_each_verb_arrives_as_it_was_said(server: Any, runtime: Any) -> None:
+    remote = await reach(server)
+    chat, session, prompt = runtime.chat.id, runtime.session.id, Prompt(id=new_id(), text="hi ☃ \x00", agent="goose")
+    said: list[tuple[str, tuple[Any, ...], dict[str, Any], tuple[Any, ...]]] = [
+        ("health", (), {}, ("health",)),
+        ("agents", (), {}, ("agents",)),
+        ("open_session", ("/work",), {"name": "two", "new": True}, ("open_session", "/work", "two", True)),
+        ("sessions", (), {}, ("sessions",)),
+        ("get_session", (session,), {}, ("get_session", session)),
+        ("open_chat", (session,), {"name": "x"}, ("open_chat", session, "x", False)),
+        ("get_chat", (chat,), {}, ("get_chat", chat)),
+        ("prompt", (chat, prompt), {}, ("prompt", chat, prompt)),
+        ("stop", (chat,), {}, ("stop", chat)),
+        ("go_on", (chat,), {}, ("go_on", chat)),
+        ("withdraw", (chat, prompt.id), {}, ("withdraw", chat, prompt.id)),
+        ("answer", (chat, "r1", "yes"), {"by": "stdin"}, ("answer", chat, "r1", "yes", "stdin")),
+        ("attend", (chat,), {"who": "browser"}, ("attend", chat, "the notebook")),
+        ("turns", (chat,), {}, ("turns", chat)),
+        ("read", (chat,), {"after": 0, "limit": 1000}, ("read", chat, 0, None, 1000)),
+        ("changes", (chat,), {}, ("changes", chat)),
+        ("apply", (chat, ["a"]), {}, ("apply", chat, ("a",))),
+        ("reject", (chat, ["a"]), {}, ("reject", chat, ("a",))),
+        ("usage", (), {}, ("usage", None)),
+        ("usage", (chat,), {}, ("usage", chat)),
+        ("agent_sessions", (session,), {}, ("agent_sessions", session)),
+    ]
+    public = {name for name, _ in inspect.getmembers(Verbs, inspect.isfunction) if not name.startswith("_")}
+    assert {name for name, *_ in said} == public - {"stream", "close"}
+    for name, args, kwargs, heard in said:
+        answered = await getattr(remote, name)(*args, **kwargs)
+        assert runtime.asked[-1] == heard
+        assert answered == await server.on_runtime(getattr(runtime, name)(*args, **kwargs))
+    await remote.close()
+
+
+@pytest.mark.parametrize("code", sorted(STATUS))
+async def test_an_error_is_raised_as_what_it_was(server: Any, runtime: Any, code: str) -> None:
+    remote = await reach(server)
+    runtime.fails = errors.from_code(code, "Something is wrong: mend it.")
+    with pytest.raises(CoderError) as caught:
+        await remote.sessions()
+    assert (type(caught.value), caught.value.message) == (type(runtime.fails), "Something is wrong: mend it.")
+    await remote.close()
+
+
+async def test_a_stream_is_followed(server: Any, runtime: Any) -> None:
+    remote = await reach(server)
+    await server.on_runtime(runtime.say("one"))
+    frames = []
+    async with aclosing(remote.stream(runtime.chat.id)) as stream:  # type: ignore[type-var]  # it is a generator
+        async for frame in stream:
+            frames.append(frame)
+            if len(frames) == 3:
+                await server.on_runtime(runtime.say("two"))
+            if len(frames) == 4:
+                break
+    assert isinstance(frames[0], Hello)
+    texts = [entry.body.text for frame in frames if isinstance(frame, PageFrame) for entry in frame.page.entries]
+    assert texts == ["one", "two"]
+    await server.on_runtime(runtime.readers(0))
+    await remote.close()
+
+
+async def test_a_stream_that_cannot_be_opened_says_why(server: Any, runtime: Any) -> None:
+    remote = await reach(server)
+    for chat, fails, expected in [(new_id(), None, NotFound), (runtime.chat.id, StoreLocked(), StoreLocked)]:
+        runtime.fails = fails
+        with pytest.raises(expected):
+            await anext(aiter(remote.stream(chat)))
+    await remote.close()
