@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Literal
@@ -14,7 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from coder_nb.errors import StoreError, StoreOnNetwork
+from coder_nb.errors import CoderError, StoreError, StoreOnNetwork
 from coder_nb.settings import Settings
 from coder_nb.store.base import Catalog, Changes, Inbox, Leases, Log
 from coder_nb.store.catalog import SqlCatalog
@@ -75,13 +77,25 @@ async def open_store(settings: Settings, *, busy_timeout: float = 5.0) -> SqlSto
     or a plain `StoreError` where the file cannot be made; nothing that is there is changed then.
     """
     path = await asyncio.to_thread(_prepare_file, settings.database_path())
+    opening = asyncio.create_task(_open(path, busy_timeout), name="open the store")
+    try:
+        return SqlStore(await asyncio.shield(opening), poll_interval=settings.poll_interval)
+    except asyncio.CancelledError:
+        # A connection that is given up half made would hold its locks for a while: it is made, and then closed.
+        with contextlib.suppress(CoderError):
+            await (await opening).close()
+        raise
+
+
+async def _open(path: Path, busy_timeout: float) -> Database:
     engine = make_engine(path, busy_timeout=busy_timeout)
     try:
-        return SqlStore(await _connect(engine, path), poll_interval=settings.poll_interval)
+        return await _connect(engine, path)
     except BaseException as error:
         await engine.dispose()
-        if isinstance(error, DBAPIError) and isinstance(error.orig, Exception):
-            raise store_error(error.orig, path) from error
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        if isinstance(cause, sqlite3.Error):
+            raise store_error(cause, path) from error
         raise
 
 
@@ -96,7 +110,8 @@ async def _connect(engine: AsyncEngine, path: Path) -> Database:
         await database.start()
     except BaseException:
         for connection in connections:
-            await asyncio.shield(connection.close())
+            with contextlib.suppress(DBAPIError):
+                await asyncio.shield(connection.close())
         raise
     return database
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import shutil
 import sqlite3
 import sys
@@ -159,6 +161,21 @@ async def test_a_newer_store_is_refused_by_version_and_cure(path: Path, here: Ow
         StoreTooNew, match=r"has version 0099, .* up to 0001\. Upgrade it \(`pip install -U coder-nb`\)"
     ):
         await open_store(Settings(database=str(path)))
+
+
+async def test_opening_can_be_cancelled_at_any_moment(path: Path) -> None:
+    """Nothing is left behind that would lock the file, or warn at the end."""
+    opened = []
+    for milliseconds in range(0, 60, 3):
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(milliseconds / 1000):
+                opened.append(await open_store(Settings(database=str(path)), busy_timeout=0.0))
+    assert len(opened) < 20
+    for store in opened:
+        await store.close()
+    await (await open_store(Settings(database=str(path)))).close()
+    with exclusive(path):
+        pass
 
 
 async def test_a_path_that_cannot_be_made_is_named(tmp_path: Path) -> None:
