@@ -93,7 +93,7 @@ const CHANGES = [
 ];
 const AGENTS = [
   { name: "opencode", label: "opencode", backend: "acp", available: true, version: "1.1.20", icon: "opencode", default: true },
-  { name: "goose", label: "Goose", backend: "acp", available: true, version: "1.20.0", icon: "goose" },
+  { name: "goose", label: "goose", backend: "acp", available: true, version: "1.20.0", icon: "goose" },
   { name: "claude", label: "Claude", backend: "claude", available: false, reason: "It is off.", cure: "Set c.CoderApp.agents to enable it.", icon: "claude" },
 ];
 const USAGE = [

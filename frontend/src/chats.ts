@@ -37,7 +37,7 @@ export async function connectWidget(chat: Chat, model: Model): Promise<() => voi
   const health = await serverHealth();
   const server = findServer();
   if (server && health && health.runtime_id === model.get("runtime_id")) {
-    if (chat.linkedBy !== "server") chat.connect(new ServerLink(server));
+    if (chat.linkedBy !== "server" || chat.connection === "gone") chat.connect(new ServerLink(server));
     return () => {};
   }
   const models = held.get(chat.id)?.models ?? [];

@@ -81,7 +81,7 @@ export function agentIcon(name: string): SVGSVGElement {
   return element;
 }
 
-const LABELS: Record<string, string> = { claude: "Claude", gemini: "Gemini", codex: "Codex", qwen: "Qwen", goose: "Goose", replay: "Replay", native: "Native" };
+const LABELS: Record<string, string> = { claude: "Claude", codex: "Codex", gemini: "Gemini CLI", native: "Native", qwen: "Qwen Code", replay: "Replay" };
 
 export function agentLabel(name: string): string {
   return LABELS[name] ?? name;

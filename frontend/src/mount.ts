@@ -12,14 +12,8 @@ import type { Options, ViewName } from "./wire.ts";
 
 let sheet: CSSStyleSheet | undefined;
 
-export interface Mounted {
-  /** Shows this turn from now on, where the view is that of one turn. */
-  turn(id: string): void;
-  close(): void;
-}
-
-/** Shows a view of the whole chat, or of one turn. */
-export function mount(element: HTMLElement, chat: Chat, view: ViewName, turnId: string, options: Options): Mounted {
+/** Shows a view of the whole chat, or of one turn; returns how to take it away again. */
+export function mount(element: HTMLElement, chat: Chat, view: ViewName, turnId: string, options: Options): () => void {
   const host = h("div", { class: "coder-nb-view" });
   const shadow = host.attachShadow({ mode: "open" });
   if (!sheet) {
@@ -31,22 +25,11 @@ export function mount(element: HTMLElement, chat: Chat, view: ViewName, turnId: 
   if (height != null) host.style.setProperty("--max-height", typeof height === "number" ? `${height}px` : height);
   const root = h("div", { class: `view view-${view}` });
   shadow.append(root);
-  const undo = [followTheme(host), keepKeys(host)];
-  let shown = show(root, chat, view, turnId, options);
+  const undo = [followTheme(host), keepKeys(host), show(root, chat, view, turnId, options)];
   element.append(host);
-  return {
-    turn(id) {
-      if (id === turnId) return;
-      turnId = id;
-      shown();
-      root.replaceChildren();
-      shown = show(root, chat, view, turnId, options);
-    },
-    close() {
-      shown();
-      for (const one of undo) one();
-      host.remove();
-    },
+  return () => {
+    for (const one of undo) one();
+    host.remove();
   };
 }
 

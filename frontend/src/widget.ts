@@ -18,15 +18,12 @@ function render({ model, el }: { model: Model; el: HTMLElement }): () => void {
   const { chat, release } = hold(text("chat_id") || snapshot().chat?.id || "");
   const seed = () => chat.seed(snapshot());
   seed();
-  const mounted = mount(el, chat, viewName(model.get("view")), text("turn_id"), (model.get("options") ?? {}) as Options);
-  const turn = () => mounted.turn(text("turn_id"));
+  const unmount = mount(el, chat, viewName(model.get("view")), text("turn_id"), (model.get("options") ?? {}) as Options);
   model.on("change:snapshot", seed);
-  model.on("change:turn_id", turn);
   const connected = connectWidget(chat, model);
   return () => {
     model.off("change:snapshot", seed);
-    model.off("change:turn_id", turn);
-    mounted.close();
+    unmount();
     void connected.then((disconnect) => disconnect());
     release();
   };
@@ -42,15 +39,12 @@ export interface Standalone {
 export function standalone(element: HTMLElement, snapshot: Snapshot): Standalone {
   const { chat, release } = hold(snapshot.chat?.id ?? "");
   chat.seed(snapshot);
-  const mounted = mount(element, chat, viewName(snapshot.view), snapshot.turn_id ?? "", snapshot.options ?? {});
+  const unmount = mount(element, chat, viewName(snapshot.view), snapshot.turn_id ?? "", snapshot.options ?? {});
   void connectStandalone(chat);
   return {
-    update(newer) {
-      chat.seed(newer);
-      mounted.turn(newer.turn_id ?? "");
-    },
+    update: (newer) => chat.seed(newer),
     dispose() {
-      mounted.close();
+      unmount();
       release();
     },
   };

@@ -320,8 +320,6 @@ export interface Snapshot {
 
 /** What whoever shows a view may choose. */
 export interface Options {
-  /** The prompt whose turn is shown, while nobody knows the turn's id yet. */
-  prompt_id?: string;
   /** How high a transcript or diff may grow before it scrolls: pixels, a CSS length, or "none". */
   max_height?: number | string;
   /** Whether reasoning starts unfolded. */

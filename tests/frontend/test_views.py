@@ -178,7 +178,7 @@ def test_an_agent_that_cannot_be_used_is_listed_with_the_reason(blank: Page) -> 
 def test_prompts_that_wait_can_be_taken_out_and_a_held_queue_goes_on(blank: Page) -> None:
     view = live(blank, "{ view: 'composer' }, { chat: { held: true, queued: gallery.QUEUED } }")
     expect(view.get_by_role("listitem")).to_have_count(2)
-    view.get_by_role("button", name="Remove this prompt to Goose from the queue").click()
+    view.get_by_role("button", name="Remove this prompt to goose from the queue").click()
     view.get_by_role("button", name="Continue").click()
     blank.wait_for_function("() => model.sent.some((m) => m.route?.endsWith('go-on'))")
     assert [call["method"] for call in calls(blank, "prompts/q2")] == ["DELETE"]
@@ -268,17 +268,32 @@ def test_an_entry_of_an_unknown_kind_is_shown_as_it_came(blank: Page) -> None:
     expect(row.locator("pre")).to_have_text('{\n  "kind": "hologram",\n  "depth": 3\n}')
 
 
-def test_a_turn_that_has_not_begun_is_shown_as_waiting_and_then_alone(blank: Page) -> None:
-    view = live(blank, "{ options: { prompt_id: 'mine' } }, { entries: gallery.DONE }")
-    expect(view.get_by_text("The prompt waits for its turn.")).to_be_visible()
-    tell(
-        blank,
-        """{ type: 'page', page: { rev: 900, entries: [
-          { ...gallery.entry({ kind: 'turn_started', agent: 'goose', prompt_id: 'mine' }), turn_id: 'tm', rev: 900 },
-          { ...gallery.entry({ kind: 'user_message', text: 'My own prompt' }), turn_id: 'tm', rev: 900 }] } }""",
-    )
-    expect(view.get_by_text("My own prompt")).to_be_visible()
+def test_a_view_of_one_turn_shows_nothing_of_the_others(blank: Page) -> None:
+    entries = "[...gallery.DONE, ...gallery.RUNNING]"
+    view = live(blank, f"{{ turn_id: gallery.T2 }}, {{ entries: {entries} }}")
+    expect(view.get_by_text("Now remove the cache.")).to_be_visible()
     expect(view.locator(".user")).to_have_count(1)
+    expect(view.locator("header .agent-name")).to_have_text("goose")
+
+
+def test_a_chat_that_another_process_runs_says_who_does(blank: Page) -> None:
+    view = live(blank, "{}, { chat: { runner: 'the kernel of lesson.ipynb' } }")
+    expect(view.get_by_text("Run by the kernel of lesson.ipynb.")).to_be_visible()
+
+
+def test_an_error_of_the_chat_is_said_whole(blank: Page) -> None:
+    view = live(blank, "{}, { chat: { run_status: 'error', error: 'The disk is full. Free some space, then go on.' } }")
+    expect(view.get_by_role("alert")).to_have_text("The disk is full. Free some space, then go on.")
+
+
+def test_older_entries_are_brought_when_they_are_asked_for_and_the_reader_stays_where_she_is(blank: Page) -> None:
+    older = "{ 'entries?before=7&limit=200': { entries: gallery.DONE.slice(0, 6) } }"
+    view = live(blank, f"{{}}, {{ entries: gallery.DONE.slice(6), replies: {older} }}")
+    view.get_by_role("button", name="Load older entries").click()
+    expect(view.get_by_text("The monthly totals in sales/ are wrong")).to_be_attached()
+    positions = view.locator("[data-entry]").evaluate_all("(all) => all.map((one) => one.dataset.entry)")
+    assert positions == sorted(positions)
+    expect(view.get_by_role("button", name="Load older entries")).to_be_hidden()
 
 
 def test_while_the_focus_is_in_a_view_its_keys_are_not_the_notebooks(blank: Page) -> None:

@@ -32,9 +32,7 @@ export function transcriptView(root: HTMLElement, chat: Chat, turnId: string, op
 class TranscriptView {
   readonly element: HTMLElement;
   private readonly chat: Chat;
-  private turnId: string;
-  /** The prompt whose turn will be shown, while it has none. */
-  private promptId: string;
+  private readonly turnId: string;
   private readonly context: Context;
   private readonly header: Header;
   private readonly queue: QueueList;
@@ -43,12 +41,14 @@ class TranscriptView {
   private readonly older: HTMLButtonElement;
   private readonly latest: HTMLButtonElement;
   private readonly empty = h("div", { class: "empty" });
+  private readonly elsewhere = h("div", { class: "hint elsewhere", hidden: true });
   private readonly says = h("div", { class: "sr", role: "status", "aria-live": "polite" });
   private readonly errors = new ErrorLine();
   private readonly shown = new Map<string, Shown>();
   private order: Shown[] = [];
   private readonly touched = new Set<string>();
   private readonly settled = new Set<string>();
+  private trouble = "";
   private stuck = true;
   private lastTop = 0;
   private readonly resized: ResizeObserver;
@@ -59,9 +59,8 @@ class TranscriptView {
   constructor(chat: Chat, turnId: string, options: Options) {
     this.chat = chat;
     this.turnId = turnId;
-    this.promptId = turnId ? "" : (options.prompt_id ?? "");
     this.context = { chat, options, announce: (text) => setText(this.says, text) };
-    this.header = new Header(chat, turnId || this.promptId, this.errors);
+    this.header = new Header(chat, turnId, this.errors);
     this.queue = new QueueList(chat, this.errors);
     this.older = button("Load older entries", { class: "link older", hidden: true });
     doing(this.older, this.errors, () => this.loadOlder());
@@ -74,11 +73,10 @@ class TranscriptView {
     );
     this.latest = button("Jump to latest", { class: "latest", hidden: true, onclick: () => this.stick() }, icon("down"));
     const frame = h("div", { class: "frame" }, this.scroller, this.latest);
-    this.element = h("section", { class: "panel transcript", "aria-label": "Agent transcript" }, this.header.element, this.errors.element, frame, this.queue.element, this.says);
+    this.element = h("section", { class: "panel transcript", "aria-label": "Agent transcript" }, this.header.element, this.elsewhere, this.errors.element, frame, this.queue.element, this.says);
     this.scroller.addEventListener("scroll", () => this.scrolled(), { passive: true });
     this.resized = new ResizeObserver(() => this.stuck && this.toEnd());
     this.resized.observe(this.list);
-    if (this.promptId) for (const entry of chat.transcript) this.findTurnOf(entry);
     this.rebuild();
     this.draw();
     this.unlisten = chat.listen((aspect, ids) => this.heard(aspect, ids));
@@ -102,19 +100,8 @@ class TranscriptView {
 
   private touch(id: string): void {
     this.touched.add(id);
-    const entry = this.chat.transcript.get(id);
-    if (entry && this.promptId) this.findTurnOf(entry);
-    const kind = entry?.body.kind;
+    const kind = this.chat.transcript.get(id)?.body.kind;
     if (kind === "turn_started" || kind === "turn_ended" || kind === "checkpoint") this.header.stale = true;
-  }
-
-  /** Takes the turn that its prompt has begun as the one to show. */
-  private findTurnOf({ body, turn_id }: Entry): void {
-    if (body.kind !== "turn_started" || body.prompt_id !== this.promptId || !turn_id) return;
-    this.promptId = "";
-    this.turnId = turn_id;
-    this.header.setTurn(turn_id);
-    for (const entry of this.chat.transcript) if (entry.turn_id === turn_id) this.touched.add(entry.id);
   }
 
   private touchKind(kind: string, turns: readonly string[] = []): void {
@@ -129,11 +116,22 @@ class TranscriptView {
     this.fold();
     this.header.update();
     this.queue.update();
+    this.showTrouble();
     this.older.hidden = !this.mayLoadOlder();
     const running = this.chat.running;
     this.empty.hidden = this.order.length > 0;
-    setText(this.empty, this.promptId ? "The prompt waits for its turn." : running ? "The agent starts …" : this.chat.connection === "connecting" ? "Opening the chat …" : "Nothing was said yet.");
+    setText(this.empty, running ? "The agent starts …" : this.chat.connection === "connecting" ? "Opening the chat …" : "Nothing was said yet.");
     if (this.stuck) this.toEnd();
+  }
+
+  /** Why the chat cannot go on, and who else runs it; each said once, where it can be read whole. */
+  private showTrouble(): void {
+    const { connection, why, info } = this.chat;
+    const trouble = connection === "gone" ? why : info?.run_status === "error" ? (info.error ?? "") : "";
+    if (trouble !== this.trouble) this.errors.show(trouble);
+    this.trouble = trouble;
+    this.elsewhere.hidden = !info?.runner || !this.chat.live;
+    setText(this.elsewhere, `Run by ${info?.runner ?? ""}. What happens there is shown here.`);
   }
 
   // ---- the list
@@ -214,13 +212,12 @@ class TranscriptView {
 
   private belongs(entry: Entry): boolean {
     const pos = entry.pos ?? 0;
-    if (this.promptId) return false;
     if (this.chat.transcript.isHidden(pos)) return false;
     return this.turnId ? entry.turn_id === this.turnId : pos >= this.chat.firstPos;
   }
 
   private mayLoadOlder(): boolean {
-    if (!this.chat.live || this.promptId) return false;
+    if (!this.chat.live) return false;
     if (!this.turnId) return this.chat.firstPos > 1;
     return this.order.length > 0 && !this.header.turn;
   }
@@ -282,7 +279,7 @@ function chunksOf(rows: readonly Row[]): HTMLElement[] {
 class Header {
   readonly element: HTMLElement;
   private readonly chat: Chat;
-  private turnId: string;
+  private readonly turnId: string;
   private readonly sign = h("span", { class: "header-sign" });
   private readonly name = h("span", { class: "agent-name" });
   private readonly model = h("span", { class: "muted model" });
@@ -313,11 +310,6 @@ class Header {
       h("span", { class: "figures" }, this.time, this.usage),
       this.stop,
     );
-  }
-
-  setTurn(id: string): void {
-    this.turnId = id;
-    this.stale = true;
   }
 
   update(): void {
@@ -398,7 +390,7 @@ class Header {
     if (chat.connection === "gone") return { words: "Not connected", tone: "warn", sign: "warning" };
     if (chat.connection === "down") return { words: chat.linkedBy === "kernel" ? "Waiting for the kernel …" : "Reconnecting …", tone: "warn", sign: "spinner" };
     if (running) return { words: this.stopping !== null ? "Stopping …" : "Running", tone: "accent", sign: "spinner" };
-    if (chat.info?.run_status === "error") return { words: chat.info.error || "Error", tone: "bad", sign: "warning" };
+    if (chat.info?.run_status === "error") return { words: "Error", tone: "bad", sign: "warning" };
     if (this.turn?.ended) {
       const end = ENDS[this.turn.ended.end];
       return { words: end.label, tone: end.tone, sign: end.sign };
