@@ -9,7 +9,8 @@ The contract that `coder_nb.testing.backend_conformance` checks:
    (a crash, garbage, a refusal), only for a wrong call of ours.
 2. `cancel` makes a running prompt end with ``Done("cancelled")``, within the agent's grace; the session then takes the
    next prompt, unless `Done.alive` says that it is gone. Calling it when nothing runs does nothing.
-3. Events of an earlier prompt never appear in a later one (law 1): what comes between two prompts goes to `idle_events`.
+3. Events of an earlier prompt never appear in a later one (law 1); what comes between two prompts goes to
+   `idle_events`.
 4. A pending `PermissionAsked` does not hold back other events, and is answered by `answer`, at most once; a prompt that
    ends takes its pending requests with it.
 5. Text comes as deltas, each part of a message exactly once, in order (a final part that repeats deltas is dropped).

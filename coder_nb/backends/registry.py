@@ -44,6 +44,8 @@ class AgentSpec(Value, forbid_unknown_fields=True):
     min_version: str = ""
     probe: tuple[str, ...] = ("--version",)
     """The arguments that make the program tell its version."""
+    repeats_usage: bool = False
+    """Whether it tells the usage of its latest response again where a turn had none, as after a Stop."""
     enabled: bool = True
     tested: bool = True
     """Whether our tests drive the real agent; a user's own is as tested as the user says."""
@@ -93,7 +95,8 @@ KNOWN: tuple[AgentSpec, ...] = (
         name="goose",
         label="goose",
         argv=("goose", "acp"),
-        env={"TERM": "dumb"},
+        env={"TERM": "dumb"},  # it needs one
+        repeats_usage=True,
         variables=("GOOSE_*", "OLLAMA_HOST", "DATABRICKS_*", *_KEYS),
         modes={
             "plan": AgentMode(id="approve"),

@@ -214,6 +214,20 @@ async def test_a_stop_in_mid_stream_ends_the_turn_and_the_same_process_goes_on(a
         assert session.pid == pid
 
 
+async def test_a_turn_without_an_answer_of_the_model_counts_nothing_again(agent: str, root: Path) -> None:
+    refused = {"error": {"message": "no more of this", "type": "invalid_request_error"}, "status": 400}
+    fixtures: list[dict[str, Any]] = says(agent, "hello", "Hi there.", tokens=(1201, 31))
+    fixtures.append({"match": {"userMessage": "break"}, "response": refused})
+    async with staged(agent, root, fixtures) as stage, stage.opened("ask") as session:
+        assert [*usage_of(await stage.turn(session, "hello", "ask"))] == [(1201, 31)]
+        events = await stage.turn(session, "break", "ask")
+        assert [*usage_of(events)] == []
+        done = events[-1]
+        assert isinstance(done, Done)
+        assert "no more of this" in (done.message or text_of(events))
+        assert done.alive
+
+
 async def test_after_a_kill_the_native_session_is_resumed_with_its_memory(agent: str, root: Path) -> None:
     fixtures = [*says(agent, "remember plums", "Plums it is."), *says(agent, "what was it", "It was plums.")]
     async with staged(agent, root, fixtures) as stage:

@@ -57,7 +57,7 @@ class AcpSession:
         self._version = version
         self._idle_events = idle_events
         self._connection = Connection(child, self, name=spec.label)
-        self._state = State(agent=spec.name)
+        self._state = State(agent=spec.name, repeats_usage=spec.repeats_usage)
         self._capabilities = Capabilities()
         self._native_id: str | None = None
         self._resumed: Literal["new", "resumed", "forgotten"] = "new"

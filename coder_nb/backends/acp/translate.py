@@ -83,6 +83,9 @@ class State:
     """Cost that was heard of and not reported yet."""
     context_used: int | None = None
     context_size: int | None = None
+    repeats_usage: bool = False
+    """Whether the agent's answer to a prompt tells the session's latest usage, which may be an earlier turn's."""
+    last_usage: Any = None
     reported: bool = False
     """Whether this turn's responses were reported one by one, so that their sum must not be."""
     has_cost: bool = False
@@ -164,6 +167,8 @@ def _tool(state: State, said: dict[str, Any], *, begins: bool) -> ToolUpdate:
     output = said.get("rawOutput")
     if content is None and not diffs and output is not None:
         content = _output_text(output)
+    if not diffs:  # some put the diff into their question only: it stays, unless nothing came of it
+        diffs = () if status == "failed" else None
     return ToolUpdate(
         call_id=call_id,
         original_name=name,
@@ -342,14 +347,20 @@ def permission(state: State, request_id: str, params: Any) -> list[AnyEvent]:
     """
     try:
         said = params["toolCall"]
-        tool = _tool(state, said, begins=said["toolCallId"] not in state.tools)
+        begins = said["toolCallId"] not in state.tools
+        before = None if begins else state.tools[said["toolCallId"]].input
+        tool = _tool(state, said, begins=begins)
         options = tuple(_option(option) for option in params["options"])
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a permission request: {error}") from error
     known = state.tools[tool.call_id]
+    if not begins:  # what it says of a call that is known is about the question: not what the tool was given
+        given = None if before else tool.input
+        tool = msgspec.structs.replace(tool, title=None, status=None, tool_kind=None, input=given)
+        known.input = before or known.input
     asked = PermissionAsked(
         request_id=request_id,
-        title=tool.title or "",
+        title=str(said.get("title") or ""),
         tool=known.name or "",
         tool_kind=known.kind,
         call_id=tool.call_id,
@@ -380,8 +391,9 @@ def begin_turn(state: State) -> None:
 def end_turn(state: State, result: dict[str, Any] | None = None) -> list[AnyEvent]:
     """What is left to report of usage when a turn has ended: with the answer to the prompt, or without one."""
     usage = (result or {}).get("usage")
-    tokens = None if state.reported or not isinstance(usage, dict) else tokens_of(usage)
-    return _report(state, tokens)
+    known = state.reported or (state.repeats_usage and usage == state.last_usage)
+    state.last_usage = usage or state.last_usage
+    return _report(state, None if known or not isinstance(usage, dict) else tokens_of(usage))
 
 
 def tokens_of(usage: dict[str, Any]) -> Tokens | None:

@@ -1,0 +1,112 @@
+"""What real agents said, translated: whole conversations against golden files, however the bytes are parted.
+
+``UPDATE_GOLDEN=1 pytest tests/backends/acp/test_golden.py`` writes the golden files anew.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from coder_nb.backends.acp import translate
+from coder_nb.backends.acp.translate import ENDS, State
+from coder_nb.backends.acp.wire import Framer, Garbage
+
+TESTS = Path(__file__).parents[2]
+RECORDINGS = sorted((TESTS / "recordings" / "acp").glob("*.jsonl"))
+AGENTS = [file.stem for file in RECORDINGS]
+
+
+def frames_of(agent: str) -> list[dict[str, Any]]:
+    file = TESTS / "recordings" / "acp" / f"{agent}.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+class Player:
+    """Follows a recording as a session does, without a process."""
+
+    def __init__(self, agent: str) -> None:
+        self.state = State(agent=agent, repeats_usage=agent == "goose", cost_total=0)
+        self.framer = Framer()
+        self.methods: dict[Any, str] = {}
+        self.stopping = False
+        self.events: list[dict[str, Any]] = []
+        self.questions = 0
+
+    def sent(self, message: dict[str, Any]) -> None:
+        method = message.get("method", "")
+        if "id" in message and method:
+            self.methods[message["id"]] = method
+        if method == "session/prompt":
+            self.stopping = False
+            translate.begin_turn(self.state)
+        elif method == "session/cancel":
+            self.stopping = True
+
+    def received(self, data: bytes) -> None:
+        for frame in self.framer.feed(data):
+            assert not isinstance(frame, Garbage)
+            self.frame(frame)
+
+    def frame(self, message: dict[str, Any]) -> None:
+        method = message.get("method")
+        if method == "session/update":
+            self.keep(translate.update(self.state, message["params"]))
+        elif method == "session/request_permission":
+            self.questions += 1
+            self.keep(translate.permission(self.state, f"question-{self.questions}", message["params"]))
+        elif method is None:
+            self.answered(self.methods.pop(message["id"]), message.get("result") or {})
+
+    def answered(self, method: str, result: dict[str, Any]) -> None:
+        if method == "session/prompt":
+            self.keep(translate.end_turn(self.state, result))
+            end = "cancelled" if self.stopping else ENDS.get(result.get("stopReason", ""), "failed")
+            self.events.append({"event": "Done", "end": end})
+        else:
+            translate.configured(self.state, result)
+
+    def keep(self, events: list[Any]) -> None:
+        self.events += [{"event": type(event).__name__, **json.loads(msgspec.json.encode(event))} for event in events]
+
+
+def play(agent: str, cuts: list[int]) -> list[dict[str, Any]]:
+    """All events of a recording, whose incoming bytes come in pieces as long as the cuts say, in turn."""
+    player = Player(agent)
+    pieces = iter(lambda: cuts[next(turns) % len(cuts)], None)
+    turns = iter(range(1 << 30))
+    pending = b""
+    for frame in [*frames_of(agent), {"dir": "end"}]:
+        if frame["dir"] == "incoming":
+            pending += json.dumps(frame["m"], ensure_ascii=False).encode() + b"\n"
+            continue
+        while pending:
+            length = next(pieces)
+            player.received(pending[:length])
+            pending = pending[length:]
+        if frame["dir"] == "outgoing":
+            player.sent(frame["m"])
+    return player.events
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_a_recording_becomes_its_golden_events(agent: str) -> None:
+    events = play(agent, [1 << 20])
+    golden = TESTS / "golden" / "acp" / f"{agent}.json"
+    if os.environ.get("UPDATE_GOLDEN"):
+        golden.write_text(json.dumps(events, indent=1) + "\n")
+    assert events == json.loads(golden.read_text())
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+@settings(deadline=None, max_examples=15)
+@given(cuts=st.lists(st.integers(1, 300), min_size=1, max_size=20))
+def test_how_the_bytes_are_parted_changes_nothing(agent: str, cuts: list[int]) -> None:
+    assert play(agent, cuts) == play(agent, [1 << 20])
