@@ -67,62 +67,58 @@ NEW_TEST = (
 )
 
 
-def turns(folder: str) -> dict[str, tuple[Response, ...]]:
-    """The model's responses to each prompt; `folder` is where the agent works."""
+def edit(name: str, old: str, new: str) -> dict[str, Any]:
+    return {"filePath": name, "oldString": old, "newString": new}
 
-    def file(name: str) -> str:
-        return f"{folder}/{name}"
 
-    def edit(name: str, old: str, new: str) -> dict[str, Any]:
-        return {"filePath": file(name), "oldString": old, "newString": new}
-
-    return {
-        FIX: (
-            Response(
-                reasoning="One species comes out too light. Either the data is wrong, or the function that reads it. "
-                "I should look at both before I change anything.",
-                text="I will read the function first, and then the data that it is given.",
-            )._replace(tool="todowrite", arguments=plan("in_progress", "pending", "pending").arguments),
-            Response(tool="read", arguments={"filePath": file("summary.py")}),
-            Response(tool="read", arguments={"filePath": file("puffins.csv")}),
-            Response(
-                reasoning="`float(bird['mass_g'] or 0)`: an empty string counts as 0, and the bird still counts. "
-                "T1, T3 and T6 have no mass. That is why.",
-                text=EXPLANATION,
-                tool="edit",
-                arguments=edit("summary.py", OLD_FUNCTION, NEW_FUNCTION),
-            ),
-            plan("completed", "completed", "completed"),
-            Response(
-                text="`mean_mass` now takes the mean of the birds that were weighed. Where none was, it returns `nan`, "
-                "which pandas and every plot treat as missing, instead of a number that looks real."
-            ),
+TURNS: dict[str, tuple[Response, ...]] = {
+    FIX: (
+        Response(
+            reasoning="One species comes out too light. Either the data is wrong, or the function that reads it. "
+            "I should look at both before I change anything.",
+            text="I will read the function first, and then the data that it is given.",
+        )._replace(tool="todowrite", arguments=plan("in_progress", "pending", "pending").arguments),
+        Response(tool="read", arguments={"filePath": "summary.py"}),
+        Response(tool="read", arguments={"filePath": "puffins.csv"}),
+        Response(
+            reasoning="`float(bird['mass_g'] or 0)`: an empty string counts as 0, and the bird still counts. "
+            "T1, T3 and T6 have no mass. That is why.",
+            text=EXPLANATION,
+            tool="edit",
+            arguments=edit("summary.py", OLD_FUNCTION, NEW_FUNCTION),
         ),
-        TEST: (
-            Response(
-                text="I will see how the tests are written, so that the new one fits in.",
-                tool="read",
-                arguments={"filePath": file("test_summary.py")},
-            ),
-            Response(
-                reasoning="One bird with a mass and one without is enough: the old function gives half of it.",
-                text="One bird that was weighed and one that was not is all that it takes:",
-                tool="edit",
-                arguments=edit("test_summary.py", OLD_TEST, NEW_TEST),
-            ),
-            Response(
-                tool="bash",
-                arguments={"command": "python3 -m unittest -v", "description": "Run the tests", "workdir": folder},
-            ),
-            Response(
-                text="Both tests pass. The new one would have caught it: the old function gives **400** instead of 800."
-            ),
+        plan("completed", "completed", "completed"),
+        Response(
+            text="`mean_mass` now takes the mean of the birds that were weighed. Where none was, it returns `nan`, "
+            "which pandas and every plot treat as missing, instead of a number that looks real."
         ),
-        SPREAD: (
-            Response(
-                text="The **Atlantic** ones: from 426 to 489 g, which is 14 % of their mean. The Horned ones (559 to "
-                "600 g) and the Tufted ones (729 to 784 g) vary by 7 % each. But only four Tufted ones were weighed: "
-                "I would weigh more of them before I compare."
-            ),
+    ),
+    TEST: (
+        Response(
+            text="I will see how the tests are written, so that the new one fits in.",
+            tool="read",
+            arguments={"filePath": "test_summary.py"},
         ),
-    }
+        Response(
+            reasoning="One bird with a mass and one without is enough: the old function gives half of it.",
+            text="One bird that was weighed and one that was not is all that it takes:",
+            tool="edit",
+            arguments=edit("test_summary.py", OLD_TEST, NEW_TEST),
+        ),
+        Response(
+            tool="bash",
+            arguments={"command": "python3 -m unittest -v", "description": "Run the tests"},
+        ),
+        Response(
+            text="Both tests pass. The new one would have caught it: the old function gives **400** instead of 800."
+        ),
+    ),
+    SPREAD: (
+        Response(
+            text="The **Atlantic** ones: from 426 to 489 g, which is 14 % of their mean. The Horned ones (559 to "
+            "600 g) and the Tufted ones (729 to 784 g) vary by 7 % each. But only four Tufted ones were weighed: "
+            "I would weigh more of them before I compare."
+        ),
+    ),
+}
+"""The model's responses to each prompt."""

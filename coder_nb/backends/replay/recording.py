@@ -60,8 +60,8 @@ from coder_nb.core.entries import (
 )
 
 FORMAT = "coder-nb.chat"
-LONGEST = 10.0
-"""The longest that a step is played, in seconds: nobody waits again while somebody was away."""
+LONGEST, SILENCE = 15.0, 2.0
+"""The longest, in seconds, that a text streams and that nothing is seen to happen: nobody waits for that again."""
 ALLOW, REJECT = "allow", "reject"
 OPTIONS = (
     PermissionOption(id=ALLOW, label="Allow", kind="allow_once"),
@@ -223,7 +223,7 @@ def steps(turn: Recorded, patches: dict[str, Patch]) -> tuple[Step, ...]:
     played = [e for e in turn.entries if not isinstance(e.body, TurnStarted | FileChange | Checkpoint | UserMessage)]
     played = [e for e in played if not (isinstance(e.body, Permission) and e.body.tool_entry in called)]
     ends = [e.ts for e in played] + [turn.ended_at or (played[-1].ts if played else turn.began)]
-    found: list[Step] = [Tell(event=None, seconds=_seconds(turn.began, ends[0]))]
+    found: list[Step] = [Tell(event=None, seconds=min(_seconds(turn.began, ends[0]), SILENCE))]
     for entry, (start, end) in zip(played, pairwise(ends), strict=True):
         permission = asked.get(entry.id)
         found.append(_step(entry, permission, patches.get(entry.id), _seconds(start, end - _waited(permission, entry))))
@@ -245,8 +245,8 @@ def _step(entry: Entry, permission: Entry | None, patch: Patch | None, seconds: 
         reasoning = isinstance(body, Reasoning)
         return Say(text=body.text, part=entry.id, seconds=seconds, reasoning=reasoning, parent=entry.parent)
     if isinstance(body, ToolCall):
-        return _call(entry, body, permission, patch, seconds)
-    return Tell(event=_event(body, entry.parent), seconds=seconds)
+        return _call(entry, body, permission, patch, min(seconds, SILENCE))
+    return Tell(event=_event(body, entry.parent), seconds=min(seconds, SILENCE))
 
 
 def _call(entry: Entry, body: ToolCall, permission: Entry | None, patch: Patch | None, seconds: float) -> Call:
