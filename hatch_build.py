@@ -49,7 +49,8 @@ def is_built(root: Path) -> bool:
         return True
     front_end = root / "frontend"
     sources = [*(front_end / "src").rglob("*"), front_end / "build.mjs", front_end / "package-lock.json"]
-    return max(path.stat().st_mtime for path in sources) <= min(path.stat().st_mtime for path in outputs)
+    changed = max(path.stat().st_mtime for path in sources if path.is_file())
+    return changed <= min(path.stat().st_mtime for path in outputs)
 
 
 def run(command: tuple[str, ...], folder: Path) -> None:

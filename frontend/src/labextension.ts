@@ -94,17 +94,12 @@ function makeRendererClass({ Panel, Widget }: Lumino): new () => Renderer {
     }
 
     async renderModel(model: MimeModel): Promise<void> {
-      const snapshot = (model.data[MIME] ?? {}) as Snapshot;
+      this.snapshot = (model.data[MIME] ?? {}) as Snapshot;
       const view = model.data[WIDGET_VIEW] as { model_id?: unknown } | undefined;
       // Widgets are code: as in JupyterLab itself, only what this user ran or trusts may bring one.
       this.modelId = model.trusted && typeof view?.model_id === "string" ? view.model_id : null;
       await this.check();
-      if (this.live && !this.view) return;
-      const { standalone } = await loadBundle();
-      if (this.isDisposed || this.live) return;
-      if (this.view) this.view.update(snapshot);
-      else this.view = standalone(this.saved.node, snapshot);
-      this.snapshot = snapshot;
+      await this.renderSaved();
     }
 
     override dispose(): void {
@@ -153,6 +148,8 @@ function makeRendererClass({ Panel, Widget }: Lumino): new () => Renderer {
       this.inner = inner;
       this.addWidget(inner);
       this.saved.hide();
+      this.view?.dispose();
+      this.view = null;
     }
 
     private showSaved(): void {
@@ -161,7 +158,16 @@ function makeRendererClass({ Panel, Widget }: Lumino): new () => Renderer {
       this.saved.show();
       this.inner?.dispose();
       this.inner = null;
-      if (!this.view) void loadBundle().then(({ standalone }) => this.live || this.isDisposed || (this.view ??= standalone(this.saved.node, this.snapshot)));
+      void this.renderSaved();
+    }
+
+    /** Brings the saved view to the snapshot, unless the widget is shown in its place. */
+    private async renderSaved(): Promise<void> {
+      if (this.live) return;
+      const { standalone } = await loadBundle();
+      if (this.isDisposed || this.live) return;
+      if (this.view) this.view.update(this.snapshot);
+      else this.view = standalone(this.saved.node, this.snapshot);
     }
   } as unknown as new () => Renderer;
 }
