@@ -23,8 +23,8 @@ from jupyter_extension.hosted import HostedRuntime
 from jupyter_extension.routes import handlers
 from jupyter_extension.traits import settings_from, settings_traits
 
-STOPPING = 20.0
-"""Seconds that the runtime has to drain when the server stops."""
+STOPPING = 4.0
+"""Seconds that the runtime has to drain when the server stops; an agent that is deaf ends with our process after that."""
 LOOKING = 10.0
 """Seconds between two looks at whether agents work, for whoever culls idle servers."""
 

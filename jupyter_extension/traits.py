@@ -13,6 +13,7 @@ import msgspec
 from traitlets import Bool, Dict, Enum, Float, Int, List, TraitType, Unicode
 from traitlets.config import Configurable
 
+from coder_nb.errors import InvalidOption
 from coder_nb.settings import Settings
 
 
@@ -65,8 +66,12 @@ def settings_traits() -> dict[str, TraitType[Any, Any]]:
 def settings_from(app: Configurable) -> Settings:
     """The settings: what the server's configuration says, else the ``CODER_NB_*`` variables, else the defaults.
 
-    Raises `InvalidOption` where a variable is not understood.
+    Raises `InvalidOption` where something is not understood.
     """
     configured = {name for section in app.section_names() for name in app.config.get(section, {})}
     given = {name: getattr(app, name) for name in Settings.__struct_fields__ if name in configured}
-    return msgspec.convert(msgspec.to_builtins(Settings.from_environment()) | given, Settings)
+    try:
+        return msgspec.convert(msgspec.to_builtins(Settings.from_environment()) | given, Settings)
+    except msgspec.ValidationError as error:
+        place = str(error).replace("`$.", "`CoderExtension.")
+        raise InvalidOption(f"The server's configuration is not understood ({place}): correct it there.") from error

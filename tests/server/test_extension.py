@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from coder_nb.core.verbs import Verbs
-from coder_nb.errors import StoreLocked
+from coder_nb.errors import InvalidOption, StoreLocked
 from coder_nb.ids import new_id
 from coder_nb.settings import Settings
 from jupyter_extension import hosted, rest, routes
@@ -206,6 +206,14 @@ class TestSettings:
     async def test_the_limit_of_bodies_follows_the_limit_of_prompts(self, server: Any, runtime: Any) -> None:
         reply = await server.ask("POST", f"chats/{runtime.chat.id}/prompts", b" " * 80_000)
         assert reply.status == 413
+
+
+async def test_a_setting_that_is_not_understood_is_named(server: Any) -> None:
+    server.extension.config.CoderExtension.agents = {"mine": 3}
+    server.extension.agents = {"mine": 3}
+    with pytest.raises(InvalidOption, match=r"CoderExtension\.agents"):
+        settings_from(server.extension)
+    assert server.extension.body_limit() == 6 * Settings().prompt_limit + 65_536
 
 
 def test_every_setting_is_a_trait_with_its_help() -> None:

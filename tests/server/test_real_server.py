@@ -119,7 +119,7 @@ class Jupyter:
         return until(ended, seconds=60, what="the end of the turn")
 
     def texts(self, chat: str) -> list[str]:
-        bodies = [entry["body"] for entry in self.ask("GET", f"chats/{chat}/entries")["entries"]]
+        bodies = [entry["body"] for entry in self.ask("GET", f"chats/{chat}/entries").get("entries", ())]
         return [body.get("text", "") for body in bodies if body["kind"] in ("user_message", "text")]
 
     def saying(self, chat: str, text: str) -> None:
@@ -185,13 +185,16 @@ def test_a_server_that_starts_again_has_the_transcript_and_the_agent_resumes(
     assert second.texts(chat)[-1] == "I remember: say hello"
 
 
-@pytest.mark.parametrize(("by", "seconds"), [(signal.SIGTERM, 6.0), (signal.SIGKILL, 2.0)])
+@pytest.mark.parametrize(
+    ("by", "seconds", "agent"),
+    [(signal.SIGTERM, 6.0, "hang"), (signal.SIGTERM, 6.0, "deaf"), (signal.SIGKILL, 2.0, "deaf")],
+)
 def test_nothing_that_we_started_outlives_a_server_that_ends_in_mid_turn(
-    start: Callable[..., Jupyter], repository: Path, by: signal.Signals, seconds: float
+    start: Callable[..., Jupyter], repository: Path, by: signal.Signals, seconds: float, agent: str
 ) -> None:
     jupyter = start()
     chat = jupyter.open_chat(repository)
-    prompt = jupyter.prompt(chat, "say begun\ngrandchild\nhang")
+    prompt = jupyter.prompt(chat, f"say begun\ngrandchild\n{agent}")
     jupyter.saying(chat, "grandchild ")
     assert len(marked(jupyter.runtime_id)) >= 2
     jupyter.process.send_signal(by)
