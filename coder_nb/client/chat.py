@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -9,11 +10,11 @@ import msgspec
 
 from coder_nb.client.cell import current_cell, stdin_allowed
 from coder_nb.client.changes import Changes
-from coder_nb.client.follow import Follower, OnPermission
+from coder_nb.client.follow import Follower, OnPermission, stop_prompt
 from coder_nb.client.link import Link
 from coder_nb.client.snapshot import Snapshot, take
 from coder_nb.client.transcript import Entries
-from coder_nb.client.turn import Turn
+from coder_nb.client.turn import STOP_WAIT, Turn
 from coder_nb.core.entries import Entry
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.core.transcript import Transcript
@@ -77,19 +78,12 @@ class Chat:
             answers=(*(("callback",) if on_permission else ()), *(("stdin",) if stdin_allowed() else ())),
             created_at=time.time_ns() // 1_000_000,
         )
-        after = self._link.run(self._submit, prompt)
-        shown = self._follow(prompt) if display else None
-        follower = Follower(
-            self._link.verbs,
-            self.id,
-            prompt.id,
-            on_permission=on_permission,
-            on_turn=None if shown is None else shown.begin,
-        )
-        turn = Turn(self, prompt, follower, after=after, display=shown)
-        if shown is not None:
-            shown.wait()
-        return turn
+        try:
+            return self._begin(prompt, on_permission=on_permission, display=display)
+        except KeyboardInterrupt:  # whoever interrupts the cell here has no turn yet to stop
+            stopped = self._link.portal.call(stop_prompt, self._link.verbs, self.id, prompt.id)
+            concurrent.futures.wait([stopped], STOP_WAIT)
+            raise
 
     def run(
         self,
@@ -146,6 +140,21 @@ class Chat:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         return self._bundle("transcript", self._snapshot())
+
+    def _begin(self, prompt: Prompt, *, on_permission: OnPermission | None, display: bool) -> Turn:
+        after = self._link.run(self._submit, prompt)
+        shown = self._follow(prompt) if display else None
+        follower = Follower(
+            self._link.verbs,
+            self.id,
+            prompt.id,
+            on_permission=on_permission,
+            on_turn=None if shown is None else shown.begin,
+        )
+        turn = Turn(self, prompt, follower, after=after, display=shown)
+        if shown is not None:
+            shown.wait()
+        return turn
 
     async def _submit(self, prompt: Prompt) -> int:
         """Hands a prompt in; returns the revision after which its turn is found."""

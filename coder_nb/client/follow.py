@@ -74,9 +74,7 @@ class Follower:
         """Stops the turn, or takes its prompt out of the queue; False where it had ended."""
         if self.watch.ended is not None or self.withdrawn:
             return False
-        if self.watch.turn_id is None and await self._verbs.withdraw(self._chat_id, self.watch.prompt_id):
-            return True
-        return await self._verbs.stop(self._chat_id)
+        return await stop_prompt(self._verbs, self._chat_id, self.watch.prompt_id)
 
     async def _take(self, frame: Frame, group: asyncio.TaskGroup) -> None:
         watch, known = self.watch, self.watch.turn_id
@@ -109,6 +107,16 @@ class Follower:
             self.callback_error = error
             permission.deny()
         await self._verbs.answer(self._chat_id, body.request_id, permission.answer, by="callback")
+
+
+async def stop_prompt(verbs: Verbs, chat_id: str, prompt_id: str) -> bool:
+    """Takes a prompt out of the queue, or stops its turn, and nobody else's; False where neither is to be done."""
+    if await verbs.withdraw(chat_id, prompt_id):
+        return True
+    turns = await verbs.turns(chat_id)
+    if any(turn.prompt_id == prompt_id and turn.end is None for turn in turns):
+        return await verbs.stop(chat_id)
+    return False
 
 
 async def _said(callback: OnPermission, permission: Permission) -> bool | None:

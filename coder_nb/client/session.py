@@ -79,8 +79,15 @@ class Session:
         timeout: float | None = None,
     ) -> Turn:
         """As `Chat.run`, in the main chat."""
-        turn = self.prompt(text, agent=agent, model=model, mode=mode, on_permission=on_permission, display=display)
-        return turn.wait(timeout)
+        return self.main.run(
+            text,
+            agent=agent,
+            model=model,
+            mode=mode,
+            on_permission=on_permission,
+            display=display,
+            timeout=timeout,
+        )
 
     def stop(self) -> bool:
         """As `Chat.stop`, in the main chat."""

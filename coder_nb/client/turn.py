@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import time
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 STOP_WAIT = 2.0
 """How long an interrupted wait stays to see its Stop accepted, in seconds."""
+PAGE_TIME = 3.0
+"""How long a page that was just given a widget has to show it, before the person is asked by `input()` instead."""
 
 
 class Turn:
@@ -41,6 +44,7 @@ class Turn:
         self._portal, self._verbs = chat._link.portal, chat._link.verbs
         self._follower = follower
         self._asked: set[str] = set()
+        self._ask_from = time.monotonic() + (0.0 if display is None else PAGE_TIME)
         self._display = display
         self._shown_in = current_cell() if display is not None else None
         self._done = self._portal.call(self._follow, after)
@@ -151,7 +155,7 @@ class Turn:
     def _ask(self) -> None:
         """Asks the person at the terminal, where the runtime says that it is their turn to be asked."""
         chat = self._follower.watch.chat
-        if chat is None or chat.asking != "stdin" or not stdin_allowed():
+        if chat is None or chat.asking != "stdin" or not stdin_allowed() or time.monotonic() < self._ask_from:
             return
         for body in self._follower.watch.pending:
             if body.request_id in self._asked:

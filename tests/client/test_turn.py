@@ -115,6 +115,28 @@ def test_an_interrupt_of_a_blocking_wait_stops_the_turn(open_chat: Open) -> None
         turn.wait(30)
 
 
+def test_an_interrupt_before_the_turn_is_in_hand_stops_it_too(open_chat: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted:
+        """A display in whose waiting the interrupt comes."""
+
+        def wait(self) -> None:
+            raise KeyboardInterrupt
+
+        def begin(self, turn_id: str) -> None:
+            pass
+
+        def finish(self, snapshot: object) -> None:
+            ended.set()
+
+    ended = threading.Event()
+    chat = open_chat(endless)
+    monkeypatch.setattr(chat, "_follow", lambda prompt: Interrupted())
+    with pytest.raises(KeyboardInterrupt):
+        chat.prompt("hello")
+    assert ended.wait(30)
+    assert chat.info.run_status == "idle"
+
+
 def test_cancelling_an_awaited_turn_stops_it(open_chat: Open) -> None:
     turn = open_chat(endless).prompt("hello")
 

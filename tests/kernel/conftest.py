@@ -1,9 +1,13 @@
-"""A real kernel, with a runtime in memory in it."""
+"""Real kernels: one with a runtime in memory in it, one with the runtime itself."""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,7 +15,10 @@ import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 
-DEADLINE = 60.0
+from coder_nb.testing import scripted_agent
+
+ROOT = Path(__file__).parents[2]
+DEADLINE = 30.0
 SETUP = """
 import asyncio
 import coder_nb as cnb
@@ -90,26 +97,34 @@ class Kernel:
         return Result(reply["content"]["status"], stdout, value, outputs, error)
 
 
-@pytest.fixture(scope="module")
-def shared_kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
-    folder = tmp_path_factory.mktemp("kernel")
+@contextmanager
+def started(folder: Path, **variables: str) -> Iterator[Kernel]:
+    """A kernel in a folder, without any variable of ours but these."""
     manager = KernelManager(kernel_name="python3")
-    import os
-
-    root = str(Path(__file__).parents[2])
-    environ = {key: value for key, value in os.environ.items() if not key.startswith("CODER_NB_")}
-    manager.start_kernel(cwd=str(folder), env={**environ, "PYTHONPATH": root, "IPYTHONDIR": str(folder)})
+    environ = {key: value for key, value in os.environ.items() if not key.startswith(("CODER_NB_", "JPY_"))}
+    environ |= {
+        "PYTHONPATH": str(ROOT),
+        "IPYTHONDIR": str(folder),
+        "JUPYTER_DATA_DIR": str(folder / "data"),
+        **variables,
+    }
+    manager.start_kernel(cwd=str(folder), env=environ)
     client = manager.blocking_client()
     client.start_channels()
-    client.wait_for_ready(timeout=DEADLINE)
-    kernel = Kernel(client, manager)
     try:
-        result = kernel.run(SETUP)
-        assert result.status == "ok", result.error
-        yield kernel
+        client.wait_for_ready(timeout=DEADLINE)
+        yield Kernel(client, manager)
     finally:
         client.stop_channels()
         manager.shutdown_kernel(now=True)
+
+
+@pytest.fixture(scope="module")
+def shared_kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    with started(tmp_path_factory.mktemp("kernel")) as kernel:
+        result = kernel.run(SETUP)
+        assert result.status == "ok", result.error
+        yield kernel
 
 
 @pytest.fixture
@@ -118,3 +133,17 @@ def kernel(shared_kernel: Kernel) -> Kernel:
     result = shared_kernel.run("%load_ext coder_nb\n%reload_ext coder_nb")
     assert result.status == "ok", result.error
     return shared_kernel
+
+
+@pytest.fixture(scope="module")
+def real_kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    """A kernel with the real runtime in it, the scripted agent, and a session on a repository."""
+    folder = tmp_path_factory.mktemp("real-kernel")
+    git = ("git", "-c", "user.name=a", "-c", "user.email=a@example.org")
+    subprocess.run([*git, "init", "-q", "repo"], cwd=folder, check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "start"], cwd=folder / "repo", check=True)
+    agents = json.dumps({"scripted": scripted_agent.entry()})
+    with started(folder, CODER_NB_AGENTS=agents, CODER_NB_DEFAULT_AGENT="scripted") as kernel:
+        result = kernel.run("import coder_nb as cnb\n%load_ext coder_nb\nsession = cnb.session('repo')")
+        assert result.status == "ok", result.error
+        yield kernel
