@@ -1,0 +1,89 @@
+"""What a DataFrame of a long transcript costs, against a bare msgspec decode of the same bytes in the same run.
+
+    python benchmarks/frames.py [entries]
+
+Prints the time of the decode, of the decode with the frame after it, their ratio, and the goal (100,000 entries: 3).
+"""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from coder_nb.analysis.frames import entries_frame
+from coder_nb.core.codec import encode
+from coder_nb.core.entries import AnyBody, Entry, Page, Reasoning, Text, Tokens, ToolCall, Usage
+from coder_nb.ids import new_id
+
+GOAL = 3.0
+ROUNDS = 5
+
+
+def body(chance: random.Random, number: int) -> AnyBody:
+    """As agents speak: text and reasoning of a few lines, three tool calls in ten entries, and a report of tokens."""
+    kind = number % 10
+    if kind < 4:
+        return Text(text="The mean is taken over all birds. " * chance.randint(1, 10))
+    if kind < 6:
+        return Reasoning(text="What was not measured is no zero. " * chance.randint(1, 15))
+    if kind < 9:
+        return ToolCall(
+            name="terminal",
+            original_name="bash",
+            tool_kind="execute",
+            title="Run the tests",
+            input={"command": "python -m pytest -q", "timeout": 60},
+            status="completed",
+            content="tests/test_summary.py .....\n" * chance.randint(1, 20),
+            exit_code=0,
+        )
+    return Usage(tokens=Tokens(input=1200, output=80), model="model", cost_nanousd=3_000_000, cost_source="reported")
+
+
+def page(count: int) -> bytes:
+    """A chat of so many entries, encoded as it goes over the wire."""
+    chance, chat = random.Random(1), new_id()
+    entries = tuple(
+        Entry(
+            id=new_id(),
+            chat_id=chat,
+            turn_id=f"turn {number // 50}",
+            body=body(chance, number),
+            pos=number + 1,
+            rev=number + 1,
+            ts=1_700_000_000_000 + number,
+            agent="agent",
+            native_id=f"part {number}",
+        )
+        for number in range(count)
+    )
+    return encode(Page(entries=entries, rev=count))
+
+
+def best(work: Callable[[], object]) -> float:
+    """The shortest of some runs, in milliseconds."""
+    times = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times) * 1000
+
+
+def main(count: int = 100_000) -> None:
+    data = page(count)
+    decode = msgspec.json.Decoder(Page).decode
+    entries_frame(())  # pandas is loaded outside the measurement
+    bare = best(lambda: decode(data))
+    ours = best(lambda: entries_frame(decode(data).entries))
+    print(f"{count:,} entries, {len(data) / 1e6:.0f} MB of JSON")
+    print(f"decode alone      {bare:7.0f} ms")
+    print(f"decode and frame  {ours:7.0f} ms   {ours / bare:.2f} times, goal {GOAL:g}")
+
+
+if __name__ == "__main__":
+    main(*(int(word) for word in sys.argv[1:]))
