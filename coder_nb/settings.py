@@ -95,7 +95,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 value = msgspec.json.decode(raw) if structured else raw
                 given[field] = msgspec.convert(value, hints[field], strict=False)
             except msgspec.MsgspecError as error:
-                raise InvalidOption(f"CODER_NB_{field.upper()} is {raw!r}, which is not understood: {error}.") from error
+                raise InvalidOption(
+                    f"CODER_NB_{field.upper()} is {raw!r}, which is not understood: {error}."
+                ) from error
         return cls(**given)
 
     def database_path(self) -> Path:
