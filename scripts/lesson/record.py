@@ -3,7 +3,8 @@
     CODER_NB_TEST_AGENTS=.tools/agents/node_modules/.bin .venv/bin/python scripts/lesson/record.py
 
 What the model says is in `script.py`; the tools, the times and what they give are the agent's. opencode's list of
-things to do is told as the plan that it is. Left out are the lists of commands and modes, which are no part of what happened.
+things to do is told as the plan that it is. Left out are the lists of commands and modes, which are no part of what
+happened.
 """
 
 from __future__ import annotations
