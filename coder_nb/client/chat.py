@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import time
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -142,7 +143,12 @@ class Chat:
         return self._bundle("transcript", self._snapshot())
 
     def _begin(self, prompt: Prompt, *, on_permission: OnPermission | None, display: bool) -> Turn:
-        after = self._link.run(self._submit, prompt)
+        after, held = self._link.run(self._submit, prompt)
+        if held:
+            warnings.warn(
+                "The prompt waits: this chat's queue is held since a Stop, and `chat.go_on()` lets it run.",
+                stacklevel=3,
+            )
         shown = self._follow(prompt) if display else None
         follower = Follower(
             self._link.verbs,
@@ -156,12 +162,11 @@ class Chat:
             shown.wait()
         return turn
 
-    async def _submit(self, prompt: Prompt) -> int:
-        """Hands a prompt in; returns the revision after which its turn is found."""
-        verbs = self._link.verbs
-        before = await verbs.get_chat(self.id)
-        await verbs.prompt(self.id, prompt)
-        return before.rev
+    async def _submit(self, prompt: Prompt) -> tuple[int, bool]:
+        """Hands a prompt in; returns the revision after which its turn is found, and whether the queue is held."""
+        before = await self._link.verbs.get_chat(self.id)
+        accepted = await self._link.verbs.prompt(self.id, prompt)
+        return before.rev, accepted.held
 
     async def _read(self) -> tuple[Entry, ...]:
         while True:

@@ -80,7 +80,7 @@ class Follower:
         watch, known = self.watch, self.watch.turn_id
         watch.take(frame)
         if known is None and watch.turn_id is not None and self._on_turn is not None:
-            self._on_turn(watch.turn_id)
+            await asyncio.to_thread(self._on_turn, watch.turn_id)  # it draws, which is not for the runtime's loop
         if watch.is_lost:
             await self._look_for_turn()
         for body in watch.pending if self._on_permission is not None else ():

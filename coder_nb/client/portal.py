@@ -107,6 +107,7 @@ class Portal:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._loop.shutdown_asyncgens()
+        await self._loop.shutdown_default_executor()
 
     def _serve(self) -> None:
         asyncio.set_event_loop(self._loop)

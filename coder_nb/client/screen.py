@@ -21,10 +21,10 @@ class Display(Protocol):
         """Says that the prompt waits, if its turn does not come at once; called in the cell's own thread."""
 
     def begin(self, turn_id: str) -> None:
-        """The prompt's turn has come; called on the portal."""
+        """The prompt's turn has come; called in a thread."""
 
     def finish(self, snapshot: Snapshot | None) -> None:
-        """The turn has ended, or the prompt was withdrawn: shows what stays; called on the portal."""
+        """The turn has ended, or the prompt was withdrawn: shows what stays; called in a thread."""
 
 
 class Screen(Protocol):

@@ -145,7 +145,7 @@ class Turn:
     async def _follow(self, after: int) -> None:
         await self._follower.follow(after)
         if self._display is not None:
-            self._display.finish(await self._snapshot())
+            await asyncio.to_thread(self._display.finish, await self._snapshot())
 
     async def _snapshot(self) -> Snapshot | None:
         if self.id is None:

@@ -50,7 +50,7 @@ class LiveOutput:
         link = chat._link
         self._chat, self._display_id = chat, prompt.id
         self._opening = link.run(opening, link.verbs, chat.id)
-        self._viewed = has_viewer()
+        self._make = _make("transcript") if has_viewer() else None
         self._begun = threading.Event()
         self._lock = threading.Lock()
         self._published = False
@@ -67,8 +67,8 @@ class LiveOutput:
         """Puts the turn in the place of the line, or there at once."""
         snapshot = replace(self._opening, turn_id=turn_id)
         with self._lock:
-            if self._viewed:
-                self._widget = _make("transcript")(self._chat, snapshot=snapshot, turn_id=turn_id)
+            if self._make is not None:
+                self._widget = self._make(self._chat, snapshot=snapshot, turn_id=turn_id)
             self._publish(self._bundle(snapshot))
             self._begun.set()
 

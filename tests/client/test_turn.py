@@ -173,6 +173,21 @@ def test_a_prompt_after_a_stop_goes_on_by_itself_when_nothing_else_was_held(open
     third.stop()
 
 
+def test_a_prompt_into_a_held_queue_says_how_to_let_it_run(open_chat: Open) -> None:
+    chat = open_chat(endless)
+    first, second = chat.prompt("one"), chat.prompt("two")
+    chat.stop()
+    with pytest.raises(TurnCancelled):
+        first.wait(30)
+    with pytest.warns(UserWarning, match=r"chat\.go_on\(\)"):
+        third = chat.prompt("three")
+    assert (second.state, third.state) == ("waiting", "waiting")
+    chat.go_on()
+    assert second.stop()
+    with pytest.raises(TurnCancelled):
+        second.wait(30)
+
+
 def test_what_cannot_be_prompted_raises_at_once_and_leaves_no_trace(open_chat: Open) -> None:
     chat = open_chat()
     with pytest.raises(EmptyPrompt):
