@@ -12,6 +12,7 @@ from pathlib import Path
 
 from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
+from traitlets import default
 
 from coder_nb.core.values import Health
 from coder_nb.core.verbs import Verbs
@@ -24,7 +25,7 @@ from jupyter_extension.routes import handlers
 from jupyter_extension.traits import settings_from, settings_traits
 
 STOPPING = 4.0
-"""Seconds that the runtime has to drain when the server stops; an agent that is deaf ends with our process after that."""
+"""Seconds that the runtime has to drain when the server stops; a deaf agent ends with our process after that."""
 LOOKING = 10.0
 """Seconds between two looks at whether agents work, for whoever culls idle servers."""
 
@@ -45,6 +46,10 @@ class CoderExtension(ExtensionApp):
     busy = 0
     """How many turns ran at the last look."""
     _looking: asyncio.Task[None] | None = None
+
+    @default("static_paths")
+    def _front_end(self) -> list[str]:
+        return [str(Path(inspect.getfile(Settings)).parent / "static")]
 
     async def open_runtime(self) -> Verbs:
         """Opens the runtime; runs on its own loop. The heavy imports are here, off the server's start."""
@@ -68,7 +73,6 @@ class CoderExtension(ExtensionApp):
 
     def initialize_settings(self) -> None:
         """Names the connection file in the environment: before any kernel is started, and a path only."""
-        self.static_paths = [str(Path(inspect.getfile(Settings)).parent / "static")]
         self.hosted = HostedRuntime(self.open_runtime, log=self.log)
         self.ready = asyncio.Event()
         self.token = secrets.token_urlsafe(32)

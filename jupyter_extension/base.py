@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, cast
 
@@ -104,10 +104,6 @@ class Route:
     call: Callable[..., Awaitable[Any]]
     may: Action
     status: int = 200
-    ids: Sequence[str] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "ids", tuple(re.findall(r"{(\w+)}", self.path)))
 
     @cached_property
     def signature(self) -> inspect.Signature:

@@ -31,6 +31,7 @@ ATTENDING = 1.0
 """Seconds between two signs of life of a reader that count."""
 
 GOING_AWAY, FAILED, TOO_SLOW = 1001, 1011, 1013
+STOPPED = "The runtime has stopped: connect again later."
 REASON = 123
 """Bytes that the protocol allows for the reason of a close."""
 
@@ -71,7 +72,10 @@ class StreamHandler(WebSocketMixin, WebSocketHandler, Guard):
     async def open(self, *args: Any, **kwargs: Any) -> None:
         super().open()
         self._crossing = Crossing(limit=AHEAD)
-        self._filling = self.hosted.spawn(self._crossing.fill(self._frames(await self.hosted.opened())))
+        try:
+            self._filling = self.hosted.spawn(self._crossing.fill(self._frames(await self.hosted.opened())))
+        except CoderError:  # the server began to stop meanwhile
+            return self.close(GOING_AWAY, STOPPED)
         self._sending = asyncio.create_task(self._send(), name=f"coder-nb socket of {self.chat_id}")
         if not self.from_kernel:  # a kernel that waits for its own prompt is nobody who looks at a page
             await self._attend()
@@ -107,7 +111,7 @@ class StreamHandler(WebSocketMixin, WebSocketHandler, Guard):
 
     async def _send(self) -> None:
         """Sends frame by frame, each when the one before is out, and closes when there is no more."""
-        code, reason = GOING_AWAY, "The runtime has stopped: connect again later."
+        code, reason = GOING_AWAY, STOPPED
         try:
             while (frame := await self._crossing.take()) is not None:
                 async with asyncio.timeout(self.stuck_after):

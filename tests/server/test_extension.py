@@ -13,11 +13,13 @@ from typing import Any
 
 import pytest
 
+import coder_nb
 from coder_nb.core.verbs import Verbs
 from coder_nb.errors import InvalidOption, StoreLocked
 from coder_nb.ids import new_id
 from coder_nb.settings import Settings
-from jupyter_extension import hosted, rest, routes
+from jupyter_extension import hosted
+from jupyter_extension.app import CoderExtension
 from jupyter_extension.connection import VARIABLE
 from jupyter_extension.traits import settings_from
 
@@ -92,12 +94,23 @@ async def test_looking_is_no_activity_and_prompting_is(server: Any, runtime: Any
     assert server.app.web_app.last_activity() > before
 
 
-async def test_the_front_end_is_served_under_the_extensions_name(
-    server: Any, jp_serverapp: Any, tmp_path: Path
-) -> None:
-    assert server.extension.static_paths == [str(Path(rest.__file__).parents[1] / "coder_nb" / "static")]
-    assert server.extension.static_url_prefix.endswith("/static/jupyter_extension/")
-    assert {route.path for route in routes.ROUTES}
+class TestFrontEnd:
+    """The bundle, at the address by which widgets import it."""
+
+    @pytest.fixture
+    def jp_server_config(self, jp_server_config: dict[str, Any], tmp_path: Path) -> dict[str, Any]:
+        (tmp_path / "coder.js").write_text("export default 1")
+        return jp_server_config | {"CoderExtension": {"static_paths": [str(tmp_path)]}}
+
+    async def test_it_is_served_under_the_extensions_name(self, server: Any) -> None:
+        reply = await server.ask("GET", "static/jupyter_extension/coder.js", at="")
+        assert (reply.status, reply.body) == (200, b"export default 1")
+        assert reply.headers["Content-Type"].endswith("javascript")
+
+
+def test_the_front_end_lies_in_the_package() -> None:
+    [path] = CoderExtension().static_paths
+    assert path == str(Path(coder_nb.__file__).parent / "static")
 
 
 class TestARuntimeThatCannotOpen:
@@ -217,8 +230,6 @@ async def test_a_setting_that_is_not_understood_is_named(server: Any) -> None:
 
 
 def test_every_setting_is_a_trait_with_its_help() -> None:
-    from jupyter_extension.app import CoderExtension
-
     traits = CoderExtension.class_traits(config=True)
     for name in Settings.__struct_fields__:
         assert traits[name].help.endswith("."), name
