@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
@@ -15,16 +16,14 @@ class Crossing:
     """
 
     def __init__(self, *, limit: int) -> None:
-        self._reader = asyncio.get_running_loop()
-        self._frames: asyncio.Queue[bytes | None] = asyncio.Queue()
         self._limit = limit
-        # Each of these is written by one thread alone. The maker says that it waits before it looks a last time, and
-        # the reader says what it took before it looks whether the maker waits: no wake-up is lost.
+        self._frames: deque[bytes | None] = deque()
+        self._broke: Exception | None = None
+        # Each of the two is written by one thread alone.
         self._given = 0
         self._taken = 0
-        self._waits = False
-        self._wake: Callable[[], object] | None = None
-        self._broke: Exception | None = None
+        self._room = _Bell()
+        self._arrival = _Bell()
 
     @property
     def full(self) -> bool:
@@ -32,19 +31,12 @@ class Crossing:
 
     async def fill(self, frames: AsyncGenerator[bytes, None]) -> None:
         """Runs on the maker's loop until the stream ends or this is cancelled, and closes the stream."""
-        maker, room = asyncio.get_running_loop(), asyncio.Event()
-        self._wake = lambda: maker.call_soon_threadsafe(room.set)
         try:
             async with aclosing(frames):
                 async for frame in frames:
                     self._given += len(frame)
                     self._hand_over(frame)
-                    while self.full:
-                        self._waits = True
-                        room.clear()
-                        if self.full:
-                            await room.wait()
-                        self._waits = False
+                    await self._room.wait_while(lambda: self.full)
         except Exception as error:
             self._broke = error
         finally:
@@ -52,15 +44,42 @@ class Crossing:
 
     async def take(self) -> bytes | None:
         """The next frame, on the reader's loop; None after the last. Raises what the stream raised."""
-        frame = await self._frames.get()
+        await self._arrival.wait_while(lambda: not self._frames)
+        frame = self._frames.popleft()
         if frame is None and self._broke is not None:
             raise self._broke
         if frame is not None:
             self._taken += len(frame)
-            if self._waits and self._wake is not None:
-                self._wake()
+            self._room.ring()
         return frame
 
     def _hand_over(self, frame: bytes | None) -> None:
-        if not self._reader.is_closed():
-            self._reader.call_soon_threadsafe(self._frames.put_nowait, frame)
+        self._frames.append(frame)
+        self._arrival.ring()
+
+
+class _Bell:
+    """Wakes one waiter on another thread's loop, at no cost while nobody waits.
+
+    Who waits says so before looking a last time, and who rings has changed things before: no ring is lost.
+    """
+
+    def __init__(self) -> None:
+        self._wake: Callable[[], object] | None = None
+
+    async def wait_while(self, condition: Callable[[], bool]) -> None:
+        if not condition():
+            return
+        loop, rung = asyncio.get_running_loop(), asyncio.Event()
+        self._wake = lambda: loop.is_closed() or loop.call_soon_threadsafe(rung.set)
+        try:
+            while condition():
+                await rung.wait()
+                rung.clear()
+        finally:
+            self._wake = None
+
+    def ring(self) -> None:
+        wake = self._wake
+        if wake is not None:
+            wake()
