@@ -64,14 +64,17 @@ _KEYS = (
 )
 _READS = {name: "allow" for name in ("read", "glob", "grep", "list", "lsp", "todowrite", "todoread", "task", "skill")}
 _ASKS = {name: "ask" for name in ("edit", "bash", "webfetch", "websearch", "external_directory", "doom_loop")}
-_OPENCODE_ASKS = {  # the user's own rules may say "allow", for all or for one mode: ours are merged into both places
+_OPENCODE_ASKS: dict[
+    str, dict[str, Any]
+] = {  # the user's own rules may say "allow" in any of these places: ours are merged into each
+    "OPENCODE_PERMISSION": {"*": "ask", **_READS, **_ASKS},
     "OPENCODE_CONFIG_CONTENT": {
         "permission": {"*": "ask", **_READS, **_ASKS},
         "agent": {
             "build": {"permission": {"*": "ask", **_READS, **_ASKS}},
             "plan": {"permission": {"*": "ask", **_READS, **_ASKS, "edit": "deny"}},
         },
-    }
+    },
 }
 
 KNOWN: tuple[AgentSpec, ...] = (

@@ -40,7 +40,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 _LAST_SWEEP = 10.0
 _PARENT_POLL = 0.5
 _HEAD = struct.Struct("!I")
-_IGNORED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE)
+_IGNORED = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGPIPE") if hasattr(signal, name)]
 
 
 # Looking at processes ------------------------------------------------------------------------------------------------
@@ -175,7 +175,7 @@ def _become(argv: list[str], env: dict[str, str], cwd: str, stdio: list[int], ke
         os._exit(127)
     signal.set_wakeup_fd(-1)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    for number in (*_IGNORED, signal.SIGCHLD, getattr(signal, "SIGXFSZ", signal.SIGPIPE)):
+    for number in (*_IGNORED, signal.SIGCHLD, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_DFL)
     for target, end in enumerate(stdio):  # the ends are above 2: this program has its own stdio open
         os.dup2(end, target)

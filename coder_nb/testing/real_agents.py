@@ -14,6 +14,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -38,7 +39,8 @@ class Missing(Exception):
 
 def search_path() -> str:
     """The PATH on which agents are looked for, and which they get."""
-    return os.pathsep.join(part for part in (os.environ.get(PLACE), os.environ.get("PATH")) if part)
+    beside = str(Path(sys.executable).parent)  # where a Node that was installed from a wheel is
+    return os.pathsep.join(part for part in (os.environ.get(PLACE), beside, os.environ.get("PATH")) if part)
 
 
 def program(name: str) -> str:

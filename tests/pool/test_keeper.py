@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from coder_nb.backends.base import Child
 from coder_nb.ids import new_id
 from coder_nb.pool import keeper
-from coder_nb.pool.process import MARKER, Keeper, Process
+from coder_nb.pool.process import MARKER, Keeper
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the keeper finds descendants by /proc")
 
@@ -113,7 +114,7 @@ async def kept(runtime_id: str) -> AsyncIterator[Keeper]:
         await made.close(1.0)
 
 
-async def start_family(made: Keeper, folder: Path, how: str) -> Process:
+async def start_family(made: Keeper, folder: Path, how: str) -> Child:
     argv = [sys.executable, "-c", FAMILY, str(folder), how]
     return await made.spawn(argv, cwd=folder, env={"PATH": os.environ["PATH"]}, name="family")
 

@@ -9,7 +9,6 @@ import shutil
 import sys
 import weakref
 from collections.abc import Callable, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +158,8 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 
 def _our_version() -> str:
+    from importlib import metadata  # slow to load, and needed once an agent is started
+
     try:
         return metadata.version("coder-nb")
     except metadata.PackageNotFoundError:

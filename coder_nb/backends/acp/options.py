@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from coder_nb.backends.acp import translate
 from coder_nb.backends.acp.connection import Connection
-from coder_nb.backends.acp.translate import State
+from coder_nb.backends.acp.state import State, configured, options_of
 from coder_nb.backends.registry import AgentMode, AgentSpec
 from coder_nb.core.entries import Choice
 from coder_nb.core.permissions import PermissionMode
@@ -31,7 +30,7 @@ class Options:
     def offered(self, session_id: str, result: dict[str, Any]) -> None:
         """Takes the answer to `session/new` and its like."""
         self._session_id = session_id
-        for option in translate.options_of(result):
+        for option in options_of(result):
             self._ids[str(option.get("category", option["id"]))] = option["id"]
 
     async def choose(self, mode: PermissionMode, model: str | None) -> None:
@@ -89,7 +88,7 @@ class Options:
             return
         params = {**session, "configId": option, "value": value}
         result = await self._connection.request("session/set_config_option", params, timeout=self._timeout)
-        translate.configured(self._state, result)
+        configured(self._state, result)
 
 
 def _same_process(one: AgentMode, other: AgentMode) -> bool:

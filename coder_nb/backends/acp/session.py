@@ -8,10 +8,11 @@ from typing import Any, Literal
 
 import msgspec
 
-from coder_nb.backends.acp import translate, wire
+from coder_nb.backends.acp import tools, translate, usage, wire
 from coder_nb.backends.acp.connection import Connection, RpcError
 from coder_nb.backends.acp.options import Options
-from coder_nb.backends.acp.translate import ENDS, State
+from coder_nb.backends.acp.state import State, capabilities, configured
+from coder_nb.backends.acp.translate import ENDS
 from coder_nb.backends.base import AnyEvent, Asked, Capabilities, Child, Done, Noticed, Opening, PermissionAsked
 from coder_nb.backends.registry import AgentSpec
 from coder_nb.core.entries import PermissionOption
@@ -141,7 +142,7 @@ class AcpSession:
             )
         methods = hello.get("authMethods")
         self._auth_methods = [m for m in methods if isinstance(m, dict)] if isinstance(methods, list) else []
-        self._capabilities = translate.capabilities(hello)
+        self._capabilities = capabilities(hello)
 
     async def _new(self) -> dict[str, Any]:
         if self._opening.native_id is not None:
@@ -175,7 +176,7 @@ class AcpSession:
         if not isinstance(native_id, str) or not native_id:
             raise AgentProtocolError(f"{self._spec.label} made a session without an id: upgrade it, then prompt again.")
         self._native_id = native_id
-        translate.configured(self._state, result)
+        configured(self._state, result)
         self._options.offered(native_id, result)
 
     async def _request(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
@@ -243,7 +244,7 @@ class AcpSession:
             self._end_turn(turn, Done(end="cancelled", alive=self.alive))
         if turn.ended.is_set():
             return
-        translate.begin_turn(self._state)
+        usage.begin_turn(self._state)
         turn.sent = True
         self._connection.call(
             "session/prompt",
@@ -256,7 +257,7 @@ class AcpSession:
         if turn.ended.is_set():
             return
         result = answer if isinstance(answer, dict) else None
-        for event in translate.end_turn(self._state, result):
+        for event in usage.end_turn(self._state, result):
             turn.events.put_nowait(event)
         if isinstance(answer, Exception):
             self._end_turn(turn, self._failure(turn, answer))
@@ -343,7 +344,7 @@ class AcpSession:
             return
         turn = self._turn
         try:
-            events = translate.permission(self._state, new_id(), params)
+            events = tools.permission(self._state, new_id(), params)
         except ValueError:
             self._say([translate.raw(self._state, method, params)])
             self._respond(number, None)
@@ -372,5 +373,5 @@ class AcpSession:
             for event in events:
                 turn.events.put_nowait(event)
             return
-        for event in (*events, *translate.end_turn(self._state)):
+        for event in (*events, *usage.end_turn(self._state)):
             self._idle_events(event)

@@ -15,8 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coder_nb.backends.acp import translate
-from coder_nb.backends.acp.translate import ENDS, State
+from coder_nb.backends.acp import tools, translate, usage
+from coder_nb.backends.acp.state import State, configured
+from coder_nb.backends.acp.translate import ENDS
 from coder_nb.backends.acp.wire import Framer, Garbage
 
 TESTS = Path(__file__).parents[2]
@@ -46,7 +47,7 @@ class Player:
             self.methods[message["id"]] = method
         if method == "session/prompt":
             self.stopping = False
-            translate.begin_turn(self.state)
+            usage.begin_turn(self.state)
         elif method == "session/cancel":
             self.stopping = True
 
@@ -61,17 +62,17 @@ class Player:
             self.keep(translate.update(self.state, message["params"]))
         elif method == "session/request_permission":
             self.questions += 1
-            self.keep(translate.permission(self.state, f"question-{self.questions}", message["params"]))
+            self.keep(tools.permission(self.state, f"question-{self.questions}", message["params"]))
         elif method is None:
             self.answered(self.methods.pop(message["id"]), message.get("result") or {})
 
     def answered(self, method: str, result: dict[str, Any]) -> None:
         if method == "session/prompt":
-            self.keep(translate.end_turn(self.state, result))
+            self.keep(usage.end_turn(self.state, result))
             end = "cancelled" if self.stopping else ENDS.get(result.get("stopReason", ""), "failed")
             self.events.append({"event": "Done", "end": end})
         else:
-            translate.configured(self.state, result)
+            configured(self.state, result)
 
     def keep(self, events: list[Any]) -> None:
         self.events += [{"event": type(event).__name__, **json.loads(msgspec.json.encode(event))} for event in events]

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coder_nb.backends.acp import translate
-from coder_nb.backends.acp.translate import State, tokens_of
+from coder_nb.backends.acp import tools, translate
+from coder_nb.backends.acp.state import State, capabilities, configured, model_name
+from coder_nb.backends.acp.usage import begin_turn, end_turn, tokens_of
 from coder_nb.backends.base import (
     AnyEvent,
     ModeChanged,
@@ -58,9 +59,9 @@ def test_nothing_that_an_agent_says_raises(kind: str, fields: dict[str, Any]) ->
 
 @given(JSON)
 def test_no_answer_to_a_prompt_raises(value: Any) -> None:
-    translate.end_turn(State(agent="a", cost_due=1), {"usage": value})
-    translate.configured(State(agent="a"), {"modes": value, "models": value, "configOptions": value})
-    translate.capabilities({"agentCapabilities": value})
+    end_turn(State(agent="a", cost_due=1), {"usage": value})
+    configured(State(agent="a"), {"modes": value, "models": value, "configOptions": value})
+    capabilities({"agentCapabilities": value})
 
 
 def test_a_part_is_a_message_and_ends_where_something_else_begins() -> None:
@@ -124,9 +125,7 @@ def test_a_question_about_a_known_call_does_not_change_what_the_tool_was_given()
     update(state, "tool_call", toolCallId="1", title="write", rawInput={"path": "a"}, kind="edit")
     option = {"optionId": "o", "name": "Yes", "kind": "allow_once"}
     call = {"toolCallId": "1", "title": "/w/a", "rawInput": {"diff": "…"}}
-    tool, asked = translate.permission(
-        state, "q", {"toolCall": call, "options": [option, {"optionId": "p", "kind": "?"}]}
-    )
+    tool, asked = tools.permission(state, "q", {"toolCall": call, "options": [option, {"optionId": "p", "kind": "?"}]})
     assert isinstance(tool, ToolUpdate)
     assert isinstance(asked, PermissionAsked)
     assert (tool.input, tool.title) == (None, None)
@@ -139,20 +138,20 @@ def test_a_question_about_a_known_call_does_not_change_what_the_tool_was_given()
 )
 def test_what_is_no_question_is_a_value_error(params: Any) -> None:
     with pytest.raises(ValueError, match="not a permission request"):
-        translate.permission(State(agent="a"), "q", params)
+        tools.permission(State(agent="a"), "q", params)
 
 
 def test_modes_and_models_are_found_in_either_place() -> None:
     old = State(agent="a")
     modes = {"currentModeId": "m", "availableModes": [{"id": "m", "name": "M"}, {"id": 3}]}
     models = {"currentModelId": "x|1", "availableModels": [{"modelId": "x|1", "name": "One"}]}
-    translate.configured(old, {"modes": modes, "models": models})
-    assert (old.mode, old.modes, translate.model_name(old)) == ("m", (Choice(id="m", label="M"),), "One")
+    configured(old, {"modes": modes, "models": models})
+    assert (old.mode, old.modes, model_name(old)) == ("m", (Choice(id="m", label="M"),), "One")
     new = State(agent="a")
     grouped = [{"group": "g", "options": [{"value": "p/y", "name": "Y"}]}]
     option = {"id": "model", "category": "model", "currentValue": "p/y", "options": grouped}
-    translate.configured(new, {"configOptions": [option, "?", {"id": 3}]})
-    assert (new.models, translate.model_name(new)) == ((Choice(id="p/y", label="Y"),), "p/y")
+    configured(new, {"configOptions": [option, "?", {"id": 3}]})
+    assert (new.models, model_name(new)) == ((Choice(id="p/y", label="Y"),), "p/y")
 
 
 def test_a_change_of_mode_is_told_once() -> None:
@@ -200,7 +199,7 @@ def test_tokens_are_counted_as_we_count_them(usage: dict[str, Any], expected: To
 def test_a_cumulative_cost_becomes_differences_and_what_is_not_known_stays_unknown() -> None:
     def spent(state: State, amount: float, currency: str = "USD") -> list[int | None]:
         update(state, "usage_update", used=1, size=2, cost={"amount": amount, "currency": currency})
-        return [e.cost_nanousd for e in translate.end_turn(state) if isinstance(e, UsageReported)]
+        return [e.cost_nanousd for e in end_turn(state) if isinstance(e, UsageReported)]
 
     fresh = State(agent="a", cost_total=0)
     assert [spent(fresh, 0.1), spent(fresh, 0.30000000000000004), spent(fresh, 0.3)] == [
@@ -220,8 +219,8 @@ def test_an_agent_that_repeats_its_latest_usage_is_counted_once() -> None:
     answer = {"usage": {"inputTokens": 1, "outputTokens": 2, "totalTokens": 3}}
     counts = []
     for _ in range(2):
-        translate.begin_turn(state)
-        counts.append(len(translate.end_turn(state, answer)))
+        begin_turn(state)
+        counts.append(len(end_turn(state, answer)))
     assert counts == [1, 0]
 
 

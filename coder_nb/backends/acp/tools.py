@@ -1,0 +1,149 @@
+"""Tool calls, and the questions whether they may be made; pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Literal, cast, get_args
+
+import msgspec
+
+from coder_nb.backends.acp.state import State, Tool, as_count, as_text
+from coder_nb.backends.base import AnyEvent, PermissionAsked, ToolUpdate
+from coder_nb.core.entries import FileDiff, Location, PermissionOption, ToolKind, ToolStatus
+from coder_nb.core.tools import kind_of, normal_name
+
+_KINDS: frozenset[str] = frozenset(get_args(ToolKind))
+_STATUSES: frozenset[str] = frozenset(get_args(ToolStatus))
+_OptionKind = Literal["allow_once", "allow_always", "reject_once", "reject_always"]
+_OPTIONS: frozenset[str] = frozenset(get_args(_OptionKind))
+_BARE_NAME = re.compile(r"[A-Za-z_][\w.:-]*\Z")
+
+
+def tool_update(state: State, said: dict[str, Any], *, begins: bool) -> ToolUpdate:
+    call_id = as_text(said["toolCallId"])
+    known = state.tools.setdefault(call_id, Tool())
+    name = _tool_name(said, begins=begins and known.name is None)
+    known.name = name or known.name
+    given = said.get("kind")
+    if given in _KINDS and given != "other":
+        known.kind = cast("ToolKind", given)
+    elif known.kind == "other" and known.name:
+        known.kind = kind_of(normal_name(known.name))
+    known.input = said.get("rawInput") or known.input
+    status = said.get("status")
+    content, diffs = _content(said.get("content"))
+    output = said.get("rawOutput")
+    if content is None and not diffs and output is not None:
+        content = _output_text(output)
+    if not diffs:  # some put the diff into their question only: it stays, unless nothing came of it
+        diffs = () if status == "failed" else None
+    return ToolUpdate(
+        call_id=call_id,
+        original_name=name,
+        tool_kind=known.kind if begins or given is not None or name else None,
+        title=said["title"] if isinstance(said.get("title"), str) else None,
+        input=said.get("rawInput") or None,
+        status=status if status in _STATUSES else ("pending" if begins else None),
+        content=content,
+        locations=_locations(said.get("locations")),
+        diffs=diffs,
+        exit_code=_exit_code(output),
+    )
+
+
+def permission(state: State, request_id: str, params: Any) -> list[AnyEvent]:
+    """The events of a `session/request_permission`: the tool call, as far as it says more of it, and the question.
+
+    Raises `ValueError` where it is no such request.
+    """
+    try:
+        said = params["toolCall"]
+        begins = said["toolCallId"] not in state.tools
+        before = None if begins else state.tools[said["toolCallId"]].input
+        tool = tool_update(state, said, begins=begins)
+        options = tuple(_option(option) for option in params["options"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a permission request: {error}") from error
+    known = state.tools[tool.call_id]
+    if not begins:  # what it says of a call that is known is about the question: not what the tool was given
+        given = None if before else tool.input
+        tool = msgspec.structs.replace(tool, title=None, status=None, tool_kind=None, input=given)
+        known.input = before or known.input
+    asked = PermissionAsked(
+        request_id=request_id,
+        title=str(said.get("title") or ""),
+        tool=known.name or "",
+        tool_kind=known.kind,
+        call_id=tool.call_id,
+        input=known.input,
+        diffs=tool.diffs or (),
+        options=options,
+    )
+    return [tool, asked]
+
+
+def _option(option: dict[str, Any]) -> PermissionOption:
+    kind = option.get("kind")
+    if kind not in _OPTIONS:
+        kind = "allow_once" if str(kind).startswith("allow") else "reject_once"
+    label = str(option.get("name") or option["optionId"])
+    return PermissionOption(id=as_text(option["optionId"]), label=label, kind=cast("_OptionKind", kind))
+
+
+def _tool_name(said: dict[str, Any], *, begins: bool) -> str | None:
+    """The tool's own name: agents put it into `_meta`, each in its place, or have nothing else as the first title."""
+    named = _named_in(said.get("_meta"), depth=3)
+    title = said.get("title")
+    return named or (title if begins and isinstance(title, str) and _BARE_NAME.match(title) else None)
+
+
+def _named_in(meta: Any, *, depth: int) -> str | None:
+    if not isinstance(meta, dict) or depth == 0:
+        return None
+    name = meta.get("toolName")
+    if isinstance(name, str) and name:
+        return name
+    return next((found for value in meta.values() if (found := _named_in(value, depth=depth - 1))), None)
+
+
+def _content(items: Any) -> tuple[str | None, tuple[FileDiff, ...] | None]:
+    """Text and diffs of a tool call's content, which replaces what was there; (None, None) where there is none."""
+    if not isinstance(items, list) or not items:
+        return None, None
+    texts: list[str] = []
+    diffs: list[FileDiff] = []
+    for item in items:
+        if item["type"] == "diff":
+            diffs.append(FileDiff(path=as_text(item["path"]), old=item.get("oldText"), new=as_text(item["newText"])))
+        elif item["type"] == "content":
+            texts.append(_block_text(item["content"]))
+    return ("\n".join(texts) if texts else None), tuple(diffs)
+
+
+def _block_text(block: dict[str, Any]) -> str:
+    if block["type"] == "text":
+        return as_text(block["text"])
+    if block["type"] == "resource":
+        return str(block["resource"].get("text") or block["resource"].get("uri") or "")
+    return str(block.get("uri") or f"[{block['type']}]")
+
+
+def _output_text(output: Any) -> str:
+    if isinstance(output, str):
+        return output
+    if isinstance(output, dict) and isinstance(output.get("output"), str):
+        return str(output["output"])
+    return json.dumps(output, ensure_ascii=False)
+
+
+def _exit_code(output: Any) -> int | None:
+    places = [output, output.get("metadata")] if isinstance(output, dict) else []
+    codes = [p.get(n) for p in places if isinstance(p, dict) for n in ("exitCode", "exit_code", "exit")]
+    return next((code for code in codes if isinstance(code, int) and not isinstance(code, bool)), None)
+
+
+def _locations(found: Any) -> tuple[Location, ...] | None:
+    if not isinstance(found, list) or not found:
+        return None
+    return tuple(Location(path=as_text(item["path"]), line=as_count(item.get("line"))) for item in found)
