@@ -41,19 +41,21 @@ def diff_text(changes: Iterable[Change]) -> str:
 
 
 def usage_text(rows: Iterable[UsageRow]) -> str:
-    """The sums of what was counted; what nobody reported is left out."""
-    return totals_text(totals(rows))
+    """The sums of what counts, and of what does not in brackets; what nobody reported is left out."""
+    rows = list(rows)
+    counted = totals_text(sums(row for row in rows if row.counted))
+    others = totals_text(sums(row for row in rows if not row.counted))
+    return " ".join(part for part in (counted, others and f"({others}, not counted)") if part)
 
 
-def totals(rows: Iterable[UsageRow]) -> Mapping[str, int | None]:
-    """Input, output and cost of the rows that count, each None where no row knows it (law 17)."""
-    counted = [row for row in rows if row.counted]
-    sums: dict[str, Iterable[int | None]] = {
-        "input": (row.tokens.input for row in counted),
-        "output": (row.tokens.output for row in counted),
-        "cost_nanousd": (row.cost_nanousd for row in counted),
+def sums(rows: Iterable[UsageRow]) -> Mapping[str, int | None]:
+    """Input, output and cost of rows, each None where no row knows it (law 17)."""
+    rows = list(rows)
+    return {
+        "input": _sum(row.tokens.input for row in rows),
+        "output": _sum(row.tokens.output for row in rows),
+        "cost_nanousd": _sum(row.cost_nanousd for row in rows),
     }
-    return {name: _sum(values) for name, values in sums.items()}
 
 
 def totals_text(total: Mapping[str, int | None]) -> str:

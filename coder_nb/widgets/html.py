@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from coder_nb.client.snapshot import Snapshot
-from coder_nb.client.text import MARKS, clean, summary, totals, totals_text
+from coder_nb.client.text import MARKS, clean, summary, sums, usage_text
 from coder_nb.core import entries as core
 from coder_nb.core.entries import Entry, Unknown
 from coder_nb.core.values import Change, Hunk, UsageRow
@@ -40,7 +40,7 @@ def transcript_html(snapshot: Snapshot) -> str:
         shown.append('<p class="muted">Nothing has been said yet.</p>')
     if snapshot.turn_id and snapshot.changes:
         shown.append("".join(_file(change, open=False) for change in snapshot.changes))
-    if total := totals_text(totals(snapshot.usage)):
+    if total := usage_text(snapshot.usage):
         shown.append(f'<p class="foot">{escape(total)}</p>')
     return _page("transcript", "".join(shown))
 
@@ -56,15 +56,14 @@ def usage_html(rows: Sequence[UsageRow]) -> str:
     """Tokens and cost by agent and model, and the sum of what counts."""
     if not rows:
         return _page("usage", '<p class="muted">No usage was reported.</p>')
-    groups: dict[tuple[str, str], list[UsageRow]] = {}
+    groups: dict[tuple[str, str, bool], list[UsageRow]] = {}
     for row in rows:
-        if row.counted:
-            groups.setdefault((row.agent or "", row.model or ""), []).append(row)
+        groups.setdefault((row.agent or "", row.model or "", row.counted), []).append(row)
     head = "".join(f"<th>{word}</th>" for word in ("Agent", "Model", "Reports", "Input", "Output", "Cost"))
-    body = "".join(_usage_row(agent, model, group) for (agent, model), group in groups.items())
-    counted = [row for group in groups.values() for row in group]
-    foot = _usage_row("All", "", counted) if len(groups) > 1 else ""
-    note = "" if len(counted) == len(rows) else '<p class="muted">What was replayed or imported is not counted.</p>'
+    body = "".join(_usage_row(*key, group) for key, group in groups.items())
+    counted = [row for row in rows if row.counted]
+    foot = _usage_row("All", "", True, counted) if counted and len(groups) > 1 else ""
+    note = "" if len(counted) == len(rows) else '<p class="muted">What was replayed or imported is in no sum.</p>'
     table = f'<table class="sums"><thead><tr>{head}</tr></thead><tbody>{body}</tbody><tfoot>{foot}</tfoot></table>'
     return _page("usage", table + note)
 
@@ -84,14 +83,14 @@ def _text(text: object) -> str:
     return escape(clean(str(text)))
 
 
-def _usage_row(agent: str, model: str, rows: Iterable[UsageRow]) -> str:
-    rows = list(rows)
-    total = totals(rows)
+def _usage_row(agent: str, model: str, counted: bool, rows: Sequence[UsageRow]) -> str:
+    total = sums(rows)
     cost = total["cost_nanousd"]
-    cells = [total["input"], total["output"]]
-    numbers = "".join(f"<td>{'–' if value is None else f'{value:,}'}</td>" for value in [len(rows), *cells])
+    numbers = [len(rows), total["input"], total["output"]]
+    cells = "".join(f"<td>{'–' if value is None else f'{value:,}'}</td>" for value in numbers)
     money = "–" if cost is None else f"${cost / 1e9:,.4f}"
-    return f"<tr><th>{_text(agent)}</th><th>{_text(model)}</th>{numbers}<td>{money}</td></tr>"
+    kind = "" if counted else ' class="muted"'
+    return f"<tr{kind}><th>{_text(agent)}</th><th>{_text(model)}</th>{cells}<td>{money}</td></tr>"
 
 
 def _file(change: Change, *, open: bool) -> str:

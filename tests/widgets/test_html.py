@@ -147,19 +147,29 @@ def test_what_is_unknown_is_a_dash_and_never_nought() -> None:
     assert cells == ["1", "–", "7", "–"]
 
 
-def test_what_is_not_counted_is_in_no_sum() -> None:
-    row = UsageRow(
-        entry_id="e",
-        chat_id="c",
-        session_id="s",
-        turn_id="t",
-        agent="replay",
-        ts=1,
-        tokens=core.Tokens(output=7),
-        counted=False,
-    )
-    assert "not counted" in html.usage_html([row])
-    assert text.usage_text([row]) == ""
+def test_what_is_not_counted_is_shown_and_is_in_no_sum() -> None:
+    def row(agent: str, output: int, counted: bool) -> UsageRow:
+        tokens = core.Tokens(output=output)
+        return UsageRow(
+            entry_id="e",
+            chat_id="c",
+            session_id="s",
+            turn_id="t",
+            agent=agent,
+            ts=1,
+            tokens=tokens,
+            counted=counted,
+        )
+
+    rows = [row("replay", 7, False), row("goose", 5, True)]
+    page = html.usage_html(rows)
+    assert re.findall(r"<th>(\w+)</th><th></th><td>1</td><td>–</td><td>(\d+)</td>", page) == [
+        ("replay", "7"),
+        ("goose", "5"),
+        ("All", "5"),
+    ]
+    assert "in no sum" in page
+    assert text.usage_text(rows) == "5 tokens out (7 tokens out, not counted)"
 
 
 def test_a_diff_numbers_its_lines_as_the_file_does() -> None:
