@@ -75,7 +75,8 @@ export function agentIcon(name: string): SVGSVGElement {
     element.append(shape("path", { d: known.path }));
   } else {
     const letters = shape("text", { x: "8", y: "8.3", "text-anchor": "middle", "dominant-baseline": "central", fill: "#ffffff" });
-    letters.textContent = name.replace(/[^\p{L}\p{N}]/gu, "").slice(0, 2) || "?";
+    const initials = name.replace(/[^\p{L}\p{N}]/gu, "").slice(0, 2);
+    letters.textContent = initials.charAt(0).toUpperCase() + initials.slice(1) || "?";
     element.append(letters);
   }
   return element;

@@ -23,7 +23,7 @@ export function usageView(root: HTMLElement, chat: Chat, turnId: string): () => 
     scroller.hidden = rows.length === 0;
     body.replaceChildren(...grouped(rows).map(groupRow));
     const sum = totals(rows);
-    foot.replaceChildren(totalRow(sum));
+    foot.replaceChildren(...(sum.reports ? [totalRow(sum)] : []));
     note.textContent = footnote(sum);
     note.hidden = note.textContent === "";
   };
