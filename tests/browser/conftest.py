@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode finds 
 from harness import CHROMIUM_ARGS, ROOT, Notebook, Server, jupyter, new_notebook
 
 RESULTS = ROOT / "test-results"
-SETTINGS = {"CODER_NB_REPLAY_PACE": "1"}
+SETTINGS = {"CODER_NB_REPLAY_PACE": "4"}
 
 
 @pytest.fixture(scope="session", params=["lab", "notebook"])
