@@ -177,14 +177,18 @@ def _hold_cost_to_the_price(stage: Stage, first: list[AnyEvent], second: list[An
 @pytest.mark.parametrize("answer", [False, True], ids=["denied", "allowed"])
 async def test_it_asks_before_it_writes_and_the_answer_decides(agent: str, root: Path, answer: bool) -> None:
     file = root / "work" / "hello.txt"
-    fields = {}
-    if agent == "opencode":  # a user's own rules that allow everything do not win over the mode
+    fields = {}  # and the user's own rules, that allow everything, do not win over the mode
+    if agent == "opencode":
         config = root / "home" / ".config" / "opencode" / "opencode.json"
         config.parent.mkdir(parents=True)
         rules = '{"edit": "allow", "bash": "allow"}'
         config.write_text(f'{{"permission": {rules}, "agent": {{"build": {{"permission": {rules}}}}}}}')
     elif agent == "goose":
         fields = {"GOOSE_MODE": "auto"}
+    else:
+        config = root / "home" / ".qwen" / "settings.json"
+        config.parent.mkdir(parents=True)
+        config.write_text('{"tools": {"approvalMode": "yolo"}}')
     fixtures = writes(agent, "make hello", file, "hi\n")
     async with staged(agent, root, fixtures, **fields) as stage, stage.opened("ask") as session:
         events = await stage.turn(session, "make hello", "ask", allow=answer)

@@ -330,10 +330,7 @@ class AcpSession:
 
     def notified(self, method: str, params: Any) -> None:
         """Called by the connection."""
-        if method != "session/update":
-            self._say([] if method.startswith("$/") else [translate.raw(self._state, method, params)])
-            return
-        events = translate.update(self._state, params)
+        events = translate.notification(self._state, method, params)
         if not self._replaying:
             self._say(events)
 

@@ -47,6 +47,16 @@ def update(state: State, params: Any) -> list[AnyEvent]:
     return [msgspec.structs.replace(event, parent=parent) for event in events] if parent else events
 
 
+def notification(state: State, method: str, params: Any) -> list[AnyEvent]:
+    """The events of any notification; some agents have their own one for a change of mode."""
+    if method == "session/update":
+        return update(state, params)
+    if method.startswith("$/"):
+        return []
+    mode = params.get("currentModeId") if isinstance(params, dict) else None
+    return _mode_now(state, mode) if isinstance(mode, str) else [raw(state, method, params)]
+
+
 def raw(state: State, kind: str, data: Any) -> RawReceived:
     """Something that is not understood, as it came."""
     return RawReceived(source=state.agent, type=kind, data=data)

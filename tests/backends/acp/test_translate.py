@@ -224,6 +224,15 @@ def test_an_agent_that_repeats_its_latest_usage_is_counted_once() -> None:
     assert counts == [1, 0]
 
 
+def test_a_notification_of_an_agents_own_is_kept_and_one_of_its_mode_is_understood() -> None:
+    state = State(agent="a")
+    assert translate.notification(state, "a/notify/mode-update", {"currentModeId": "m"}) == [ModeChanged(current="m")]
+    assert translate.notification(state, "a/notify/other", [1]) == [
+        RawReceived(source="a", type="a/notify/other", data=[1])
+    ]
+    assert translate.notification(state, "$/progress", {}) == []
+
+
 def test_an_unknown_update_is_kept_as_it_came() -> None:
     said = {"sessionUpdate": "from_the_future", "x": [1]}
     assert translate.update(State(agent="a"), {"update": said}) == [
