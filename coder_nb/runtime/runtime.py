@@ -44,8 +44,10 @@ from coder_nb.worktrees.worktrees import Worktrees
 
 _log = logging.getLogger("coder_nb.runtime")
 _replace = msgspec.structs.replace
-DRAIN = 2.0
+DRAIN = 1.5
 """Seconds that running turns get to end by themselves when the runtime is closed."""
+DISPOSE = 1.0
+"""Seconds that each further step of closing may take; agents that are deaf even to that are killed."""
 
 
 class Runtime:
@@ -83,6 +85,7 @@ class Runtime:
         runtime._tasks.start(runtime._leases.keep(), name="renew leases")
         runtime._tasks.start(runtime._follow_others(), name="follow other processes")
         runtime._tasks.start(runtime._sweep(), name="sweep the pool")
+        runtime._tasks.start(runtime._settle_the_dead(), name="settle the dead")
         return runtime
 
     async def close(self) -> None:
@@ -94,11 +97,13 @@ class Runtime:
         for turn in running:
             await turn.stop(event="crash", message=recovery.REASON, code="interrupted")
         await self._drained(DRAIN)
-        await self._pool.close()
-        await self._drained(1.0)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(DISPOSE):
+                await self._pool.close()
+                await self._agents.close()
+        await self._keeper.close(min(DISPOSE, self.settings.stop_grace))
+        await self._drained(DISPOSE)  # what was deaf has lost its agent now, and settles
         await self._tasks.close()
-        await self._agents.close()
-        await self._keeper.close(self.settings.stop_grace / 2)
         await self._leases.release_all()
         await self._store.close()
 
@@ -293,6 +298,13 @@ class Runtime:
         if chat.turn_id is not None and runner is None and self._leases.held(session.path) is None:
             chat = await self._settled(chat, session.path)
         return _replace(chat, runner=runner, asking=self._context.pending.asking(chat.id))
+
+    async def _settle_the_dead(self) -> None:
+        """Gives an end to the turns of runners that died before this runtime was opened."""
+        for path in {session.path for session in await self._store.catalog.sessions()}:
+            if await self._store.catalog.unfinished(path):
+                with contextlib.suppress(errors.RunElsewhere):
+                    await self._leases.hold(path)
 
     async def _settled(self, chat: ChatInfo, path: str) -> ChatInfo:
         """A chat whose runner has died in the middle of a turn, after that turn got its end."""

@@ -62,7 +62,8 @@ class SqlStore:
                 seen = version
                 yield
             try:
-                await asyncio.wait_for(closing.wait(), self._poll_interval)
+                async with asyncio.timeout(self._poll_interval):
+                    await closing.wait()
             except TimeoutError:
                 continue
 

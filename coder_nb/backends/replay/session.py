@@ -264,7 +264,8 @@ class ReplaySession:
         stop = self._stop
         assert stop is not None, "time passes while a turn is played"
         try:
-            await asyncio.wait_for(stop.wait(), max(seconds, 0.0))
+            async with asyncio.timeout(max(seconds, 0.0)):
+                await stop.wait()
         except TimeoutError:
             if not stop.is_set():
                 return
