@@ -2,7 +2,8 @@
 
 import { Chat } from "./chat.ts";
 import { isId } from "./ids.ts";
-import { findServer, KernelLink, type Model, ServerLink, serverHealth } from "./transport.ts";
+import { KernelLink, type Model } from "./kernel.ts";
+import { findServer, ServerLink, serverHealth } from "./server.ts";
 import { type ChatInfo, WireError } from "./wire.ts";
 
 interface Held {

@@ -66,6 +66,7 @@ interface Bundle {
 }
 
 declare const BUNDLE: string;
+const GONE = "The front end of coder-nb is not where this page found it before, as after an upgrade. Reload the page.";
 const bundleUrl = new URL(BUNDLE, (document.currentScript as HTMLScriptElement).src).href;
 let bundle: Promise<Bundle> | undefined;
 
@@ -164,10 +165,11 @@ function makeRendererClass({ Panel, Widget }: Lumino): new () => Renderer {
     /** Brings the saved view to the snapshot, unless the widget is shown in its place. */
     private async renderSaved(): Promise<void> {
       if (this.live) return;
-      const { standalone } = await loadBundle();
+      const loaded = await loadBundle().catch(() => null);
       if (this.isDisposed || this.live) return;
-      if (this.view) this.view.update(this.snapshot);
-      else this.view = standalone(this.saved.node, this.snapshot);
+      if (!loaded) this.saved.node.textContent = GONE;
+      else if (this.view) this.view.update(this.snapshot);
+      else this.view = loaded.standalone(this.saved.node, this.snapshot);
     }
   } as unknown as new () => Renderer;
 }

@@ -1,8 +1,8 @@
 /** The module that shows everything: an anywidget's `render`, and `standalone` for outputs without a living widget. */
 
 import { connectStandalone, connectWidget, hold } from "./chats.ts";
+import type { Model } from "./kernel.ts";
 import { mount } from "./mount.ts";
-import type { Model } from "./transport.ts";
 import type { Options, Snapshot, ViewName } from "./wire.ts";
 
 const VIEWS: readonly string[] = ["transcript", "composer", "diff", "usage"];

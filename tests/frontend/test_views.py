@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -106,19 +107,21 @@ def test_a_permission_shows_every_character_of_the_input_and_is_answered_by_key(
     card = view.get_by_role("group", name="Permission: Delete /tmp/sales-cache")
     expect(card.locator("pre.command")).to_have_text("rm -rf /tmp/sales-cache U+202E/emoh/U+202CU+200B && echo done")
     expect(card.get_by_role("button")).to_have_text(["Allow once1", "Always allow2", "Reject3"])
-    blank.wait_for_function("(since) => performance.now() - since > 700", arg=blank.evaluate("performance.now()"))
-    card.focus()
-    blank.keyboard.press("3")
+    blank.clock.set_fixed_time(datetime.now(UTC) + timedelta(seconds=5))
+    card.press("3")
     blank.wait_for_function("() => model.sent.some((m) => m.route?.endsWith('permissions/p1'))")
     assert calls(blank, "permissions/p1")[0]["body"] == {"option_id": "c"}
 
 
 def test_the_keys_of_a_permission_are_deaf_for_a_moment_after_it_appears(blank: Page) -> None:
-    view = live(blank, RUNNING)
-    view.get_by_role("group", name="Permission: Delete").evaluate(
-        """(card) => { card.focus(); card.dispatchEvent(new KeyboardEvent('keydown', { key: '1', bubbles: true })); }"""
-    )
+    began = datetime(2026, 1, 15, 14, 0, tzinfo=UTC)
+    blank.clock.set_fixed_time(began)
+    card = live(blank, RUNNING).get_by_role("group", name="Permission: Delete")
+    card.press("1")
     assert calls(blank, "permissions/p1") == []
+    blank.clock.set_fixed_time(began + timedelta(seconds=1))
+    card.press("1")
+    blank.wait_for_function("() => model.sent.some((m) => m.route?.endsWith('permissions/p1'))")
 
 
 def test_an_answered_permission_says_what_was_answered_and_by_whom(blank: Page) -> None:
