@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from coder_nb.client.chat import Chat
     from coder_nb.client.screen import Display
 
-STOP_WAIT = 2.0
+STOP_WAIT = 5.0
 """How long an interrupted wait stays to see its Stop accepted, in seconds."""
 PAGE_TIME = 3.0
 """How long a page that was just given a widget has to show it, before the person is asked by `input()` instead."""

@@ -33,8 +33,8 @@ def test_an_interrupt_stops_the_turn_at_once_and_the_agent_lives(real_kernel: An
     begun = time.monotonic()
     result = real_kernel.finish(real_kernel.send(code, allow_stdin=False), interrupting(real_kernel))
     assert result.error.startswith(("KeyboardInterrupt", "CancelledError"))
-    assert time.monotonic() - begun < 10
-    assert real_kernel.run("print(list(session.turns()['state'])[-1])").stdout in ("cancelled\n", "stopping\n")
+    while (state := real_kernel.run("print(list(session.turns()['state'])[-1])").stdout) != "cancelled\n":
+        assert time.monotonic() - begun < 20, state
     assert pid_of_agent(real_kernel) == pid
 
 
