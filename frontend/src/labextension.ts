@@ -167,9 +167,9 @@ function makeRendererClass({ Panel, Widget }: Lumino): new () => Renderer {
       if (this.live) return;
       const loaded = await loadBundle().catch(() => null);
       if (this.isDisposed || this.live) return;
-      if (!loaded) this.saved.node.textContent = GONE;
-      else if (this.view) this.view.update(this.snapshot);
-      else this.view = loaded.standalone(this.saved.node, this.snapshot);
+      if (loaded && this.view) return this.view.update(this.snapshot);
+      this.saved.node.textContent = loaded ? "" : GONE;
+      this.view = loaded?.standalone(this.saved.node, this.snapshot) ?? null;
     }
   } as unknown as new () => Renderer;
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -142,9 +143,7 @@ def environment(home: Path, variables: Mapping[str, str]) -> dict[str, str]:
     }
     if not installed():
         env["PYTHONPATH"] = str(ROOT)
-        extensions = data / "labextensions"
-        extensions.mkdir(parents=True, exist_ok=True)
-        (extensions / "coder-nb").symlink_to(ROOT / "labextension")
+        shutil.copytree(ROOT / "labextension", data / "labextensions" / "coder-nb")  # it may be built anew meanwhile
     return env
 
 
