@@ -1,29 +1,34 @@
-"""What a DataFrame of a long transcript costs, against a bare msgspec decode of the same bytes in the same run.
-
-    python benchmarks/frames.py [entries]
-
-Prints the time of the decode, of the decode with the frame after it, their ratio, and the goal (100,000 entries: 3).
-"""
+"""100,000 entries of one chat, from their bytes to a DataFrame, against a bare decode of the same bytes."""
 
 from __future__ import annotations
 
 import random
-import sys
 import time
 from collections.abc import Callable
 
 import msgspec
 
+from benchmarks.row import Row
 from coder_nb.analysis.frames import entries_frame
 from coder_nb.core.codec import encode
 from coder_nb.core.entries import AnyBody, Entry, Page, Reasoning, Text, Tokens, ToolCall, Usage
 from coder_nb.ids import new_id
 
-GOAL = 3.0
+COUNT = 100_000
 ROUNDS = 5
 
 
-def body(chance: random.Random, number: int) -> AnyBody:
+def measure() -> list[Row]:
+    data = _page(COUNT)
+    decode = msgspec.json.Decoder(Page).decode
+    entries_frame(())  # pandas is loaded outside the measurement
+    bare = _best(lambda: decode(data))
+    ours = _best(lambda: entries_frame(decode(data).entries))
+    note = f"msgspec decodes the same {len(data) / 1e6:.0f} MB"
+    return [Row("100,000 entries as a DataFrame", ours, "ms", 3.0, bare, "ratio", note)]
+
+
+def _body(chance: random.Random, number: int) -> AnyBody:
     """As agents speak: text and reasoning of a few lines, three tool calls in ten entries, and a report of tokens."""
     kind = number % 10
     if kind < 4:
@@ -44,7 +49,7 @@ def body(chance: random.Random, number: int) -> AnyBody:
     return Usage(tokens=Tokens(input=1200, output=80), model="model", cost_nanousd=3_000_000, cost_source="reported")
 
 
-def page(count: int) -> bytes:
+def _page(count: int) -> bytes:
     """A chat of so many entries, encoded as it goes over the wire."""
     chance, chat = random.Random(1), new_id()
     entries = tuple(
@@ -52,7 +57,7 @@ def page(count: int) -> bytes:
             id=new_id(),
             chat_id=chat,
             turn_id=f"turn {number // 50}",
-            body=body(chance, number),
+            body=_body(chance, number),
             pos=number + 1,
             rev=number + 1,
             ts=1_700_000_000_000 + number,
@@ -64,7 +69,7 @@ def page(count: int) -> bytes:
     return encode(Page(entries=entries, rev=count))
 
 
-def best(work: Callable[[], object]) -> float:
+def _best(work: Callable[[], object]) -> float:
     """The shortest of some runs, in milliseconds."""
     times = []
     for _ in range(ROUNDS):
@@ -72,18 +77,3 @@ def best(work: Callable[[], object]) -> float:
         work()
         times.append(time.perf_counter() - start)
     return min(times) * 1000
-
-
-def main(count: int = 100_000) -> None:
-    data = page(count)
-    decode = msgspec.json.Decoder(Page).decode
-    entries_frame(())  # pandas is loaded outside the measurement
-    bare = best(lambda: decode(data))
-    ours = best(lambda: entries_frame(decode(data).entries))
-    print(f"{count:,} entries, {len(data) / 1e6:.0f} MB of JSON")
-    print(f"decode alone      {bare:7.0f} ms")
-    print(f"decode and frame  {ours:7.0f} ms   {ours / bare:.2f} times, goal {GOAL:g}")
-
-
-if __name__ == "__main__":
-    main(*(int(word) for word in sys.argv[1:]))

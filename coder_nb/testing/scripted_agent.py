@@ -4,7 +4,8 @@ Register it as an agent with ``settings.agents = {"scripted": scripted_agent.ent
 language: commands, one a line or parted by ``;``, of which those of the prompt's last paragraph count. What is no
 command is echoed.
 
-* ``say TEXT`` · ``think TEXT`` · ``plan A, B`` · ``stream N MS`` (N words, MS milliseconds apart)
+* ``say TEXT`` · ``think TEXT`` · ``plan A, B`` · ``stream N MS`` (N words, MS milliseconds apart) ·
+  ``clock N RATE`` (N words, RATE a second, each with its number and the time at which it was said)
 * ``write PATH TEXT`` (a tool call that writes a file in its directory) · ``run COMMAND`` (of a shell) · ``ask TITLE``
   (a tool call that does nothing). In the mode ``ask`` all three ask for permission first, in ``edits`` the last two; in
   ``plan`` they are refused, in ``yolo`` allowed.
@@ -237,6 +238,13 @@ class Agent:
             self.pause(ms / 1000)
             self.say(f"word{number} ")
 
+    def clock(self, rest: str) -> None:
+        count, rate = map(int, rest.split())
+        began = time.monotonic()
+        for number in range(count):
+            self.pause(max(0.0, began + number / rate - time.monotonic()))
+            self.say(f"w{number}@{time.time_ns() // 1_000_000}" + ("\n\n" if number % 20 == 19 else " "))
+
     def plan(self, rest: str) -> None:
         items = [{"content": item.strip(), "priority": "medium", "status": "pending"} for item in rest.split(",")]
         self.update("plan", entries=items)
@@ -387,6 +395,7 @@ _SAYS: dict[str, Callable[[Agent, str, list[str]], str]] = {
 _DEEDS: dict[str, Callable[[Agent, str], None]] = {
     "think": Agent.think,
     "stream": Agent.stream,
+    "clock": Agent.clock,
     "plan": Agent.plan,
     "write": Agent.write,
     "run": Agent.command,

@@ -1,0 +1,1 @@
+"""What coder-nb promises of its speed, measured: `python -m benchmarks`; see `benchmarks/row.py` for what a row is."""
