@@ -11,8 +11,8 @@ import msgspec
 from coder_nb.core.changes import FileDelta, is_secret, sections
 from coder_nb.core.entries import Value
 from coder_nb.core.values import Hunk, Operation
-from coder_nb.worktrees.git import git
-from coder_nb.worktrees.snapshot import commit_tree, head_of, resolve, snapshot
+from coder_nb.worktrees.git import git, run
+from coder_nb.worktrees.snapshot import commit_tree, head_of, snapshot
 from coder_nb.worktrees.state import WorktreeState, ref
 
 SHOWN = 4 * 1024 * 1024
@@ -39,12 +39,10 @@ async def keep(state: WorktreeState, *, timeout: float) -> str:
     """The worktree's content now as a commit that git keeps with all earlier ones, as changes refer to their blobs."""
     now = await snapshot(state.root, guarded=False, timeout=timeout)
     name = ref(state.session_id, "kept")
-    last = await resolve(state.root, name, timeout=timeout)
-    if last is not None:
-        format = ("log", "-1", "--format=%T %P", last, "--")
-        tree, *parents = (await git(state.root, *format, timeout=timeout)).decode().split()
-        if tree == now.tree and parents[:1] == [state.base_commit]:
-            return last
+    found = await run(state.root, "log", "-1", "--format=%H %T %P", name, "--", timeout=timeout)
+    last, tree, *parents = found.out.decode().split() if found.code == 0 else (None, None)
+    if last is not None and tree == now.tree and parents[:1] == [state.base_commit]:
+        return last
     parents = [state.base_commit, *([last] if last else []), now.commit]
     time = (await head_of(state.root, now.head.commit, timeout=timeout)).time
     commit = await commit_tree(state.root, now.tree, parents, "The worktree as it was", time, timeout=timeout)

@@ -18,6 +18,17 @@ from coder_nb.worktrees.git import git, run
 LARGE = 100 * 1024 * 1024
 """Untracked files of the user's beyond this size are left out: git would keep a copy of each of their versions."""
 EMAIL = "worktrees@coder-nb.invalid"
+_STATUS = (
+    "status",
+    "--porcelain=v2",
+    "-z",
+    "--branch",
+    "--no-ahead-behind",
+    "--no-renames",
+    "--untracked-files=all",
+    "--ignore-submodules=dirty",  # as `git add`, which takes a submodule's commit and nothing else of it
+)
+_OID = b"# branch.oid "
 
 
 class Head(Value):
@@ -37,6 +48,15 @@ class Snapshot(Value):
     left_out: tuple[str, ...] = ()
 
 
+class _Look(Value):
+    """How a working tree differs from its HEAD."""
+
+    commit: str
+    changed: bool
+    """Whether anything that is tracked or staged does."""
+    untracked: bool
+
+
 async def head_of(root: Path, commit: str, *, timeout: float) -> Head:
     """The user's commit that is, or that lies under, a commit (a private one stands on the HEAD it was made at)."""
     words = (await git(root, "log", "-1", "--format=%H %T %ct %ae %P", commit, "--", timeout=timeout)).decode().split()
@@ -51,19 +71,42 @@ async def snapshot(root: Path, *, guarded: bool, in_place: bool = False, timeout
     The same HEAD and content give the same commit, and unchanged content gives HEAD itself. `guarded` leaves out what
     agents must not get. `in_place` stages everything in the tree's own index, which only a worktree of ours may see.
     """
-    head = await head_of(root, "HEAD", timeout=timeout)
+    look = await _look(root, timeout=timeout)
+    head = await head_of(root, look.commit, timeout=timeout)
+    left_out: list[str] = []
+    if look.changed or look.untracked:
+        tree, left_out = await _gather(root, look, guarded=guarded, in_place=in_place, timeout=timeout)
+    else:
+        tree = head.tree if head.commit == look.commit else await tree_of(root, look.commit, timeout=timeout)
+    commit = await private_commit(root, tree, head, timeout=timeout)
+    return Snapshot(commit=commit, tree=tree, head=head, left_out=tuple(sorted(left_out)))
+
+
+async def _look(root: Path, *, timeout: float) -> _Look:
+    """One look that tells, mostly, that there is nothing to gather."""
+    said = await git(root, *_STATUS, timeout=timeout)
+    lines = [line for line in said.split(b"\0") if line]
+    commit = next((line for line in lines if line.startswith(_OID)), _OID + b"HEAD").removeprefix(_OID).decode()
+    kinds = {line[:1] for line in lines}
+    return _Look(commit=commit, changed=bool(kinds & {b"1", b"2", b"u"}), untracked=b"?" in kinds)
+
+
+async def _gather(root: Path, look: _Look, *, guarded: bool, in_place: bool, timeout: float) -> tuple[str, list[str]]:
+    """The tree of what is there, by way of an index, and what is left out of it."""
+    left_out: list[str] = []
     with TemporaryDirectory(prefix="coder-nb-") as scratch:
         index = Path(scratch) / "index"
         env = {} if in_place else {"GIT_INDEX_FILE": str(index)}
         if not in_place:
             await _copy_index(root, index, timeout=timeout)
-        await git(root, "add", "--update", "--", ".", env=env, timeout=timeout)
-        left_out = await _add_untracked(root, env, guarded=guarded, timeout=timeout)
-        if guarded:
+        if look.changed:
+            await git(root, "add", "--update", "--", ".", env=env, timeout=timeout)
+        if look.untracked:
+            left_out += await _add_untracked(root, env, guarded=guarded, timeout=timeout)
+        if guarded and look.changed:
             left_out += await _drop_staged_secrets(root, env, timeout=timeout)
         tree = (await git(root, "write-tree", env=env, timeout=timeout)).decode().strip()
-    commit = await private_commit(root, tree, head, timeout=timeout)
-    return Snapshot(commit=commit, tree=tree, head=head, left_out=tuple(sorted(left_out)))
+    return tree, left_out
 
 
 async def _copy_index(root: Path, index: Path, *, timeout: float) -> None:

@@ -40,11 +40,14 @@ class Worktrees:
         """The repository of a directory. Raises `BadPath`, `NotARepository` or `NoCommit`, with the cure."""
         real = await asyncio.to_thread(_real_directory, path)
         places = ("rev-parse", "--path-format=absolute", "--show-toplevel", "--git-common-dir")
-        found = await run(real, *places, timeout=self._timeout)
+        found = await run(real, *places, "HEAD^{commit}", timeout=self._timeout)
+        born = found.code == 0
+        if not born:
+            found = await run(real, *places, timeout=self._timeout)
         if found.code != 0:
             raise _why_not(real, found)
         toplevel, common_dir = os.fsdecode(found.out).removesuffix("\n").split("\n")[:2]
-        if await resolve(real, "HEAD", timeout=self._timeout) is None:
+        if not born:
             raise NoCommit(
                 f"The repository {toplevel} has no commit yet: commit once in it "
                 f"(`git commit --allow-empty -m start`), then try again."
