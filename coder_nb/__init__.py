@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from coder_nb import errors, widgets
     from coder_nb.client.changes import Changes
     from coder_nb.client.chat import Chat
+    from coder_nb.client.history import History, history
     from coder_nb.client.permission import Permission
     from coder_nb.client.session import Session
     from coder_nb.client.transcript import Entries
@@ -32,6 +33,7 @@ _WHERE = {
     "coder_nb.door": ("agents", "allow_nested_loops", "chat", "close", "configure", "session", "sessions", "usage"),
     "coder_nb.client.changes": ("Changes",),
     "coder_nb.client.chat": ("Chat",),
+    "coder_nb.client.history": ("History", "history"),
     "coder_nb.client.permission": ("Permission",),
     "coder_nb.client.session": ("Session",),
     "coder_nb.client.transcript": ("Entries",),
@@ -47,6 +49,7 @@ __all__ = [
     "Chat",
     "CoderError",
     "Entries",
+    "History",
     "NobodyToAsk",
     "Permission",
     "Session",
@@ -60,6 +63,7 @@ __all__ = [
     "close",
     "configure",
     "errors",
+    "history",
     "session",
     "sessions",
     "usage",

@@ -1,0 +1,252 @@
+"""Claude Code: `projects/<folder>/<session>.jsonl`, and beneath it one file for each sub-agent.
+
+A response is written as several lines, one for each of its blocks, whose counts may be partial until the last one; so
+that of the lines with one id the one with the most tokens counts, at the time of the first. Forks copy the lines of
+their parent, side questions replay them under new request ids: those are told apart where files meet, by their ids.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+from msgspec.structs import replace
+
+from coder_nb.core.entries import Tokens
+from coder_nb.readers.base import Note, Places, Sought, Source, files, fresh
+from coder_nb.readers.lines import Lines, millis
+from coder_nb.readers.rows import AnyRow, Usage
+
+
+class CacheWrites(Struct, gc=False):
+    ephemeral_5m_input_tokens: int = 0
+    ephemeral_1h_input_tokens: int = 0
+
+
+class ServerTools(Struct, gc=False):
+    web_search_requests: int = 0
+
+
+class Counts(Struct):
+    """`iterations` are steps that the sums do not hold: compactions, and advisors, which are other models."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_creation_input_tokens: int | None = None
+    cache_read_input_tokens: int | None = None
+    cache_creation: CacheWrites | None = None
+    server_tool_use: ServerTools | None = None
+    service_tier: str | None = None
+    speed: str | None = None
+    inference_geo: str | None = None
+    iterations: list[Iteration] | None = None
+
+    @property
+    def total(self) -> int:
+        return (
+            (self.output_tokens or 0)
+            + (self.input_tokens or 0)
+            + (self.cache_read_input_tokens or 0)
+            + (self.cache_creation_input_tokens or 0)
+        )
+
+
+class Iteration(Counts):
+    type: str = "message"
+    model: str | None = None
+
+
+class Answer(Struct):
+    id: str | None = None
+    model: str | None = None
+    stop_reason: str | None = None
+    usage: Counts | None = None
+
+
+class Line(Struct):
+    """As much of a line as tells usage."""
+
+    type: str = ""
+    timestamp: str | None = None
+    sessionId: str | None = None
+    requestId: str | None = None
+    cwd: str | None = None
+    version: str | None = None
+    gitBranch: str | None = None
+    agentId: str | None = None
+    attributionAgent: str | None = None
+    uuid: str | None = None
+    isSidechain: bool = False
+    costUSD: float | None = None
+    message: Answer | None = None
+
+
+class Meta(Struct):
+    """What stands beside a sub-agent's file."""
+
+    agentType: str | None = None
+
+
+_line = msgspec.json.Decoder(Line).decode
+
+
+def matters(line: bytes) -> bool:
+    """Whether a line that cannot be understood may have told usage."""
+    return b'"usage"' in line
+
+
+class Claude:
+    """Reads the history of Claude Code."""
+
+    agent = "claude"
+
+    def roots(self, places: Places) -> Iterable[Path]:
+        return places.named("CLAUDE_CONFIG_DIR") or [places.home / ".claude", *places.xdg("CONFIG", "claude")]
+
+    def sources(self, root: Path, sought: Sought, note: Note) -> Iterable[Source]:
+        projects = root / "projects" if (root / "projects").is_dir() else root
+        for folder in _folders(projects, sought):
+            for source in files(folder, self.agent, note, suffixes=(".jsonl",)):
+                if fresh(source, sought) and source.path.name != "journal.jsonl":
+                    yield source
+
+    def read(self, source: Source, sought: Sought, note: Note) -> Iterator[AnyRow]:
+        if sought.what != {"usage"}:
+            from coder_nb.readers.claude_talk import talk  # which knows this module
+
+            return talk(source, sought, note)
+        return _usage(source, Lines(self.agent, _line, matters=matters).of(source, note))
+
+
+def _folders(projects: Path, sought: Sought) -> Iterable[Path]:
+    """The folders of projects: a path with hyphens for all but letters and digits, cut where it is long.
+
+    A fork lies in its parent's folder, which tells what it has copied; so that the folder of a session is read whole.
+    """
+    if not sought.sessions and not (sought.project or "").startswith("/"):
+        return [projects]
+    coded = re.sub(r"[^a-zA-Z0-9]", "-", sought.project or "")[:180]
+    try:
+        folders = [folder for folder in projects.iterdir() if folder.name.startswith(coded)]
+    except OSError:
+        return [projects]  # which notes it
+    if not sought.sessions:
+        return folders
+    names = {f"{session}.jsonl" for session in sought.sessions}
+    return [folder for folder in folders if any((folder / name).exists() for name in names)]
+
+
+class _Response:
+    """The lines of one response so far."""
+
+    __slots__ = ("copies", "line", "number", "ts")
+
+    def __init__(self, line: Line, number: int) -> None:
+        self.line, self.number, self.ts, self.copies = line, number, line.timestamp, 1
+
+    def add(self, line: Line) -> None:
+        self.copies += 1
+        if line.message.usage.total >= self.line.message.usage.total:  # type: ignore[union-attr]  # responses have both
+            self.line = line
+
+
+class Responses:
+    """The responses of one file."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._found: dict[tuple[str | None, str | None], _Response] = {}
+        self.project: str | None = None
+
+    def add(self, number: int, line: Line) -> None:
+        """Takes a line that has usage."""
+        answer = line.message
+        if line.type != "assistant" or answer is None or answer.model == "<synthetic>":
+            return
+        key = (answer.id, line.requestId) if answer.id else (line.uuid or str(number), "")
+        known = self._found.get(key)
+        if known is None:
+            self._found[key] = _Response(line, number)
+        else:
+            known.add(line)
+
+    def rows(self) -> Iterator[Usage]:
+        types: dict[str, str | None] = {}
+        for (name, _), response in self._found.items():
+            line = response.line
+            if line.agentId and line.agentId not in types:
+                types[line.agentId] = line.attributionAgent or _beside(self._source.path)
+            row = self._row(str(name), response, types.get(line.agentId or ""))
+            yield row
+            usage = line.message.usage if line.message else None
+            for number, step in enumerate((usage and usage.iterations) or ()):
+                if step.type != "message":
+                    yield _step(row, step, number)
+
+    def _row(self, name: str, response: _Response, subagent_type: str | None) -> Usage:
+        line, answer = response.line, response.line.message
+        assert answer is not None
+        assert answer.usage is not None  # `add` takes no other
+        usage = answer.usage
+        return Usage(
+            agent="claude",
+            session_id=line.sessionId or self._source.path.stem,
+            file=str(self._source.path),
+            line=response.number,
+            ts=millis(response.ts),
+            project=self.project,
+            branch=line.gitBranch or None,
+            version=line.version,
+            subagent=line.agentId,
+            response_id=name,
+            request_id=line.requestId,
+            tokens=_tokens(usage),
+            model=answer.model,
+            cost_nanousd=None if line.costUSD is None else round(line.costUSD * 1e9),
+            web_searches=usage.server_tool_use.web_search_requests if usage.server_tool_use else None,
+            service_tier=usage.service_tier,
+            speed=usage.speed,
+            geo=usage.inference_geo,
+            subagent_type=subagent_type,
+            sidechain=line.isSidechain,
+            complete=answer.stop_reason is not None,
+            copies=response.copies,
+        )
+
+
+def _tokens(usage: Counts) -> Tokens:
+    writes = usage.cache_creation
+    return Tokens(
+        input=usage.input_tokens,
+        output=usage.output_tokens,
+        cache_read=usage.cache_read_input_tokens,
+        cache_write=usage.cache_creation_input_tokens,
+        cache_write_1h=writes.ephemeral_1h_input_tokens if writes else None,
+    )
+
+
+def _step(row: Usage, step: Iteration, number: int) -> Usage:
+    """A step that the response's sums do not hold, as a response of its own."""
+    name, model = f"{row.response_id}/{number}", step.model or row.model
+    return replace(row, response_id=name, tokens=_tokens(step), model=model, cost_nanousd=None, hidden=True)
+
+
+def _beside(path: Path) -> str | None:
+    """The type of a sub-agent, which some versions write beside its file."""
+    try:
+        return msgspec.json.decode(path.with_suffix(".meta.json").read_bytes(), type=Meta).agentType
+    except (OSError, msgspec.MsgspecError):
+        return None
+
+
+def _usage(source: Source, lines: Iterable[tuple[int, Line]]) -> Iterator[Usage]:
+    found = Responses(source)
+    for number, line in lines:
+        if found.project is None and line.cwd:
+            found.project = line.cwd
+        if line.message is not None and line.message.usage is not None:
+            found.add(number, line)
+    return found.rows()

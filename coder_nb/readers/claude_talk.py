@@ -1,0 +1,211 @@
+"""Claude Code, all of a file: what was said, the tools, and the session's own facts; the usage is that of `claude`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import msgspec
+from msgspec import Raw, Struct
+from msgspec.structs import replace
+
+from coder_nb.readers.base import Note, Sought, Source
+from coder_nb.readers.claude import Answer, Line, Responses, matters
+from coder_nb.readers.lines import Lines, millis
+from coder_nb.readers.rows import AnyRow, Message, MessageKind, Role, Session, ToolUse
+
+_EXIT = re.compile(r"\s*(?:Error: )?Exit code (\d+)")
+
+
+class Inner(Struct):
+    type: str = ""
+    text: str = ""
+
+
+class Block(Struct):
+    type: str = ""
+    text: str = ""
+    thinking: str = ""
+    id: str | None = None
+    name: str = ""
+    input: Raw = Raw(b"{}")
+    tool_use_id: str | None = None
+    is_error: bool | None = None
+    content: str | list[Inner] | None = None
+
+
+class Said(Answer):
+    content: str | list[Block] = ""
+
+
+class FullLine(Line):
+    """As much of a line as tells anything; what `Line` leaves out is most of a file."""
+
+    isMeta: bool = False
+    isCompactSummary: bool = False
+    summary: str | None = None
+    customTitle: str | None = None
+    aiTitle: str | None = None
+    message: Said | None = None
+
+
+class Named(Struct):
+    """What a tool's input may call a file."""
+
+    file_path: str | None = None
+    notebook_path: str | None = None
+    path: str | None = None
+
+
+_full_line = msgspec.json.Decoder(FullLine).decode
+_named = msgspec.json.Decoder(Named).decode
+
+
+def talk(source: Source, sought: Sought, note: Note) -> Iterator[AnyRow]:
+    """All rows of a file."""
+    found = _Talk(source, sought.text)
+    for number, line in Lines("claude", _full_line, matters=matters).of(source, note):
+        found.take(number, line)
+    return found.rows()
+
+
+class _Talk:
+    """What a file has told so far."""
+
+    def __init__(self, source: Source, text: bool) -> None:
+        self._source, self._text = source, text
+        self._responses = Responses(source)
+        self._messages: list[Message] = []
+        self._calls: dict[str, ToolUse] = {}
+        self._seen: set[object] = set()
+        self._titles = {"custom": "", "ai": "", "summary": "", "prompt": ""}
+        self._first: FullLine | None = None
+        self._last: str | None = None
+
+    def rows(self) -> Iterator[AnyRow]:
+        project = self._responses.project
+        yield from self._responses.rows()
+        yield from (replace(row, project=project) for row in self._messages)
+        yield from (replace(row, project=project) for row in self._calls.values())
+        if self._first is not None:
+            yield self._session(self._first)
+
+    def take(self, number: int, line: FullLine) -> None:
+        self._entitle(line)
+        said = line.message
+        if said is None:
+            return
+        if line.cwd and self._responses.project is None:
+            self._responses.project = line.cwd
+        self._first = self._first or line
+        self._last = line.timestamp or self._last
+        if said.usage is not None:
+            self._responses.add(number, line)
+        if line.uuid is not None:
+            if line.uuid in self._seen:
+                return
+            self._seen.add(line.uuid)
+        if isinstance(said.content, str):
+            self._say(number, line, said.content)
+            return
+        for block in said.content:
+            self._block(number, line, block)
+
+    def _entitle(self, line: FullLine) -> None:
+        for kind, title in (("custom", line.customTitle), ("ai", line.aiTitle), ("summary", line.summary)):
+            if title:
+                self._titles[kind] = title
+
+    def _block(self, number: int, line: FullLine, block: Block) -> None:
+        if block.type == "text":
+            self._say(number, line, block.text)
+        elif block.type == "thinking":
+            self._say(number, line, block.thinking, "reasoning")
+        elif block.type == "tool_use" and block.id and block.id not in self._calls:
+            self._calls[block.id] = self._call(number, line, block, block.id)
+        elif block.type == "tool_result" and block.tool_use_id in self._calls:
+            self._calls[block.tool_use_id] = self._ended(line, block, self._calls[block.tool_use_id])
+
+    def _say(self, number: int, line: FullLine, text: str, kind: MessageKind = "text") -> None:
+        if not text or line.isMeta:
+            return
+        role: Role = "assistant" if line.type == "assistant" else "user"
+        if line.isCompactSummary:
+            role, kind = "system", "compaction"
+        elif role == "user" and not self._titles["prompt"]:
+            self._titles["prompt"] = text[:80]
+        said = line.message
+        row = Message(
+            agent="claude",
+            session_id=line.sessionId or self._source.path.stem,
+            file=str(self._source.path),
+            line=number,
+            ts=millis(line.timestamp),
+            branch=line.gitBranch or None,
+            version=line.version,
+            subagent=line.agentId,
+            message_id=line.uuid,
+            role=role,
+            kind=kind,
+            text=text if self._text else None,
+            chars=len(text),
+            model=said.model if said else None,
+            sidechain=line.isSidechain,
+        )
+        self._messages.append(row)
+
+    def _call(self, number: int, line: FullLine, block: Block, call_id: str) -> ToolUse:
+        return ToolUse(
+            agent="claude",
+            session_id=line.sessionId or self._source.path.stem,
+            file=str(self._source.path),
+            line=number,
+            ts=millis(line.timestamp),
+            branch=line.gitBranch or None,
+            version=line.version,
+            subagent=line.agentId,
+            call_id=call_id,
+            key=call_id,
+            original_name=block.name,
+            input=bytes(block.input).decode("utf-8", "replace") if self._text else None,
+            path=_path(block.input),
+            model=line.message.model if line.message else None,
+        )
+
+    def _ended(self, line: FullLine, block: Block, call: ToolUse) -> ToolUse:
+        content = block.content or ""
+        output = content if isinstance(content, str) else "\n".join(inner.text for inner in content)
+        ended, failed = millis(line.timestamp), bool(block.is_error)
+        exit_code = _EXIT.match(output) if failed else None
+        return replace(
+            call,
+            status="failed" if failed else "completed",
+            output=output if self._text else None,
+            output_chars=len(output),
+            exit_code=int(exit_code[1]) if exit_code else None,
+            ended=ended,
+            duration_ms=None if ended is None or call.ts is None else ended - call.ts,
+        )
+
+    def _session(self, first: FullLine) -> Session:
+        return Session(
+            agent="claude",
+            session_id=first.sessionId or self._source.path.stem,
+            file=str(self._source.path),
+            line=1,
+            ts=millis(first.timestamp),
+            project=self._responses.project,
+            branch=first.gitBranch or None,
+            version=first.version,
+            subagent=first.agentId,
+            title=None if first.agentId else next(filter(None, self._titles.values()), None),
+            ended=millis(self._last),
+        )
+
+
+def _path(given: Raw) -> str | None:
+    try:
+        named = _named(given)
+    except msgspec.MsgspecError:
+        return None
+    return named.file_path or named.notebook_path or named.path

@@ -1,0 +1,106 @@
+"""Files of one JSON value a line, streamed: a file is never in memory, a line always is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from coder_nb.readers.base import Note, Source
+from coder_nb.readers.rows import Problem
+
+CHUNK = 1 << 20
+T = TypeVar("T")
+_SURROGATES = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}(?:\\u[dD][c-fC-F][0-9a-fA-F]{2})?")
+
+
+def blocks(path: Any) -> Iterator[tuple[int, list[bytes], bool]]:
+    """A file's lines, many at a time: the number of the first, the lines, and whether the last has no line end."""
+    number, rest = 1, []
+    with open(path, "rb", buffering=0) as file:
+        while chunk := file.read(CHUNK):
+            first, newline, tail = chunk.partition(b"\n")
+            if not newline:
+                rest.append(chunk)
+                continue
+            lines = tail.split(b"\n")
+            lines.insert(0, b"".join((*rest, first)))
+            rest = [lines.pop()]
+            yield number, lines, False
+            number += len(lines)
+    last = b"".join(rest)
+    if last:
+        yield number, [last], True
+
+
+class Lines(Generic[T]):
+    """The values of a file's lines; a line that cannot be read is noted and left out."""
+
+    def __init__(
+        self, agent: str, decode: Callable[[bytes], T], *, matters: Callable[[bytes], bool] = lambda _: True
+    ) -> None:
+        self._agent, self._decode, self._matters = agent, decode, matters
+
+    def of(self, source: Source, note: Note) -> Iterator[tuple[int, T]]:
+        """Each line's number and value."""
+        decode = self._decode
+        try:
+            for first, lines, torn in blocks(source.path):
+                for number, line in enumerate(lines, first):
+                    try:
+                        yield number, decode(line)
+                    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                        yield from self._again(source, number, line, torn, error, note)
+        except OSError as error:
+            note(self._problem(source, None, "unreadable", error.strerror or str(error)))
+
+    def _again(
+        self, source: Source, number: int, line: bytes, torn: bool, error: Exception, note: Note
+    ) -> Iterator[tuple[int, T]]:
+        """The same line, mended as far as can be done without guessing."""
+        if not line.strip(b" \t\r\n\0"):
+            if line.strip():
+                note(self._problem(source, number, "broken line", "nothing but NUL bytes"))
+            return
+        if isinstance(error, msgspec.ValidationError):
+            if self._matters(line):
+                note(self._problem(source, number, "unexpected shape", str(error)))
+            return
+        try:
+            value = self._decode(mended(line))
+        except (msgspec.MsgspecError, UnicodeDecodeError):
+            note(self._problem(source, number, "torn line" if torn else "broken line", str(error)))
+            return
+        note(self._problem(source, number, "mended line", str(error)))
+        yield number, value
+
+    def _problem(self, source: Source, line: int | None, what: str, detail: str) -> Problem:
+        return Problem(agent=self._agent, file=str(source.path), line=line, what=what, detail=detail)
+
+
+def mended(line: bytes) -> bytes:
+    """A line without NUL bytes around it, bytes that are no UTF-8, and halves of characters."""
+    text = line.strip(b"\0 \t\r\n").removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")
+    return _SURROGATES.sub(_whole, text).encode()
+
+
+def _whole(found: re.Match[str]) -> str:
+    text = found.group()
+    pair = len(text) == 12 and text[3] in "89abAB"
+    return text if pair else r"\ufffd" * (len(text) // 6)
+
+
+def millis(text: str | int | float | None) -> int | None:
+    """A time as agents write it, in milliseconds: ISO 8601, which is UTC where it names no zone, or a number."""
+    if text is None:
+        return None
+    if not isinstance(text, str):
+        return int(text * 1000) if abs(text) < 1e11 else int(text)
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return round((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp() * 1000)
