@@ -75,13 +75,18 @@ function card(body: Permission, context: Context): HTMLElement {
   return element;
 }
 
-/** Everything that would be allowed: the input to its last character, and the diff. */
+/** Everything that would be allowed, to its last character: the diff, with the call as it came folded; else the call. */
 function what(body: Permission): Node[] {
   const parts: Node[] = [];
+  for (const diff of body.diffs ?? []) {
+    const caption = diff.path !== body.title && h("div", { class: "caption" }, diff.path);
+    parts.push(h("div", { class: "section" }, caption, diffTable(hunksOf(diff), diff.path)));
+  }
   const input = inputValue(body.input);
-  if (input) parts.push(h("div", { class: "section" }, input));
-  for (const diff of body.diffs ?? []) parts.push(h("div", { class: "section" }, h("div", { class: "caption" }, diff.path), diffTable(hunksOf(diff), diff.path)));
-  return parts;
+  if (!input) return parts;
+  const section = h("div", { class: "section" });
+  section.append(parts.length ? folding("call", [h("span", {}, "The call as the agent made it")], (inside) => inside.replaceChildren(input)) : input);
+  return [...parts, section];
 }
 
 const OUTCOMES = { allowed: "Allowed", denied: "Denied", expired: "Not answered" } as const;
