@@ -10,7 +10,7 @@ import pytest
 
 import coder_nb
 from coder_nb import errors, widgets
-from coder_nb.analysis import columns
+from coder_nb.analysis import columns, history
 from coder_nb.backends.registry import KNOWN
 from coder_nb.core.permissions import MODES
 from coder_nb.kernel.magics import HELP
@@ -22,7 +22,12 @@ from jupyter_extension.traits import field_docs
 ROOT = Path(__file__).parents[1]
 PAGES = {path.name: path.read_text() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"))}
 REFERENCE = PAGES["reference.md"]
-FRAMES = {name: table for name, table in vars(columns).items() if name.isupper() and isinstance(table, tuple)}
+FRAMES = {
+    f"{module.__name__}.{name}": table
+    for module in (columns, history)
+    for name, table in vars(module).items()
+    if name.isupper() and isinstance(table, tuple) and name != "ORIGIN"  # a part of others
+}
 
 
 def plain(text: str) -> str:
@@ -95,7 +100,7 @@ def test_every_agent_is_in_the_readme_and_the_tested_ones_with_how_to_install_th
 @pytest.mark.parametrize("page", PAGES)
 def test_every_link_leads_somewhere(page: str) -> None:
     folder = ROOT if (ROOT / page).exists() else ROOT / "docs"
-    for target in re.findall(r"\]\(([^)#]+)\)", PAGES[page]):
+    for target in re.findall(r"""(?:\]\(|src="|srcset=")([^)"#]+)[)"]""", PAGES[page]):
         assert "://" in target or (folder / target).exists(), target
 
 
