@@ -20,6 +20,7 @@ ROWS = {
     "turn": "our share of a warm turn, and of a Stop",
     "frames": "100,000 entries as a DataFrame",
     "start": "import, the server's start, its idle memory",
+    "transcript": "a transcript of 10,000 entries in the browser",
     "paint": "from an agent's line to the browser's screen",
 }
 

@@ -46,6 +46,13 @@ class Server:
                 assert time.monotonic() < deadline, "the server does not answer"
                 time.sleep(0.005)
 
+    def await_runtime(self) -> None:
+        """Returns when the runtime has opened."""
+        deadline = time.monotonic() + 60
+        while self.call("GET", "health")["status"] != "ok":
+            assert time.monotonic() < deadline, "the runtime does not open"
+            time.sleep(0.05)
+
     def _request(self, method: str, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Authorization": f"token {TOKEN}", "Content-Type": "application/json"}

@@ -11,14 +11,12 @@ import sys
 import time
 
 from benchmarks.row import Row
-from benchmarks.server import ROOT, Server, server
+from benchmarks.server import ROOT, server
 
 IMPORTS = 15
 SERVERS = 6
 BUDGET = 45.0
 """Seconds after which no further server is started: two of each kind are the least."""
-SETTLING = 30.0
-"""Seconds within which the runtime of a server has to be open before it is weighed."""
 
 
 def measure() -> list[Row]:
@@ -47,7 +45,7 @@ def _servers() -> list[Row]:
             with server(extension=extension) as running:
                 seconds[index].append(running.seconds)
                 if extension:
-                    _settle(running)
+                    running.await_runtime()
                 family = [running.process, *running.process.children(recursive=True)]
                 memory[index].append(sum(one.memory_info().rss for one in family))
     starts = [min(each) * 1e3 for each in seconds]
@@ -56,11 +54,3 @@ def _servers() -> list[Row]:
         Row("a Jupyter server's start", starts[0], "ms", 150, starts[1], "over", "without the extension"),
         Row("its idle memory", weights[0], "MiB", 80, weights[1], "over", "without the extension"),
     ]
-
-
-def _settle(running: Server) -> None:
-    """Waits until the runtime has opened."""
-    deadline = time.monotonic() + SETTLING
-    while running.call("GET", "health")["status"] != "ok":
-        assert time.monotonic() < deadline, "the runtime does not open"
-        time.sleep(0.05)
