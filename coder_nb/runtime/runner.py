@@ -24,7 +24,7 @@ class Runner:
     ) -> None:
         self._context, self._leases, self._slots = context, leases, slots
         self.session_id, self.path = session_id, path
-        self.tree = Tree(context, session_id)
+        self.tree = Tree(context, session_id, path)
         self.turn: Turn | None = None
         self.quiet = asyncio.Event()
         """Set while no turn runs."""

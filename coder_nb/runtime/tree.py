@@ -19,9 +19,9 @@ from coder_nb.worktrees.state import WorktreeState
 class Tree:
     """One session's worktree. One thing at a time is done to it: a turn's preparation, its changes, an apply."""
 
-    def __init__(self, context: Context, session_id: str) -> None:
+    def __init__(self, context: Context, session_id: str, path: str) -> None:
         self._context = context
-        self._session_id = session_id
+        self._session_id, self._path = session_id, path
         self._state: WorktreeState | None = None
         self._before: str | None = None
         self._lock = asyncio.Lock()
@@ -47,13 +47,15 @@ class Tree:
             known = {change.path for change in pending}
             unseen = [delta for delta in found if delta.touched or delta.path not in known]
             fresh = [self._change(delta, chat_id, turn_id, agent) for delta in unseen]
-            await store.record(lease, fresh)
+            if fresh:
+                await store.record(lease, fresh)
             there = {delta.path for delta in found}
             gone = [change for change in pending if change.path not in there]
             decisions: dict[str, tuple[ChangeStatus, str]] = {
                 change.id: ("superseded", "The agent has taken this back itself.") for change in gone
             }
-            await store.decide(lease, decisions, now=self._context.now())
+            if decisions:
+                await store.decide(lease, decisions, now=self._context.now())
             self._before = None
             return [_entry_of(change) for change in fresh]
 
@@ -95,10 +97,9 @@ class Tree:
 
     async def _ensure(self, lease: Lease) -> WorktreeState:
         context = self._context
-        session = await context.store.catalog.get_session(self._session_id)
         pending = await context.store.changes.pending(self._session_id)
         state = await context.worktrees.ensure(
-            self._session_id, Path(session.path), has_pending=bool(pending), known=self._state
+            self._session_id, Path(self._path), has_pending=bool(pending), known=self._state
         )
         self.notices = notices(state, before=self._state)
         await self._keep(lease, state)

@@ -183,19 +183,19 @@ class SqlCatalog:
             return tuple([await _chat_info(tx, row) for row in await tx.rows(_CHATS_OF, session_id=session_id)])
 
     async def turns(self, chat_id: str) -> tuple[TurnInfo, ...]:
-        async with self._database.read() as tx:
+        async with self._database.read(once=True) as tx:
             return _turn_infos(await tx.rows(_TURNS_OF, chat_id=chat_id))
 
     async def unfinished(self, path: str) -> tuple[TurnInfo, ...]:
-        async with self._database.read() as tx:
+        async with self._database.read(once=True) as tx:
             return _turn_infos(await tx.rows(_UNFINISHED, path=path))
 
     async def agent_sessions(self, session_id: str) -> tuple[AgentSessionInfo, ...]:
-        async with self._database.read() as tx:
+        async with self._database.read(once=True) as tx:
             return tuple(decode(body, AgentSessionInfo) for (body,) in await tx.rows(_AGENTS_OF, session_id=session_id))
 
     async def get_agent_session(self, chat_id: str, agent: str) -> AgentSessionInfo | None:
-        async with self._database.read() as tx:
+        async with self._database.read(once=True) as tx:
             found = await tx.row(_AGENT, chat_id=chat_id, agent=agent)
         return None if found is None else decode(found[0], AgentSessionInfo)
 
@@ -215,7 +215,7 @@ class SqlCatalog:
             )
 
     async def usage(self, chat_id: str | None = None) -> tuple[UsageRow, ...]:
-        async with self._database.read() as tx:
+        async with self._database.read(once=True) as tx:
             rows = await (tx.rows(_USAGE) if chat_id is None else tx.rows(_USAGE_OF, chat_id=chat_id))
         return tuple(usage for usage in map(_usage_row, rows) if usage is not None)
 

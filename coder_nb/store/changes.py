@@ -87,15 +87,15 @@ class SqlChanges:
                 await tx.run(_DECIDE, change_id=change_id, status=status, note=clean(note), decided_at=now)
 
     async def of_chat(self, chat_id: str) -> tuple[Change, ...]:
-        async with self._database.read() as tx:
+        async with self._database.read(once=True) as tx:
             return _changes(await tx.rows(_OF_CHAT, chat_id=chat_id))
 
     async def pending(self, session_id: str) -> tuple[Change, ...]:
-        async with self._database.read() as tx:
+        async with self._database.read(once=True) as tx:
             return _changes(await tx.rows(_PENDING, session_id=session_id))
 
     async def get(self, change_id: str) -> Change:
-        async with self._database.read() as tx:
+        async with self._database.read(once=True) as tx:
             found = _changes(await tx.rows(_GET, change_id=change_id))
         if not found:
             raise unknown("change", change_id)

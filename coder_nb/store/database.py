@@ -173,17 +173,22 @@ class Database:
                 raise
 
     @contextlib.asynccontextmanager
-    async def read(self) -> AsyncIterator[Tx]:
-        """A transaction that reads: the database as it was at one moment, whoever writes meanwhile."""
+    async def read(self, *, once: bool = False) -> AsyncIterator[Tx]:
+        """A transaction that reads: the database as it was at one moment, whoever writes meanwhile.
+
+        What reads by one statement only, `once`, needs no transaction around it, which saves two trips.
+        """
         if self.closing.is_set():
             raise closed(self.path)
         tx = await self._readers.get()
         try:
-            await tx.begin("DEFERRED")
+            if not once:
+                await tx.begin("DEFERRED")
             yield tx
         finally:
             try:
-                await tx.undo()
+                if not once:
+                    await tx.undo()
             finally:
                 self._readers.put_nowait(tx)
 

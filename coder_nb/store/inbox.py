@@ -55,7 +55,7 @@ class SqlInbox:
         return True
 
     async def waiting(self, chat_id: str) -> tuple[Prompt, ...]:
-        async with self._database.read() as tx:
+        async with self._database.read(once=True) as tx:
             return await waiting(tx, chat_id)
 
     async def withdraw(self, lease: Lease, chat_id: str, prompt_id: str) -> bool:

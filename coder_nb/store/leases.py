@@ -93,7 +93,7 @@ class SqlLeases:
             await tx.run(_RELEASE, **_mine(lease))
 
     async def holder(self, path: str) -> Owner | None:
-        async with self._database.read() as tx:
+        async with self._database.read(once=True) as tx:
             row = await tx.row(_FIND, lease_path=path)
         owner = _owner(row[1]) if row and row[2] else None
         return None if owner is None or is_dead(owner, this_process("")) else owner
