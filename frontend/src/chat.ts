@@ -72,7 +72,9 @@ export class Chat {
   /** Takes over what a notebook has saved; what is known already and newer stays. */
   seed(snapshot: Snapshot): void {
     const entries = snapshot.entries ?? [];
-    this.fold({ entries });
+    // What a snapshot cut short must not take the place of the whole, which has the same revision.
+    const fresh = entries.filter((entry) => (this.transcript.get(entry.id)?.rev ?? -1) < (entry.rev ?? 0));
+    this.tell("entries", this.fold({ entries: fresh }));
     if (!this.greeted) {
       const newer = (snapshot.chat?.rev ?? 0) >= (this.info?.rev ?? 0);
       if (newer) this.info = snapshot.chat ?? this.info;

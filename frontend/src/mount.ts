@@ -10,6 +10,8 @@ import { transcriptView } from "./views/transcript.ts";
 import { usageView } from "./views/usage.ts";
 import type { Options, ViewName } from "./wire.ts";
 
+const NARROW = 560;
+
 let sheet: CSSStyleSheet | undefined;
 
 /** Shows a view of the whole chat, or of one turn; returns how to take it away again. */
@@ -25,7 +27,7 @@ export function mount(element: HTMLElement, chat: Chat, view: ViewName, turnId: 
   if (height != null) host.style.setProperty("--max-height", typeof height === "number" ? `${height}px` : height);
   const root = h("div", { class: `view view-${view}` });
   shadow.append(root);
-  const undo = [followTheme(host), keepKeys(host), show(root, chat, view, turnId, options)];
+  const undo = [followTheme(host), followWidth(host), keepKeys(host), show(root, chat, view, turnId, options)];
   element.append(host);
   return () => {
     for (const one of undo) one();
@@ -44,6 +46,16 @@ function show(root: HTMLElement, chat: Chat, view: ViewName, turnId: string, opt
     default:
       return transcriptView(root, chat, turnId, options);
   }
+}
+
+/** Marks a view that has little room, as beside others in a box; a container query would let it collapse there. */
+function followWidth(host: HTMLElement): () => void {
+  const observer = new ResizeObserver(([entry]) => {
+    const width = entry?.contentRect.width ?? 0;
+    if (width > 0) host.toggleAttribute("data-narrow", width < NARROW);
+  });
+  observer.observe(host);
+  return () => observer.disconnect();
 }
 
 /**

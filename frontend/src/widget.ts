@@ -11,6 +11,18 @@ function viewName(value: unknown): ViewName {
   return VIEWS.includes(value as string) ? (value as ViewName) : "transcript";
 }
 
+let boxes: CSSStyleSheet | undefined;
+
+/** Lets a widget share a box with others: as wide as there is room, and able to shrink, unless its layout says how wide. */
+function fit(element: HTMLElement): void {
+  if (!boxes) {
+    boxes = new CSSStyleSheet();
+    boxes.replaceSync(".coder-nb-widget { width: calc(100% - 2 * var(--jp-widgets-margin, 2px)); min-width: 0; }");
+    document.adoptedStyleSheets.push(boxes);
+  }
+  element.classList.add("coder-nb-widget");
+}
+
 /** Shows an ipywidget's view; returns what ends it. */
 function render({ model, el }: { model: Model; el: HTMLElement }): () => void {
   const text = (name: string) => (typeof model.get(name) === "string" ? (model.get(name) as string) : "");
@@ -18,6 +30,7 @@ function render({ model, el }: { model: Model; el: HTMLElement }): () => void {
   const { chat, release } = hold(text("chat_id") || snapshot().chat?.id || "");
   const seed = () => chat.seed(snapshot());
   seed();
+  fit(el);
   const unmount = mount(el, chat, viewName(model.get("view")), text("turn_id"), (model.get("options") ?? {}) as Options);
   model.on("change:snapshot", seed);
   const connected = connectWidget(chat, model);

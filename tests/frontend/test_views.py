@@ -113,6 +113,16 @@ def test_a_permission_shows_every_character_of_the_input_and_is_answered_by_key(
     assert calls(blank, "permissions/p1")[0]["body"] == {"option_id": "c"}
 
 
+def test_an_edit_is_asked_for_by_its_diff_with_the_call_at_hand(blank: Page) -> None:
+    script = "{ ...gallery.RUNNING.at(-1), body: { ...gallery.RUNNING.at(-1).body, tool_kind: 'edit' } }"
+    view = live(blank, f"{{}}, {{ entries: [{script}] }}")
+    card = view.get_by_role("group", name="Permission: Delete /tmp/sales-cache")
+    expect(card.get_by_role("region", name="Diff of sales/cache.py")).to_be_visible()
+    expect(card.locator("pre.command")).to_have_count(0)
+    card.get_by_text("The call as the agent made it").click()
+    expect(card.locator("pre.command")).to_be_visible()
+
+
 def test_the_keys_of_a_permission_are_deaf_for_a_moment_after_it_appears(blank: Page) -> None:
     began = datetime(2026, 1, 15, 14, 0, tzinfo=UTC)
     blank.clock.set_fixed_time(began)
@@ -277,6 +287,16 @@ def test_a_view_of_one_turn_shows_nothing_of_the_others(blank: Page) -> None:
     expect(view.get_by_text("Now remove the cache.")).to_be_visible()
     expect(view.locator(".user")).to_have_count(1)
     expect(view.locator("header .agent-name")).to_have_text("goose")
+
+
+def test_a_snapshot_that_cut_an_entry_short_does_not_replace_the_whole_one(blank: Page) -> None:
+    live(blank, "{}, { entries: gallery.DONE }").get_by_text("+6").first.wait_for()
+    blank.evaluate(
+        """() => gallery.saved('again', { chat: { id: model.get('chat_id'), session_id: 's' },
+        entries: gallery.DONE.map((e) => ({ ...e, body: { ...e.body, diffs: undefined } })) })"""
+    )
+    expect(blank.locator(".coder-nb-view")).to_have_count(2)
+    expect(blank.locator("[data-title=again] .kind-tool_call .stat")).to_have_text(["+6−3"])
 
 
 def test_a_chat_that_another_process_runs_says_who_does(blank: Page) -> None:

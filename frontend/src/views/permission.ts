@@ -75,18 +75,18 @@ function card(body: Permission, context: Context): HTMLElement {
   return element;
 }
 
-/** Everything that would be allowed, to its last character: the diff, with the call as it came folded; else the call. */
+/** Everything that would be allowed, to its last character; of an edit the diff, with the call as it came folded. */
 function what(body: Permission): Node[] {
-  const parts: Node[] = [];
-  for (const diff of body.diffs ?? []) {
+  const diffs = (body.diffs ?? []).map((diff) => {
     const caption = diff.path !== body.title && h("div", { class: "caption" }, diff.path);
-    parts.push(h("div", { class: "section" }, caption, diffTable(hunksOf(diff), diff.path)));
-  }
+    return h("div", { class: "section" }, caption, diffTable(hunksOf(diff), diff.path));
+  });
   const input = inputValue(body.input);
-  if (!input) return parts;
-  const section = h("div", { class: "section" });
-  section.append(parts.length ? folding("call", [h("span", {}, "The call as the agent made it")], (inside) => inside.replaceChildren(input)) : input);
-  return [...parts, section];
+  if (!input) return diffs;
+  // Only a call that does nothing but edit is told by its diff: a command is never out of sight.
+  if (!diffs.length || body.tool_kind !== "edit") return [h("div", { class: "section" }, input), ...diffs];
+  const call = folding("call", [h("span", {}, "The call as the agent made it")], (inside) => inside.replaceChildren(input));
+  return [...diffs, h("div", { class: "section" }, call)];
 }
 
 const OUTCOMES = { allowed: "Allowed", denied: "Denied", expired: "Not answered" } as const;
