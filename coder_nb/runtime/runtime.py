@@ -72,6 +72,7 @@ class Runtime:
             store.leases, this_process(runtime_id, label), ttl=settings.lease_ttl, taken=self._taken, lost=self._lost
         )
         self._runners: dict[str, Runner] = {}
+        self._paths: dict[str, str] = {}
         self._slots = asyncio.Semaphore(settings.max_running)
         self._tasks = Tasks()
         self._owner = getpass.getuser()
@@ -279,24 +280,30 @@ class Runtime:
 
     async def _runner_of(self, chat: ChatInfo) -> tuple[Lease, Runner]:
         """The lease and the worker of a chat's session; raises `RunElsewhere` where another process runs it."""
-        session = await self._store.catalog.get_session(chat.session_id)
-        lease = await self._leases.hold(session.path)
-        runner = self._runners.get(session.id)
+        session_id, path = chat.session_id, await self._path_of(chat.session_id)
+        lease = await self._leases.hold(path)
+        runner = self._runners.get(session_id)
         if runner is None:
-            runner = Runner(self._context, self._leases, session_id=session.id, path=session.path, slots=self._slots)
-            self._runners[session.id] = runner
-            self._tasks.start(runner.run(), name=f"run session {session.id}")
+            runner = Runner(self._context, self._leases, session_id=session_id, path=path, slots=self._slots)
+            self._runners[session_id] = runner
+            self._tasks.start(runner.run(), name=f"run session {session_id}")
         return lease, runner
+
+    async def _path_of(self, session_id: str) -> str:
+        """The working directory of a session, which never changes."""
+        if session_id not in self._paths:
+            self._paths[session_id] = (await self._store.catalog.get_session(session_id)).path
+        return self._paths[session_id]
 
     async def _hold(self, lease: Lease, chat_id: str, *, held: bool) -> None:
         await self._store.log.commit(lease, chat_id, Batch(state=RunState(held=held)))
         self._context.feed(chat_id).tell(state=True)
 
     async def _as_seen(self, chat: ChatInfo) -> ChatInfo:
-        session = await self._store.catalog.get_session(chat.session_id)
-        runner = await self._leases.runner(session.path)
-        if chat.turn_id is not None and runner is None and self._leases.held(session.path) is None:
-            chat = await self._settled(chat, session.path)
+        path = await self._path_of(chat.session_id)
+        runner = await self._leases.runner(path)
+        if chat.turn_id is not None and runner is None and self._leases.held(path) is None:
+            chat = await self._settled(chat, path)
         return _replace(chat, runner=runner, asking=self._context.pending.asking(chat.id))
 
     async def _settle_the_dead(self) -> None:

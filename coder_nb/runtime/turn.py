@@ -170,12 +170,12 @@ class Turn:
                 duration_ms=max(0, ended - self._started),
             )
         )
-        waiting = await self._context.store.inbox.waiting(self.chat_id)
+        held = self._why is not None and self._why.hold and bool(await self._context.store.inbox.waiting(self.chat_id))
         failed = end == "failed"
         state = RunState(
             run_status="error" if failed else "idle",
             clear_turn=True,
-            held=True if waiting and self._why is not None and self._why.hold else None,
+            held=True if held else None,
             error=(done.message or "The turn failed.") if failed else None,
             clear_error=not failed,
         )
