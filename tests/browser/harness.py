@@ -90,8 +90,8 @@ class Server:
 
 
 @contextmanager
-def jupyter(app: App, home: Path, **variables: str) -> Iterator[Server]:
-    """Runs `jupyter lab` or `jupyter notebook` until the block ends."""
+def jupyter(app: App, home: Path, *, extension: bool = True, **variables: str) -> Iterator[Server]:
+    """Runs `jupyter lab` or `jupyter notebook` until the block ends; without our `extension`, neither half of it."""
     module, name = MODULES[app]
     server = Server(
         app, home, f"http://127.0.0.1:{free_port()}/", secrets.token_urlsafe(16), environment(home, variables)
@@ -101,11 +101,11 @@ def jupyter(app: App, home: Path, **variables: str) -> Iterator[Server]:
         "ServerApp": {"ip": "127.0.0.1", "port_retries": 0, "open_browser": False, "allow_root": True},
         name: {"expose_app_in_browser": True},
     }
-    if not installed():
-        settings["ServerApp"]["jpserver_extensions"] = {"jupyter_extension": True}
+    if not (extension and installed()):
+        settings["ServerApp"]["jpserver_extensions"] = {"jupyter_extension": extension}
     (home / "config" / "labconfig").mkdir(parents=True)
     (home / "config" / "jupyter_server_config.json").write_text(json.dumps(settings))
-    disabled = {"disabledExtensions": {ANNOUNCEMENTS: True}}
+    disabled = {"disabledExtensions": {ANNOUNCEMENTS: True, "coder-nb": not extension}}
     (home / "config" / "labconfig" / "page_config.json").write_text(json.dumps(disabled))
     port = server.url.rsplit(":", 1)[1].rstrip("/")
     command = [sys.executable, "-m", module, f"--port={port}", f"--IdentityProvider.token={server.token}"]
