@@ -64,11 +64,11 @@ class History:
     @property
     def quality(self) -> pd.DataFrame:
         """What could not be read: where it is, and why."""
-        return history_frame(_joined(found.problems for found in self._found(USAGE)), tables.QUALITY)
+        return history_frame(_joined(found.problems for found in self._found(ALL)), tables.QUALITY)
 
     def coverage(self) -> pd.DataFrame:
         """What each agent's files hold, and what they are known not to hold."""
-        return history_frame(self._found(USAGE), tables.COVERAGE)
+        return history_frame(self._found(ALL), tables.COVERAGE)
 
     def refresh(self) -> History:
         """The same history, to be read again."""

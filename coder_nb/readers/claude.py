@@ -93,11 +93,6 @@ class Meta(Struct):
 _line = msgspec.json.Decoder(Line).decode
 
 
-def matters(line: bytes) -> bool:
-    """Whether a line that cannot be understood may have told usage."""
-    return b'"usage"' in line
-
-
 class Claude:
     """Reads the history of Claude Code."""
 
@@ -118,7 +113,7 @@ class Claude:
             from coder_nb.readers.claude_talk import talk  # which knows this module
 
             return talk(source, sought, note)
-        return _usage(source, Lines(self.agent, _line, matters=matters).of(source, note))
+        return _usage(source, Lines(self.agent, _line).of(source, note))
 
 
 def _folders(projects: Path, sought: Sought) -> Iterable[Path]:

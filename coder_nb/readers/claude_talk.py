@@ -10,7 +10,7 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from coder_nb.readers.base import Note, Sought, Source
-from coder_nb.readers.claude import Answer, Line, Responses, matters
+from coder_nb.readers.claude import Answer, Line, Responses
 from coder_nb.readers.lines import Lines, millis
 from coder_nb.readers.rows import AnyRow, Message, MessageKind, Role, Session, ToolUse
 
@@ -19,19 +19,19 @@ _EXIT = re.compile(r"\s*(?:Error: )?Exit code (\d+)")
 
 class Inner(Struct):
     type: str = ""
-    text: str = ""
+    text: str | None = None
 
 
 class Block(Struct):
     type: str = ""
-    text: str = ""
-    thinking: str = ""
+    text: str | None = None
+    thinking: str | None = None
     id: str | None = None
-    name: str = ""
+    name: str | None = None
     input: Raw = Raw(b"{}")
     tool_use_id: str | None = None
     is_error: bool | None = None
-    content: str | list[Inner] | None = None
+    content: str | list[Inner | str] | Inner | None = None
 
 
 class Said(Answer):
@@ -58,13 +58,23 @@ class Named(Struct):
 
 
 _full_line = msgspec.json.Decoder(FullLine).decode
+_line = msgspec.json.Decoder(Line).decode
 _named = msgspec.json.Decoder(Named).decode
+
+
+def _usage_alone(data: bytes) -> FullLine:
+    """A line that says something in a way that is not known, and yet tells what was used."""
+    line = _line(data)
+    known = {name: getattr(line, name) for name in Line.__struct_fields__}
+    answer = line.message
+    said = None if answer is None else Said(answer.id, answer.model, answer.stop_reason, answer.usage)
+    return FullLine(**known | {"message": said})
 
 
 def talk(source: Source, sought: Sought, note: Note) -> Iterator[AnyRow]:
     """All rows of a file."""
     found = _Talk(source, sought.text)
-    for number, line in Lines("claude", _full_line, matters=matters).of(source, note):
+    for number, line in Lines("claude", _full_line, lean=_usage_alone).of(source, note):
         found.take(number, line)
     return found.rows()
 
@@ -126,7 +136,7 @@ class _Talk:
         elif block.type == "tool_result" and block.tool_use_id in self._calls:
             self._calls[block.tool_use_id] = self._ended(line, block, self._calls[block.tool_use_id])
 
-    def _say(self, number: int, line: FullLine, text: str, kind: MessageKind = "text") -> None:
+    def _say(self, number: int, line: FullLine, text: str | None, kind: MessageKind = "text") -> None:
         if not text or line.isMeta:
             return
         role: Role = "assistant" if line.type == "assistant" else "user"
@@ -166,15 +176,14 @@ class _Talk:
             subagent=line.agentId,
             call_id=call_id,
             key=call_id,
-            original_name=block.name,
+            original_name=block.name or "",
             input=bytes(block.input).decode("utf-8", "replace") if self._text else None,
             path=_path(block.input),
             model=line.message.model if line.message else None,
         )
 
     def _ended(self, line: FullLine, block: Block, call: ToolUse) -> ToolUse:
-        content = block.content or ""
-        output = content if isinstance(content, str) else "\n".join(inner.text for inner in content)
+        output = _output(block.content)
         ended, failed = millis(line.timestamp), bool(block.is_error)
         exit_code = _EXIT.match(output) if failed else None
         return replace(
@@ -201,6 +210,13 @@ class _Talk:
             title=None if first.agentId else next(filter(None, self._titles.values()), None),
             ended=millis(self._last),
         )
+
+
+def _output(content: str | list[Inner | str] | Inner | None) -> str:
+    if content is None or isinstance(content, str):
+        return content or ""
+    parts = content if isinstance(content, list) else [content]
+    return "\n".join(part if isinstance(part, str) else part.text or "" for part in parts)
 
 
 def _path(given: Raw) -> str | None:

@@ -107,7 +107,7 @@ class Payload(Struct):
     call_id: str | None = None
     arguments: str | None = None
     input: str | None = None
-    output: msgspec.Raw | None = None
+    output: msgspec.Raw = msgspec.Raw(b"null")
     item: Item | None = None
     time_to_first_token_ms: int | None = None
 
@@ -120,10 +120,6 @@ class Line(Payload):
 
 
 _line = msgspec.json.Decoder(Line).decode
-
-
-def _matters(line: bytes) -> bool:
-    return b"token_count" in line or b"token_usage_record" in line
 
 
 class Codex:
@@ -150,7 +146,7 @@ class Codex:
 
     def read(self, source: Source, sought: Sought, note: Note) -> Iterator[AnyRow]:
         rollout = _Rollout(source, sought, note)
-        for number, line in Lines(self.agent, _line, matters=_matters).of(source, note):
+        for number, line in Lines(self.agent, _line).of(source, note):
             rollout.take(number, line)
         return rollout.rows()
 
@@ -352,13 +348,11 @@ class _Rollout:
         }
 
 
-def _output(raw: msgspec.Raw | None) -> str:
+def _output(raw: msgspec.Raw) -> str:
     """What a tool gave: a text, or a structure that has it."""
-    if raw is None:
-        return ""
     value = msgspec.json.decode(raw)
     if isinstance(value, dict):
         value = value.get("content", value)
     if isinstance(value, list):
         value = "\n".join(str(part.get("text", "")) for part in value if isinstance(part, dict))
-    return value if isinstance(value, str) else str(value)
+    return value if isinstance(value, str) else "" if value is None else str(value)

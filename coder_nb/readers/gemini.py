@@ -91,10 +91,6 @@ _line = msgspec.json.Decoder(Line).decode
 _STATUS = {"success": "completed", "error": "failed", "cancelled": "cancelled"}
 
 
-def _matters(line: bytes) -> bool:
-    return b'"tokens"' in line
-
-
 class Gemini:
     """Reads the history of Gemini CLI."""
 
@@ -111,7 +107,7 @@ class Gemini:
     def read(self, source: Source, sought: Sought, note: Note) -> Iterator[AnyRow]:
         chat = _Chat(source, sought)
         if source.path.suffix == ".jsonl":
-            for number, line in Lines(self.agent, _line, matters=_matters).of(source, note):
+            for number, line in Lines(self.agent, _line).of(source, note):
                 chat.take(number, line)
         else:
             self._document(source, chat, note)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -39,10 +40,9 @@ def blocks(path: Any) -> Iterator[tuple[int, list[bytes], bool]]:
 class Lines(Generic[T]):
     """The values of a file's lines; a line that cannot be read is noted and left out."""
 
-    def __init__(
-        self, agent: str, decode: Callable[[bytes], T], *, matters: Callable[[bytes], bool] = lambda _: True
-    ) -> None:
-        self._agent, self._decode, self._matters = agent, decode, matters
+    def __init__(self, agent: str, decode: Callable[[bytes], T], *, lean: Callable[[bytes], T] | None = None) -> None:
+        """`lean` takes what it can of a line whose shape is not the expected one."""
+        self._agent, self._decode, self._lean = agent, decode, lean
 
     def of(self, source: Source, note: Note) -> Iterator[tuple[int, T]]:
         """Each line's number and value."""
@@ -66,8 +66,10 @@ class Lines(Generic[T]):
                 note(self._problem(source, number, "broken line", "nothing but NUL bytes"))
             return
         if isinstance(error, msgspec.ValidationError):
-            if self._matters(line):
-                note(self._problem(source, number, "unexpected shape", str(error)))
+            note(self._problem(source, number, "unexpected shape", str(error)))
+            with contextlib.suppress(msgspec.MsgspecError):
+                if self._lean is not None:
+                    yield number, self._lean(line)
             return
         try:
             value = self._decode(mended(line))

@@ -115,10 +115,6 @@ _line = msgspec.json.Decoder(Line).decode
 _STATUS = {"success": "completed", "error": "failed", "cancelled": "cancelled"}
 
 
-def _matters(line: bytes) -> bool:
-    return b"usageMetadata" in line or b"api_response" in line
-
-
 class Qwen:
     """Reads the history of Qwen Code."""
 
@@ -135,7 +131,7 @@ class Qwen:
 
     def read(self, source: Source, sought: Sought, note: Note) -> Iterator[AnyRow]:
         chat = _Chat(source, sought)
-        for number, line in Lines(self.agent, _line, matters=_matters).of(source, note):
+        for number, line in Lines(self.agent, _line).of(source, note):
             chat.take(number, line)
         return chat.rows()
 

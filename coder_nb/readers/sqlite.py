@@ -52,8 +52,9 @@ def _connected(path: Path, stack: contextlib.ExitStack) -> sqlite3.Connection:
 
 
 def _checked(uri: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(uri, uri=True, timeout=WAIT)
+    connection = sqlite3.connect(uri, uri=True, timeout=WAIT, isolation_level=None)
     try:
+        connection.execute("BEGIN")  # all that is read is of one moment
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.Error:
         connection.close()

@@ -215,7 +215,7 @@ def test_half_characters_nul_bytes_and_wrong_bytes_are_mended(write: Write, tmp_
     assert set(found.quality["what"]) == {"mended line"}
 
 
-def test_lines_of_unknown_types_and_shapes_are_passed_over(write: Write, tmp_path: Path) -> None:
+def test_lines_of_unknown_types_are_passed_over_and_of_unknown_shapes_told(write: Write, tmp_path: Path) -> None:
     odd = [
         {"type": "of-tomorrow", "message": "a text", "payload": {"deep": [1, {"x": None}]}},
         {"type": "progress", "data": {"message": {"message": {"usage": {"output_tokens": 9}}}}},
@@ -226,12 +226,20 @@ def test_lines_of_unknown_types_and_shapes_are_passed_over(write: Write, tmp_pat
     write(f"{FOLDER}/s1.jsonl", [*odd, answer("m1", "r1", 30)])
     found = read(tmp_path)
     assert counts(found) == [("m1", 30)]
-    assert found.quality.empty
+    assert found.quality[["source_line", "what"]].values.tolist() == [[n, "unexpected shape"] for n in (1, 3, 4)]
 
 
 def test_usage_of_another_shape_is_told_and_not_guessed(write: Write, tmp_path: Path) -> None:
     write(f"{FOLDER}/s1.jsonl", [answer("m1", "r1", 30), answer("m2", "r2", 0, usage={"output_tokens": "many"})])
     found = read(tmp_path)
+    assert counts(found) == [("m1", 30)]
+    assert list(found.quality["what"]) == ["unexpected shape"]
+
+
+def test_an_answer_of_an_unknown_shape_tells_its_usage_all_the_same(write: Write, tmp_path: Path) -> None:
+    write(f"{FOLDER}/s1.jsonl", [answer("m1", "r1", 30, content={"of": "tomorrow"})])
+    found = read(tmp_path)
+    assert found.messages.empty
     assert counts(found) == [("m1", 30)]
     assert list(found.quality["what"]) == ["unexpected shape"]
 

@@ -1,0 +1,170 @@
+"""Where histories are looked for, what is pruned, what may not be looked at, and readers of other packages."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import EntryPoint, EntryPoints
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coder_nb.core.entries import Tokens
+from coder_nb.readers import base
+from coder_nb.readers.base import Note, Places, Reader, Sought, Source, readers
+from coder_nb.readers.collect import collect
+from coder_nb.readers.lines import CHUNK, blocks, millis
+from coder_nb.readers.rows import AnyRow, Problem, Usage
+
+Write = Callable[..., Path]
+HOME = Path("/home/ana")
+
+
+@pytest.mark.parametrize(
+    ("agent", "environ", "roots"),
+    [
+        ("claude", {}, ["~/.claude", "~/.config/claude"]),
+        ("claude", {"XDG_CONFIG_HOME": "/cfg"}, ["~/.claude", "/cfg/claude", "~/.config/claude"]),
+        ("claude", {"CLAUDE_CONFIG_DIR": "/a, ~/b,"}, ["/a", "~/b"]),
+        ("codex", {}, ["~/.codex"]),
+        ("codex", {"CODEX_HOME": "/c"}, ["/c"]),
+        ("opencode", {}, ["~/.local/share/opencode"]),
+        ("opencode", {"XDG_DATA_HOME": "/d"}, ["/d/opencode", "~/.local/share/opencode"]),
+        ("opencode", {"OPENCODE_DATA_DIR": "/o"}, ["/o"]),
+        ("qwen", {}, ["~/.qwen"]),
+        ("qwen", {"QWEN_HOME": "/q", "QWEN_RUNTIME_DIR": "/r"}, ["/r", "/q", "~/.qwen"]),
+        ("gemini", {}, ["~/.gemini"]),
+        ("gemini", {"GEMINI_CLI_HOME": "/g"}, ["/g/.gemini", "~/.gemini"]),
+        ("goose", {}, ["~/.local/share/goose"]),
+        ("goose", {"GOOSE_PATH_ROOT": "/p"}, ["/p/data", "~/.local/share/goose"]),
+    ],
+)
+def test_each_agent_is_looked_for_where_it_keeps_its_files(
+    agent: str, environ: dict[str, str], roots: list[str]
+) -> None:
+    found = readers()[agent].roots(Places(HOME, environ))
+    assert [str(root) for root in found] == [root.replace("~", str(HOME)) for root in roots]
+
+
+def test_there_are_six_readers() -> None:
+    assert list(readers()) == ["claude", "codex", "opencode", "qwen", "gemini", "goose"]
+    assert all(reader.agent == agent for agent, reader in readers().items())
+
+
+class Foreign:
+    """A reader of another package."""
+
+    agent = "foreign"
+
+    def roots(self, places: Places) -> Iterable[Path]:
+        return [places.home / ".foreign"]
+
+    def sources(self, root: Path, sought: Sought, note: Note) -> Iterable[Source]:
+        return base.files(root, self.agent, note, suffixes=(".txt",))
+
+    def read(self, source: Source, sought: Sought, note: Note) -> Iterator[AnyRow]:
+        count = int(source.path.read_text())
+        place = {"agent": self.agent, "session_id": "f", "file": str(source.path), "line": 1}
+        yield Usage(**place, response_id=source.path.stem, tokens=Tokens(output=count))  # type: ignore[arg-type]
+
+
+def test_other_packages_add_readers(write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("foreign", f"{__name__}:Foreign", base.GROUP)
+    monkeypatch.setitem(sys.modules, __name__, sys.modules.get(__name__) or sys.modules[Foreign.__module__])
+    monkeypatch.setattr(base, "entry_points", lambda group: EntryPoints([point]).select(group=group))
+    write(".foreign/a.txt", ["17"])
+    reader: Reader = readers()["foreign"]
+    found = collect(reader, reader.roots(Places(tmp_path)), Sought())
+    assert [row.tokens.output for row in found.usage] == [17]
+
+
+def test_no_history_at_all_is_no_problem(tmp_path: Path) -> None:
+    for reader in readers().values():
+        found = collect(reader, reader.roots(Places(tmp_path)), Sought())
+        assert (found.files, found.problems) == (0, [])
+
+
+def test_a_root_that_two_names_lead_to_is_read_once(write: Write, tmp_path: Path) -> None:
+    write(".foreign/a.txt", ["17"])
+    (tmp_path / "link").symlink_to(tmp_path / ".foreign")
+    found = collect(Foreign(), [tmp_path / ".foreign", tmp_path / "link"], Sought())
+    assert (found.files, found.copies) == (1, 0)
+
+
+def test_files_that_cannot_hold_what_is_sought_are_not_opened(write: Write, tmp_path: Path) -> None:
+    old = write(".codex/sessions/2026/10/01/rollout-a-1.jsonl", ["{}"], mtime=1_000_000_000)
+    new = write(".codex/sessions/2026/10/31/rollout-b-2.jsonl", ["{}"], mtime=1_800_000_000)
+    codex, claude = readers()["codex"], readers()["claude"]
+    opened = [source.path for source in codex.sources(tmp_path / ".codex", Sought(since=1_700_000_000_000), print)]
+    assert opened == [new]
+    opened = [source.path for source in codex.sources(tmp_path / ".codex", Sought(sessions=frozenset({"1"})), print)]
+    assert opened == [old]
+    mine = write(".claude/projects/-work-shop/s.jsonl", [])
+    write(".claude/projects/-work-other/s.jsonl", [])
+    opened = [source.path for source in claude.sources(tmp_path / ".claude", Sought(project="/work/shop"), print)]
+    assert opened == [mine]
+
+
+DENIED = """
+import os, sys
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+from pathlib import Path
+from coder_nb.readers.base import Sought, readers
+from coder_nb.readers.collect import collect
+found = collect(readers()["claude"], [Path(sys.argv[1])], Sought())
+print(found.files, sorted((problem.what, Path(problem.file).name) for problem in found.problems))
+"""
+
+
+def test_what_may_not_be_read_is_told_and_the_rest_is_read(write: Write, tmp_path: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can become somebody else")
+    write(".claude/projects/closed/s.jsonl", [])
+    closed = write(".claude/projects/open/closed.jsonl", [])
+    write(".claude/projects/open/s.jsonl", [])
+    closed.chmod(0)
+    (tmp_path / ".claude/projects/closed").chmod(0)
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.owner() == "root" and folder != Path("/tmp") and str(folder).startswith("/tmp/"):
+            folder.chmod(folder.stat().st_mode | 0o055)
+    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-c", DENIED, str(tmp_path / ".claude")]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, check=True)
+    assert done.stdout.strip() == "2 [('unreadable', 'closed'), ('unreadable', 'closed.jsonl')]"
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK])
+def test_lines_are_whole_wherever_a_block_ends(tmp_path: Path, size: int) -> None:
+    lines = [b"a" * size, b"", b"b" * (CHUNK // 2), b"c"]
+    path = tmp_path / "lines"
+    path.write_bytes(b"\n".join(lines))
+    found = [(first + number, line) for first, some, _ in blocks(path) for number, line in enumerate(some)]
+    assert found == list(enumerate(lines, 1))
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("2026-10-31T12:00:00.123Z", 1_793_448_000_123),
+        ("2026-10-31T14:00:00.123+02:00", 1_793_448_000_123),
+        ("2026-10-31 12:00:00", 1_793_448_000_000),
+        (1_793_448_000, 1_793_448_000_000),
+        (1_793_448_000_123, 1_793_448_000_123),
+        (1_793_448_000.5, 1_793_448_000_500),
+        ("yesterday", None),
+        (None, None),
+    ],
+)
+def test_times_are_understood_as_agents_write_them(written: str | float | None, expected: int | None) -> None:
+    assert millis(written) == expected
+
+
+def test_a_problem_says_where_it_is(write: Write, tmp_path: Path) -> None:
+    path = write(".claude/projects/x/s.jsonl", ['{"a":'])
+    found = collect(readers()["claude"], [tmp_path / ".claude"], Sought())
+    [problem] = found.problems
+    assert problem == Problem(agent="claude", file=str(path), line=1, what="broken line", detail=problem.detail)
+    assert problem.detail
