@@ -25,16 +25,28 @@ CELLS = (
     ")",
     "session.changes",
 )
-TALLER = "() => document.querySelectorAll('.coder-nb-view').forEach(v => v.style.setProperty('--max-height', '44rem'))"
-STYLE = ".jp-cell-toolbar, .jp-Collapser { display: none !important } .jp-Cell { border-color: transparent !important }"
+TALLER = (
+    "() => document.querySelectorAll('.coder-nb-view').forEach(v => v.style.setProperty('--max-height', '42.5rem'))"
+)
+STYLE = ".jp-cell-toolbar, .jp-Collapser { display: none !important }"
 
 
 def picture(notebook: Notebook, cell: int, name: str) -> None:
     notebook.page.add_style_tag(content=STYLE)
     notebook.page.evaluate(TALLER)
     notebook.page.mouse.move(0, 0)
+    notebook.cell(cell).evaluate("cell => cell.scrollIntoView()")
     notebook.page.wait_for_timeout(800)
-    notebook.cell(cell).screenshot(path=HERE / f"{name}.png")
+    box = notebook.cell(cell).bounding_box()
+    assert box is not None, "the cell is in the page"
+    edge = 4  # the border of the cell that is selected
+    clip = {
+        "x": box["x"] + edge,
+        "y": box["y"] + edge,
+        "width": box["width"] - 2 * edge,
+        "height": box["height"] - 2 * edge,
+    }
+    notebook.page.screenshot(path=HERE / f"{name}.png", clip=clip)
 
 
 def take(notebook: Notebook, ending: str) -> None:

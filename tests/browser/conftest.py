@@ -17,6 +17,8 @@ from playwright.sync_api import BrowserContext, sync_playwright
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode finds no modules beside a test
 from harness import CHROMIUM_ARGS, ROOT, Notebook, Server, jupyter, new_notebook
 
+from coder_nb.testing import scripted_agent
+
 RESULTS = ROOT / "test-results"
 SETTINGS = {"CODER_NB_REPLAY_PACE": "4"}
 
@@ -24,8 +26,7 @@ SETTINGS = {"CODER_NB_REPLAY_PACE": "4"}
 @pytest.fixture(scope="session", params=["lab", "notebook"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A Jupyter server of each kind, with the extension."""
-    scripted = pytest.importorskip("coder_nb.testing.scripted_agent").entry()
-    agents = {"CODER_NB_AGENTS": json.dumps({"scripted": scripted})}
+    agents = {"CODER_NB_AGENTS": json.dumps({"scripted": scripted_agent.entry()})}
     with jupyter(request.param, tmp_path_factory.mktemp(request.param), **SETTINGS, **agents) as running:
         yield running
 
