@@ -19,6 +19,7 @@ class _Slot:
         self.lock = asyncio.Lock()
         self.session: AgentSession | None = None
         self.busy = False
+        self.retired = False
         self.last_active = 0.0
 
 
@@ -53,7 +54,7 @@ class Pool:
             finally:
                 slot.busy = False
                 slot.last_active = self._clock()
-                if not session.alive:
+                if not session.alive or slot.retired:
                     await self._close(key)
 
     def get(self, key: Key) -> AgentSession | None:
@@ -81,6 +82,12 @@ class Pool:
             await self._close(key)
         return True
 
+    async def retire(self, key: Key) -> None:
+        """Closes a warm session, a busy one as soon as its turn has ended, as what it remembers is not all any more."""
+        slot = self._slots.get(key)
+        if slot is not None and slot.session is not None and not await self.evict(key):
+            slot.retired = True
+
     async def close(self) -> None:
         """Closes all of them at once; a turn that still runs on one sees its session end."""
         self._closed = True
@@ -91,5 +98,5 @@ class Pool:
         slot = self._slots.get(key)
         if slot is None or slot.session is None:
             return
-        session, slot.session = slot.session, None
+        session, slot.session, slot.retired = slot.session, None, False
         await session.close()

@@ -11,7 +11,7 @@ from coder_nb.backends.base import AgentSession, AnyEvent, Backend, Opening, Pro
 from coder_nb.backends.registry import AgentSpec, registry
 from coder_nb.backends.replay import ReplayBackend
 from coder_nb.core.values import AgentInfo
-from coder_nb.errors import AgentDisabled, AgentNotInstalled, UnknownAgent
+from coder_nb.errors import AgentDisabled, AgentNotInstalled, AgentUnavailable, UnknownAgent
 from coder_nb.settings import Settings
 
 PROBE_TTL = 60.0
@@ -51,7 +51,10 @@ class Agents:
         """The agent of the setting, else the first that can be used; the replay agent comes last."""
         if self._settings.default_agent:
             return self._settings.default_agent
-        return next(info.name for info in await self.infos() if info.available)
+        usable = [info.name for info in await self.infos() if info.available]
+        if not usable:
+            raise AgentUnavailable("No agent can be used here: `coder_nb.agents()` says why, and what to do for each.")
+        return usable[0]
 
     async def infos(self) -> tuple[AgentInfo, ...]:
         """Every agent, the usable ones first, in the order of the registry."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from coder_nb.core import permissions
 from coder_nb.core.permissions import Answerer
+from coder_nb.errors import InvalidOption
 
 
 class Presence:
@@ -42,6 +43,7 @@ class Pending:
 
     def __init__(self) -> None:
         self._futures: dict[tuple[str, str], asyncio.Future[Answer]] = {}
+        self._options: dict[tuple[str, str], tuple[str, ...]] = {}
         self._asked: dict[str, Answerer | None] = {}
 
     def asking(self, chat_id: str) -> Answerer | None:
@@ -49,10 +51,18 @@ class Pending:
         return self._asked.get(chat_id)
 
     def answer(self, chat_id: str, request_id: str, answer: Answer) -> bool:
-        """Gives an answer; False where nothing waits for it. The first answer wins."""
+        """Gives an answer; False where nothing waits for it. The first answer wins.
+
+        Raises `InvalidOption` for one that was not offered: an agent may take what it does not know for a yes.
+        """
         future = self._futures.get((chat_id, request_id))
         if future is None or future.done():
             return False
+        offered = self._options[chat_id, request_id]
+        if answer.option_id is not None and answer.option_id not in offered:
+            raise InvalidOption(
+                f"{answer.option_id!r} is no answer to this permission: choose one of {', '.join(offered)}, or null."
+            )
         future.set_result(answer)
         return True
 
@@ -61,6 +71,7 @@ class Pending:
         chat_id: str,
         request_id: str,
         *,
+        options: Sequence[str],
         who: Callable[[], Answerer | None],
         grace: float,
         changed: Callable[[], None],
@@ -71,7 +82,7 @@ class Pending:
         """
         key = (chat_id, request_id)
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._futures[key] = future
+        self._futures[key], self._options[key] = future, tuple(options)
         alone = 0.0
         tick = min(0.25, grace / 4) if grace else 0.01
         try:
@@ -87,6 +98,6 @@ class Pending:
                 if alone >= grace and not asked:
                     return None
         finally:
-            del self._futures[key]
+            del self._futures[key], self._options[key]
             if not any(chat == chat_id for chat, _ in self._futures):
                 self._asked.pop(chat_id, None)

@@ -77,7 +77,11 @@ class Context:
         )
         said = self._idle.setdefault((chat_id, agent), deque(maxlen=IDLE_EVENTS))
         session = await self.agents.open(opening, idle_events=said.append)
-        await self.remember(lease, chat_id, agent, session, settled=False)
+        try:
+            await self.remember(lease, chat_id, agent, session, settled=False)
+        except BaseException:  # nobody would hold it, and the next turn would start another one (law 10)
+            await session.close()
+            raise
         return session
 
     async def remember(self, lease: Lease, chat_id: str, agent: str, session: AgentSession, *, settled: bool) -> None:

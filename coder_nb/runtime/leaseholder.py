@@ -59,11 +59,15 @@ class Leaseholder:
             await asyncio.sleep(self._ttl / 3)
             for lease in list(self._held.values()):
                 try:
-                    await self._leases.renew(lease, ttl=self._ttl)
-                except LeaseLost:
-                    await self.drop(lease)
+                    await self._renew(lease)
                 except StoreError as error:
                     _log.warning("the lease of a session could not be renewed: %s", error.message)
+
+    async def _renew(self, lease: Lease) -> None:
+        try:
+            await self._leases.renew(lease, ttl=self._ttl)
+        except LeaseLost:
+            await self.drop(lease)
 
     async def drop(self, lease: Lease) -> None:
         """Forgets a lease that another process has taken."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 
 from coder_nb.core.values import ChatInfo, Prompt
@@ -30,6 +31,11 @@ class Runner:
         """Set while no turn runs."""
         self.quiet.set()
         self._wake = asyncio.Event()
+        self._finishing = False
+
+    def finish(self) -> None:
+        """No further turn begins: what waits in the inboxes is left for the next runtime."""
+        self._finishing = True
 
     def wake(self) -> None:
         """There may be a prompt to run."""
@@ -61,7 +67,7 @@ class Runner:
     async def _take(self, chat: ChatInfo, prompt: Prompt) -> bool:
         """Runs one turn; False where the store did not let it, and the queue has to wait for the next prompt."""
         lease = self._leases.held(self.path)
-        if lease is None:
+        if lease is None or self._finishing:
             return False
         try:
             chat = await self._context.store.catalog.get_chat(chat.id)
@@ -69,6 +75,8 @@ class Runner:
                 await recovery.settle(self._context, lease, chat_id=chat.id)
             elif not chat.held and chat.queued and chat.queued[0].id == prompt.id:
                 agent = prompt.agent or await self._context.agents.default()
+                if self._finishing:
+                    return False
                 self.turn = Turn(self._context, lease, self.tree, chat_id=chat.id, prompt=prompt, agent=agent)
                 self.quiet.clear()
                 await self.turn.run()
@@ -77,6 +85,10 @@ class Runner:
             await self._leases.drop(lease)
         except CoderError as error:
             _log.error("a turn of chat %s could not be written down: %s", chat.id, error.message)
+        except Exception:  # else no prompt of this session would ever run again
+            _log.exception("a turn of chat %s broke", chat.id)
+            with contextlib.suppress(CoderError):
+                await recovery.settle(self._context, lease, chat_id=chat.id)
         finally:
             self.turn = None
             self.quiet.set()

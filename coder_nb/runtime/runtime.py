@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import getpass
 import logging
+import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
@@ -48,6 +49,7 @@ DRAIN = 1.5
 """Seconds that running turns get to end by themselves when the runtime is closed."""
 DISPOSE = 1.0
 """Seconds that each further step of closing may take; agents that are deaf even to that are killed."""
+_STOPPING = "The server is stopping: start it again, then try again."
 
 
 class Runtime:
@@ -75,7 +77,7 @@ class Runtime:
         self._paths: dict[str, str] = {}
         self._slots = asyncio.Semaphore(settings.max_running)
         self._tasks = Tasks()
-        self._owner = getpass.getuser()
+        self._owner = _user()
         self._draining = False
 
     @classmethod
@@ -94,6 +96,8 @@ class Runtime:
         if self._draining:
             return
         self._draining = True
+        for runner in self._runners.values():
+            runner.finish()
         running = [runner.turn for runner in self._runners.values() if runner.turn is not None]
         for turn in running:
             await turn.stop(event="crash", message=recovery.REASON, code="interrupted")
@@ -136,7 +140,7 @@ class Runtime:
         return await self._agents.infos()
 
     async def open_session(self, path: str, *, name: str = "main", new: bool = False) -> SessionInfo:
-        repository = await self._context.worktrees.locate(_expanded(path))
+        repository = await self._context.worktrees.locate(Path(path))
         return await self._store.catalog.open_session(
             self._owner, repository.path, name=name, new=new, session_id=ids.new_id(), now=self._context.now()
         )
@@ -260,7 +264,7 @@ class Runtime:
 
     def _check(self, prompt: Prompt) -> None:
         if self._draining:
-            raise errors.Conflict("The server is stopping: start it again, then prompt again.")
+            raise errors.Conflict(_STOPPING)
         if not ids.is_id(prompt.id):
             raise errors.BadRequest(
                 "A prompt's id has 26 characters of a-z and 0-9: make it with `coder_nb.ids.new_id()`."
@@ -281,6 +285,8 @@ class Runtime:
     async def _runner_of(self, chat: ChatInfo) -> tuple[Lease, Runner]:
         """The lease and the worker of a chat's session; raises `RunElsewhere` where another process runs it."""
         session_id, path = chat.session_id, await self._path_of(chat.session_id)
+        if self._draining:
+            raise errors.Conflict(_STOPPING)
         lease = await self._leases.hold(path)
         runner = self._runners.get(session_id)
         if runner is None:
@@ -335,7 +341,7 @@ class Runtime:
             for chat in await self._store.catalog.chats(runner.session_id):
                 for fact in self._pool.facts():
                     if fact.key[0] == chat.id:
-                        await self._pool.evict(fact.key)
+                        await self._pool.retire(fact.key)
 
     async def _follow_others(self) -> None:
         """Tells listeners of chats that other processes may have written to."""
@@ -354,7 +360,10 @@ class Runtime:
             await asyncio.sleep(self.settings.sweep)
             for chat_id, agent in await self._pool.sweep(ttl=self.settings.idle_eviction, limit=self.settings.max_live):
                 _log.info("evicted agent=%s chat=%s", agent, chat_id)
-            await self._release_idle()
+            try:
+                await self._release_idle()
+            except errors.StoreError as error:
+                _log.warning("it could not be seen which leases are idle: %s", error.message)
 
     async def _release_idle(self) -> None:
         """Gives back the leases of directories where nothing runs, waits or is warm, so that others may run them."""
@@ -374,6 +383,8 @@ class Runtime:
                 waiting.cancel()
 
 
-def _expanded(path: str) -> Path:
-    """A path as a person writes it, ``~`` included."""
-    return Path(path).expanduser()
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as in containers
+        return f"user {os.getuid()}"

@@ -249,6 +249,7 @@ class Turn:
         answer = await context.pending.wait(
             self.chat_id,
             asked.request_id,
+            options=[option.id for option in asked.options],
             who=lambda: context.presence.answerer(self.chat_id, self.prompt.answers),
             grace=context.settings.permission_grace,
             changed=lambda: self._feed.tell(state=True),
@@ -294,6 +295,10 @@ class Turn:
                 self._recorder.add(change)
         except errors.CoderError as error:
             self._recorder.on(base.Failed(message=error.message, code=error.code))
+        except Exception as error:  # a turn has its end whatever else fails, as on a full disk (law 1)
+            _log.exception("the changes of turn %s could not be looked for", self.id)
+            text = f"What this turn changed could not be looked for ({error}): the next turn's changes will show it."
+            self._recorder.on(base.Failed(message=text, code="bug"))
 
     async def _write(self) -> None:
         """Commits as the turn goes; that the store fails stops the turn, and what is unwritten is kept for the end."""

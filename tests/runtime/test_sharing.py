@@ -83,6 +83,19 @@ async def test_after_an_orderly_stop_the_turn_is_interrupted_and_the_next_runtim
     assert "say before" in await again.said(recalled.id)
 
 
+async def test_what_waits_in_another_chat_when_the_runtime_stops_waits_for_the_next_one(place: Place) -> None:
+    person = await place.person()
+    other = Person(person.runtime, person.session, await person.runtime.open_chat(person.session.id, name="other"))
+    await person.send("think hm; hang")
+    await person.shown("reasoning", "hm")
+    waiting = await other.send("say later")
+    await person.runtime.close()
+    again = await place.person()
+    chat = await again.runtime.get_chat(other.chat.id)
+    assert [prompt.id for prompt in chat.queued] == [waiting]
+    assert await again.runtime.turns(other.chat.id) == ()
+
+
 async def test_the_agent_resumes_in_the_next_runtime(place: Place) -> None:
     person = await place.person()
     await person.prompt("say remember")

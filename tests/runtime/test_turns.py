@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 
 import pytest
 from support.place import Place, make_repository
@@ -10,6 +12,10 @@ from support.place import Place, make_repository
 from coder_nb import errors, ids
 from coder_nb.core.entries import Notice, Permission, ToolCall, UserMessage
 from coder_nb.core.values import Prompt
+from coder_nb.pool.process import Keeper
+from coder_nb.runtime.agents import Agents
+from coder_nb.runtime.turn import Turn
+from coder_nb.settings import Settings
 from coder_nb.testing import scripted_agent
 
 pytestmark = pytest.mark.anyio
@@ -202,6 +208,8 @@ async def test_a_permission_is_asked_denied_and_the_file_is_not_there(place: Pla
     assert isinstance(asked.body, Permission)
     await person.asking("callback")
     refusal = next(option.id for option in asked.body.options if option.kind == "reject_once")
+    with pytest.raises(errors.InvalidOption, match="'sure' is no answer to this permission"):
+        await person.runtime.answer(person.chat.id, asked.body.request_id, "sure", by="a person")
     assert await person.runtime.answer(person.chat.id, asked.body.request_id, refusal, by="a person")
     turn = await person.ended(running)
     permission = next(e.body for e in await person.entries(turn.id) if isinstance(e.body, Permission))
@@ -293,3 +301,68 @@ async def test_an_agent_whose_memory_is_lost_is_told_the_conversation_and_the_tr
     turn = await person.prompt("recall", agent="forgetful")
     codes = [e.body.code for e in await person.entries(turn.id) if isinstance(e.body, Notice)]
     assert "memory_rebuilt" in codes
+
+
+async def test_a_turn_whose_changes_cannot_be_looked_for_has_its_end_and_the_next_one_shows_them(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = await place.person()
+
+    async def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(person.runtime._context.worktrees, "changes", full)
+        turn = await person.prompt("write a.txt x", mode="bypass")
+    assert turn.end == "completed"
+    assert any(e.kind == "error" and "No space left" in str(e.body) for e in await person.entries(turn.id))
+    assert (await person.prompt("say on")).end == "completed"
+    assert [change.path for change in await person.runtime.changes(person.chat.id)] == ["a.txt"]
+
+
+async def test_a_session_goes_on_after_a_turn_that_broke_in_a_way_that_nobody_foresaw(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = await place.person()
+    with monkeypatch.context() as fault:
+        fault.setattr(Turn, "_settle", lambda self: 1 // 0)
+        broken = await person.send("say before")
+        assert (await person.ended(broken)).end == "interrupted"
+    assert (await person.prompt("say on")).end == "completed"
+
+
+async def test_an_agent_that_was_started_and_cannot_be_written_down_is_ended(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = await place.person()
+
+    async def locked(*_: object) -> None:
+        raise errors.StoreLocked
+
+    with monkeypatch.context() as store:
+        store.setattr(person.runtime._store.catalog, "put_agent_session", locked)
+        assert (await person.prompt("pid")).code == "store_locked"
+    assert not person.runtime._keeper._processes
+    assert (await person.prompt("pid")).end == "completed"
+
+
+@pytest.mark.parametrize("path", ["~nobody-has-that-name/work", "/a\0b", "/\ud800"])
+async def test_a_path_that_no_directory_can_have_is_a_bad_path(place: Place, path: str) -> None:
+    runtime = await place.runtime()
+    with pytest.raises(errors.BadPath, match="check the path"):
+        await runtime.open_session(path)
+
+
+async def test_a_user_without_a_name_owns_what_they_make(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nameless() -> str:
+        raise KeyError("getpwuid(): uid not found")
+
+    monkeypatch.setattr("getpass.getuser", nameless)
+    assert (await place.person()).session.owner == f"user {os.getuid()}"
+
+
+async def test_where_no_agent_can_be_used_it_is_said(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    agents = Agents(Settings(replay_recording=str(place.root / "absent.jsonl")), Keeper("0" * 26))
+    with pytest.raises(errors.AgentUnavailable, match="No agent can be used here"):
+        await agents.default()
