@@ -41,6 +41,7 @@ _ENVIRONMENT = {
     "LC_ALL": "C",
     "LANGUAGE": "C",
 }
+_NOT_FOR_GIT = ("GIT_", "JUPYTER", "JPY", "CODER_NB_")
 
 
 class Outcome(Value):
@@ -99,8 +100,14 @@ async def run(
 
 
 def environment() -> dict[str, str]:
-    """Our environment without the variables by which a caller's git would be led elsewhere."""
-    return {k: v for k, v in os.environ.items() if not k.startswith("GIT_")} | _ENVIRONMENT
+    """Our environment without the variables by which a caller's git would be led elsewhere, and without Jupyter's.
+
+    A repository's configuration names programs that git runs, such as filters, and an agent may have written it: they
+    get no token of Jupyter's from us (law 19).
+    """
+    return {
+        name: value for name, value in os.environ.items() if not name.upper().startswith(_NOT_FOR_GIT)
+    } | _ENVIRONMENT
 
 
 async def _start(cwd: Path, args: tuple[str, ...], env: dict[str, str], piped: bool) -> asyncio.subprocess.Process:

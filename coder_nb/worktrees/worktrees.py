@@ -249,13 +249,12 @@ def _why_not(path: Path, outcome: Outcome) -> CoderError:
 
 
 def _real_directory(path: Path) -> Path:
-    given = path.expanduser()
     try:
-        real = given.resolve(strict=True)
-    except (OSError, RuntimeError) as error:
-        raise BadPath(f"There is no directory {given}: check the path, or create it first.") from error
+        real = path.expanduser().resolve(strict=True)
+    except (OSError, RuntimeError, ValueError) as error:  # no home of that name; characters that no path has
+        raise BadPath(f"There is no directory {path}: check the path, or create it first.") from error
     if not real.is_dir():
-        raise BadPath(f"{given} is a file: give the directory that it lies in, {real.parent}.")
+        raise BadPath(f"{path} is a file: give the directory that it lies in, {real.parent}.")
     return real
 
 

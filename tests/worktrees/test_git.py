@@ -30,6 +30,20 @@ async def test_a_missing_git_is_named_with_the_cure(tmp_path: Path, monkeypatch:
         await Worktrees(tmp_path).locate(tmp_path)
 
 
+async def test_programs_that_git_runs_for_a_repository_get_no_token_of_jupyters(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("JUPYTER_TOKEN", "JUPYTERHUB_API_TOKEN", "JPY_API_TOKEN", "CODER_NB_CONNECTION_FILE"):
+        monkeypatch.setenv(name, "the secret")
+    await git(tmp_path, "init", "-q")
+    await git(tmp_path, "config", "filter.spy.clean", "env")
+    (tmp_path / ".gitattributes").write_text("* filter=spy\n")
+    seen = await git(tmp_path, "hash-object", "-w", "--stdin", "--path=a", input=b"x")
+    told = await git(tmp_path, "cat-file", "blob", seen.decode().strip())
+    assert b"PATH=" in told
+    assert b"the secret" not in told
+
+
 async def test_a_repository_of_another_user_is_named_with_the_cure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
