@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -11,6 +12,7 @@ from coder_nb.backends.acp import wire
 from coder_nb.backends.base import Child
 from coder_nb.errors import AgentDied, AgentTimeout, CoderError
 
+_log = logging.getLogger(__name__)
 Answer = Callable[["dict[str, Any] | CoderError | RpcError"], None]
 
 
@@ -119,6 +121,14 @@ class Connection:
     # ----------------------------------------------------------------------------------------------------------------
 
     async def _read(self) -> None:
+        """Reads until the end; what breaks here ends the agent's words too, so that no turn waits for more of them."""
+        try:
+            await self._hear()
+        except Exception as error:
+            _log.exception("what %s said could not be taken", self._name)
+            self._end(AgentDied(f"coder-nb could not take what {self._name} said ({error!r}): prompt again."))
+
+    async def _hear(self) -> None:
         framer = wire.Framer()
         while data := await self._child.read(1 << 18):
             for frame in framer.feed(data):

@@ -26,6 +26,8 @@ class Options:
         self._ids: dict[str, str] = {}
         """Of the configuration options that are for mode and model."""
         self._mode: PermissionMode | None = None
+        self._left_in: str | None = None
+        """The agent's own mode when it was set last: an agent may leave it by itself, as when a plan is done."""
 
     def offered(self, session_id: str, result: dict[str, Any]) -> None:
         """Takes the answer to `session/new` and its like."""
@@ -39,9 +41,9 @@ class Options:
         Raises `InvalidOption` for a model that is not offered, `AgentProtocolError` where the agent has no such mode,
         and `AgentDied` where a mode needs another process.
         """
-        if mode != self._mode:
+        if mode != self._mode or self._state.mode != self._left_in:
             await self._choose_mode(mode)
-            self._mode = mode
+            self._mode, self._left_in = mode, self._state.mode
         if model is not None:
             await self._choose_model(model)
 

@@ -60,7 +60,8 @@ class ReplayBackend:
         try:
             await asyncio.to_thread(load, self._path)
         except AgentUnavailable as error:
-            return Probe(available=False, path=str(self._path), reason=error.message, cure=_CURE)
+            reason = error.message.removesuffix(_CURE).rstrip()
+            return Probe(available=False, path=str(self._path), reason=reason, cure=_CURE)
         return Probe(available=True, path=str(self._path))
 
     async def open(self, opening: Opening, *, idle_events: Callable[[AnyEvent], None]) -> ReplaySession:

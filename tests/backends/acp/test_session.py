@@ -15,6 +15,7 @@ from coder_nb.backends.base import (
     Asked,
     CommandsChanged,
     Done,
+    ModeChanged,
     Noticed,
     PermissionAsked,
     RawReceived,
@@ -153,6 +154,13 @@ async def test_the_mode_is_set_by_us_and_may_change_with_each_prompt(world: Any)
     assert [(a.tool, a.tool_kind, a.diffs[0].new) for a in asked] == [("write_file", "edit", "1\n")]
     assert (world.cwd / "a.txt").exists()
     assert not (world.cwd / "b.txt").exists()
+
+
+async def test_a_mode_that_the_agent_left_by_itself_is_set_again_for_the_next_prompt(world: Any) -> None:
+    session = await world.open(mode="ask")
+    await take(session, 'update {"sessionUpdate": "current_mode_update", "currentModeId": "yolo"}', mode="ask")
+    again = await take(session, "say on", mode="ask")
+    assert [event.current for event in again if isinstance(event, ModeChanged)] == ["ask"]
 
 
 async def test_a_mode_that_the_agent_does_not_have_is_an_error_and_never_assumed(world: Any) -> None:
