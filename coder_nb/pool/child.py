@@ -59,7 +59,7 @@ class Process:
         """A process that is yet to be started, and its ends of the pipes, which the caller closes."""
         process = cls(owner, number, name, secrets)
         loop = asyncio.get_running_loop()
-        (in_read, in_write), (out_read, out_write), (err_read, err_write) = os.pipe(), os.pipe(), os.pipe()
+        (in_read, in_write), (out_read, out_write), (err_read, err_write) = _pipes(3)
         for end in (in_write, out_read, err_read):
             with contextlib.suppress(OSError):  # a wish: the system limits what a user's pipes take together
                 _enlarge(end)
@@ -195,6 +195,19 @@ def secrets_of(env: Mapping[str, str]) -> tuple[str, ...]:
     """The values of variables whose names say that they are secret, the longest first."""
     values = {v for name, v in env.items() if _SECRET_NAME.search(name) and len(v) >= _SHORTEST_SECRET}
     return tuple(sorted(values, key=len, reverse=True))
+
+
+def _pipes(count: int) -> list[tuple[int, int]]:
+    """So many pipes, or none where there are not enough descriptors left."""
+    made: list[tuple[int, int]] = []
+    try:
+        for _ in range(count):
+            made.append(os.pipe())
+    except OSError:
+        for end in (end for pair in made for end in pair):
+            os.close(end)
+        raise
+    return made
 
 
 def _enlarge(end: int) -> None:

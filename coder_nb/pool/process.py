@@ -67,8 +67,11 @@ class Keeper:
             raise AgentFailed("This runtime is closed: open another one to start agents.")
         if self._groups is not None:
             return await self._groups.spawn(argv, cwd=cwd, env={**env, MARKER: self._runtime_id}, name=name)
-        link = self._link or self._start_keeper()
-        process, ends = await Process.piped(self, next(self._numbers), name, secrets_of(env))
+        try:
+            link = self._link or self._start_keeper()
+            process, ends = await Process.piped(self, next(self._numbers), name, secrets_of(env))
+        except OSError as error:  # no descriptors or no memory left
+            raise cannot_start(argv[0], cwd, name, error) from error
         self._processes[process.number] = process
         request = {
             "op": "spawn",

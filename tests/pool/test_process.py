@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import itertools
 import os
 import sys
 from collections.abc import AsyncIterator
@@ -129,6 +131,23 @@ async def test_a_spawn_that_is_cancelled_leaves_no_process(keeper: Keeper, tmp_p
     with pytest.raises(asyncio.CancelledError):
         await spawning
     await first.stop()
+
+
+async def test_where_no_descriptors_are_left_it_is_said_and_none_is_lost(
+    keeper: Keeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await (await keeper.spawn(["true"], cwd=tmp_path, env=dict(os.environ), name="first")).stop()
+    before, pipe, made = len(os.listdir("/proc/self/fd")), os.pipe, itertools.count()
+
+    def scarce() -> tuple[int, int]:
+        if next(made) == 2:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return pipe()
+
+    monkeypatch.setattr("os.pipe", scarce)
+    with pytest.raises(AgentFailed, match="Too many open files"):
+        await keeper.spawn(["true"], cwd=tmp_path, env=dict(os.environ), name="second")
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 async def test_a_closed_keeper_starts_nothing_more(tmp_path: Path) -> None:
