@@ -56,10 +56,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _agents(options: argparse.Namespace) -> None:
-    _show(coder_nb.agents(), ["agent", "available", "version", "reason", "cure"])
-
-
 def _prompt(options: argparse.Namespace) -> None:
     chat = coder_nb.session(options.path).chat(options.chat)
     turn = chat.run(options.text, agent=options.agent, model=options.model, mode=options.mode)

@@ -12,7 +12,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 from urllib.parse import urlencode, urlsplit
 
 import httpx
@@ -49,6 +49,10 @@ CONNECT_TRIES = 3
 
 class _Done(msgspec.Struct):
     done: bool
+
+
+class _Typed(msgspec.Struct):
+    type: str
 
 
 class Remote:
@@ -134,7 +138,9 @@ class Remote:
                     proxy=None if self._direct else True,
                 ) as socket:
                     async for message in socket:
-                        frame = decode(message, _FRAME)
+                        frame = self._frame(message)
+                        if frame is None:
+                            continue
                         pause, reached = RETRY_FIRST, time.monotonic()
                         if isinstance(frame, Hello):
                             check_protocol(frame.protocol, "")
@@ -180,10 +186,26 @@ class Remote:
         try:
             return decode(data, kind)
         except msgspec.MsgspecError as error:
-            raise ConnectionLost(
-                f"The server at {self._server.url} answered {route} with something that is not coder-nb's: "
-                "check that the extension is the one of this version (`jupyter server extension list`)."
-            ) from error
+            raise self._not_ours(route) from error
+
+    def _frame(self, message: str | bytes) -> Frame | None:
+        """A frame of a stream; None for one of a kind that a later server has and this kernel does not know."""
+        try:
+            frame: Frame = decode(message, _FRAME)
+            return frame
+        except msgspec.MsgspecError as error:
+            try:
+                if msgspec.json.decode(message, type=_Typed).type not in _FRAME_TYPES:
+                    return None
+            except msgspec.MsgspecError:
+                pass
+            raise self._not_ours("the stream") from error
+
+    def _not_ours(self, route: str) -> ConnectionLost:
+        return ConnectionLost(
+            f"The server at {self._server.url} answered {route} with something that is not coder-nb's: "
+            "check that the extension is the one of this version (`jupyter server extension list`)."
+        )
 
     async def _request(self, method: str, route: str, body: object = None) -> bytes:
         content = None if body is None else encode(body)
@@ -213,6 +235,7 @@ class Remote:
 
 
 _FRAME: Any = Frame
+_FRAME_TYPES = frozenset(kind.__struct_config__.tag for kind in get_args(Frame))
 
 
 def pinned(certificate: str) -> ssl.SSLContext:

@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from coder_nb.core.codec import encode
-from coder_nb.core.entries import Entry, ToolCall, Value
+from coder_nb.core.entries import Entry, Permission, Raw, ToolCall, Value
 from coder_nb.core.values import Change, ChatInfo, SessionInfo, UsageRow
 from coder_nb.core.verbs import Verbs
 
@@ -43,15 +43,24 @@ def newest(entries: Sequence[Entry]) -> tuple[Entry, ...]:
 
 def _cut(entry: Entry) -> Entry:
     body = entry.body
+    if isinstance(body, Permission) and body.status != "pending":
+        return replace(entry, body=replace(body, input=_short(body.input), diffs=()))
+    if isinstance(body, Raw):
+        return replace(entry, body=replace(body, data=_short(body.data)))
     if not isinstance(body, ToolCall):
         return entry
-    long_input = body.input is not None and len(encode(body.input)) > MOST_TEXT
+    long_input = _short(body.input) is not body.input
     if len(body.content) <= MOST_TEXT and not long_input and not body.diffs:
         return entry
     left = len(body.content) - MOST_TEXT
     content = f"{body.content[:MOST_TEXT]}\n… {left:,} more characters" if left > 0 else body.content
     short = replace(body, content=content, input=None if long_input else body.input, diffs=())
     return replace(entry, body=short)
+
+
+def _short(data: Any) -> Any:
+    """Data as it is, or nothing where it is long."""
+    return data if data is None or len(encode(data)) <= MOST_TEXT else None
 
 
 async def opening(verbs: Verbs, chat_id: str) -> Snapshot:

@@ -65,11 +65,10 @@ class CoderMagics(Magics):
     def begin(self, line: str, cell: str) -> Turn:
         """Hands the cell in as a prompt; returns its turn."""
         options = parse(line)
-        session = options.session if options.session != "." else self._path
-        self._path, self._chat_name = session, options.chat
-        return self._chat().prompt(
-            cell, agent=options.agent, model=options.model, mode=options.mode, display=options.display
-        )
+        path = options.session if options.session != "." else self._path
+        chat = door.session(path).chat(options.chat)
+        self._path, self._chat_name = path, options.chat  # only what was found is gone on with
+        return chat.prompt(cell, agent=options.agent, model=options.model, mode=options.mode, display=options.display)
 
     def _chat(self) -> Chat:
         return door.session(self._path).chat(self._chat_name)

@@ -212,6 +212,8 @@ async def test_a_broken_stream_goes_on_from_its_cursor_without_a_gap_or_a_double
                     seen.apply(frame.page)
                 if isinstance(frame, DeltaFrame):
                     seen.apply_delta(frame.deltas[0])
+                if len(house.sockets) == 1 and len(seen) == 1:
+                    await house.sockets[0].write_message('{"type": "of_a_later_version", "what": 1}')
                 if len(house.sockets) == 1 and len(seen) == 3:
                     house.sockets[0].close()
                     await remote.stop(chat.id)

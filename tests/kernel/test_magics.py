@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import threading
-from typing import Any
+from typing import Any, NoReturn
+
+import pytest
+
+from coder_nb.errors import BadPath
+from coder_nb.kernel.magics import CoderMagics
 
 CHAT_MIME = "application/vnd.coder-nb.chat.v1+json"
 WIDGET_MIME = "application/vnd.jupyter.widget-view+json"
@@ -167,3 +172,18 @@ def _interrupt_once(kernel: Any) -> Any:
             kernel.manager.interrupt_kernel()
 
     return on_output
+
+
+def test_a_session_that_is_not_found_is_not_gone_on_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def session(path: str) -> NoReturn:
+        asked.append(path)
+        raise BadPath
+
+    monkeypatch.setattr("coder_nb.door.session", session)
+    magics = CoderMagics(None)
+    for line in ("--session /absent", ""):
+        with pytest.raises(BadPath):
+            magics.begin(line, "hello")
+    assert asked == ["/absent", "."]
