@@ -125,4 +125,7 @@ class StreamHandler(WebSocketMixin, WebSocketHandler, Guard):
         except Exception:
             self.log.exception("coder-nb: the stream of chat %s broke; its readers connect again", self.chat_id)
             code, reason = FAILED, UNEXPECTED
+        finally:  # a reader who left while the socket was opened has told `on_close` before there was this to end
+            if self._filling is not None:
+                self._filling.cancel()
         self.close(code, reason.encode()[:REASON].decode(errors="ignore"))
