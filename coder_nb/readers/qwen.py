@@ -152,16 +152,15 @@ class _Chat:
     def rows(self) -> Iterator[AnyRow]:
         yield from self._reports
         reported = Counter(row.tokens for row in self._reports)
-        for row in self._answers:
-            if reported[row.tokens] > 0:
-                reported[row.tokens] -= 1
+        for answer in self._answers:
+            if reported[answer.tokens] > 0:
+                reported[answer.tokens] -= 1
             else:
-                yield row
+                yield answer
         yield from self._messages
         yield from self._calls.values()
         if self._first is not None and self._sought.what != {"usage"}:
-            ended, row = millis(self._last), self._row(1, self._first)
-            yield Session(**row, title=self._title, ended=ended)
+            yield Session(**self._row(1, self._first), title=self._title, ended=millis(self._last))
 
     def take(self, number: int, line: Line) -> None:
         self._first = self._first or line

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -108,32 +108,36 @@ def test_files_that_cannot_hold_what_is_sought_are_not_opened(write: Write, tmp_
     assert opened == [mine]
 
 
-DENIED = """
-import os, sys
-os.setgroups([]); os.setgid(65534); os.setuid(65534)
-from pathlib import Path
-from coder_nb.readers.base import Sought, readers
-from coder_nb.readers.collect import collect
-found = collect(readers()["claude"], [Path(sys.argv[1])], Sought())
-print(found.files, sorted((problem.what, Path(problem.file).name) for problem in found.problems))
-"""
-
-
-def test_what_may_not_be_read_is_told_and_the_rest_is_read(write: Write, tmp_path: Path) -> None:
+@contextmanager
+def nobody() -> Iterator[None]:
+    """Without the rights of root, who may read everything."""
     if os.geteuid() != 0:
-        pytest.skip("only root can become somebody else")
-    write(".claude/projects/closed/s.jsonl", [])
-    closed = write(".claude/projects/open/closed.jsonl", [])
-    write(".claude/projects/open/s.jsonl", [])
-    closed.chmod(0)
-    (tmp_path / ".claude/projects/closed").chmod(0)
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.owner() == "root" and folder != Path("/tmp") and str(folder).startswith("/tmp/"):
-            folder.chmod(folder.stat().st_mode | 0o055)
-    env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-c", DENIED, str(tmp_path / ".claude")]
-    done = subprocess.run(command, capture_output=True, text=True, env=env, check=True)
-    assert done.stdout.strip() == "2 [('unreadable', 'closed'), ('unreadable', 'closed.jsonl')]"
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def test_what_may_not_be_read_is_told_and_the_rest_is_read() -> None:
+    reader = readers()["claude"]
+    with TemporaryDirectory() as home:
+        Path(home).chmod(0o755)  # the tests' own folders are closed to others
+        open_, closed = (Path(home, "projects", name) for name in ("open", "closed"))
+        for folder in (open_, closed):
+            folder.mkdir(parents=True)
+            for name in ("a.jsonl", "b.jsonl"):
+                (folder / name).touch()
+        (open_ / "b.jsonl").chmod(0)
+        closed.chmod(0)
+        with nobody():
+            found = collect(reader, [Path(home)], Sought())
+        closed.chmod(0o700)
+    assert found.files == 2
+    told = [(problem.what, problem.file) for problem in found.problems]
+    assert told == [("unreadable", str(closed)), ("unreadable", str(open_ / "b.jsonl"))]
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK])

@@ -98,7 +98,13 @@ def test_a_record_of_a_response_comes_before_the_counters_of_its_turn(write: Wri
 def test_a_fork_that_replays_its_parent_counts_its_own_only(write: Write, tmp_path: Path) -> None:
     later = "2026-10-31T15:00:00.000Z"
     write(name(PARENT), [meta(), turn(1), count(FIRST, FIRST), count(SUM, SECOND)])
-    replay = [meta(CHILD, forked_from_id=PARENT), meta(), turn(1), count(FIRST, FIRST, later), count(SUM, SECOND, later)]
+    replay = [
+        meta(CHILD, forked_from_id=PARENT),
+        meta(),
+        turn(1),
+        count(FIRST, FIRST, later),
+        count(SUM, SECOND, later),
+    ]
     third = counts(2700, 1200, 130, 30)
     write(name(CHILD), [*replay, turn(2), count(third, counts(200, 100, 10), later)])
     found = read(tmp_path)
@@ -106,7 +112,7 @@ def test_a_fork_that_replays_its_parent_counts_its_own_only(write: Write, tmp_pa
     assert found.quality.empty
     sessions = found.sessions.set_index("session_id")
     assert sessions.loc[CHILD, ["parent_session_id", "relation"]].tolist() == [PARENT, "fork"]
-    assert tokens(read(tmp_path, session=CHILD)) == [[100, 100, 10, 0]], "the parent is looked up where it is not asked for"
+    assert tokens(read(tmp_path, session=CHILD)) == [[100, 100, 10, 0]], "its parent is looked up all the same"
 
 
 def test_a_fork_that_copies_records_counts_them_once(write: Write, tmp_path: Path) -> None:

@@ -141,8 +141,14 @@ def test_a_cost_of_nought_is_not_taken_for_a_report(database: Database, tmp_path
 
 def test_tools_and_words_are_rows(database: Database, tmp_path: Path) -> None:
     span = {"start": NOW, "end": NOW + 2500}
-    state = {"status": "completed", "input": {"command": "false"}, "output": "no", "metadata": {"exit": 1}, "time": span}
-    tool = {"type": "tool", "tool": "bash", "callID": "c1", "state": state}
+    state = {
+        "status": "completed",
+        "input": {"command": "false"},
+        "output": "no",
+        "metadata": {"exit": 1},
+        "time": span,
+    }
+    tool = {"type": "tool", "tool": "bash", "callID": "c1", "state": state | {"time": span}}
     broken = {"type": "tool", "tool": "edit", "callID": "c2", "state": {"status": "error", "error": "no such file"}}
     words = ({"type": "reasoning", "text": "Hm."}, {"type": "text", "text": "Running."})
     database.session("s1")
