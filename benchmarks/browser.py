@@ -36,8 +36,8 @@ SHOW = """async ({ chats, runtime, token, snapshot }) => {
 PAINTED = """() => {
   // A message that is posted in a frame arrives when that frame has been painted.
   const channel = new MessageChannel();
-  const frame = () => requestAnimationFrame((at) => { window.frames_.push(at); channel.port2.postMessage(0); });
-  window.frames_ = [];
+  const frame = () => requestAnimationFrame(() => channel.port2.postMessage(0));
+  const mine = (window.painting = (window.painting ?? 0) + 1);
   window.late = [];
   window.last = window.views.map(() => -1);
   const since = Date.now();
@@ -54,6 +54,7 @@ PAINTED = """() => {
     return found;
   };
   channel.port1.onmessage = () => {
+    if (window.painting !== mine) return;
     const now = Date.now();
     window.views.forEach((view, index) => {
       const root = view.firstElementChild?.shadowRoot;
