@@ -62,7 +62,10 @@ class Verbs(Protocol):
         """Takes a prompt that still waits out of the inbox; False where it is not waiting (any more)."""
 
     async def answer(self, chat_id: str, request_id: str, option_id: str | None, *, by: str) -> bool:
-        """Answers a pending permission by one of its options, None to refuse; False where it is no longer pending."""
+        """Answers a pending permission by one of its options, None to refuse; False where it is no longer pending.
+
+        Raises `InvalidOption` for an answer that was not offered.
+        """
 
     async def attend(self, chat_id: str, *, who: str) -> None:
         """Says that a browser, or another place where permissions can be answered, is there and watching."""

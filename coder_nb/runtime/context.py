@@ -13,7 +13,15 @@ from weakref import WeakSet
 import msgspec
 
 from coder_nb import ids, prices
-from coder_nb.backends.base import AgentSession, AnyEvent, Opening
+from coder_nb.backends.base import (
+    AgentSession,
+    AnyEvent,
+    Opening,
+    PlanUpdate,
+    ReasoningDelta,
+    TextDelta,
+    ToolUpdate,
+)
 from coder_nb.core.entries import Entry, Usage
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.core.values import AgentSessionInfo
@@ -29,6 +37,8 @@ from coder_nb.worktrees.worktrees import Worktrees
 _replace = msgspec.structs.replace
 IDLE_EVENTS = 100
 """How much of what an agent says between two turns is kept, the latest."""
+OF_A_TURN = (TextDelta, ReasoningDelta, ToolUpdate, PlanUpdate)
+"""What belongs to the turn in which it is said, and to no later one."""
 
 
 class Context:
@@ -76,7 +86,12 @@ class Context:
             agent=agent, chat_id=chat_id, cwd=cwd, mode=mode, model=model, native_id=native_id, turns=len(turns)
         )
         said = self._idle.setdefault((chat_id, agent), deque(maxlen=IDLE_EVENTS))
-        session = await self.agents.open(opening, idle_events=said.append)
+
+        def take(event: AnyEvent) -> None:
+            if not isinstance(event, OF_A_TURN):  # what comes late changes nothing any more (law 1)
+                said.append(event)
+
+        session = await self.agents.open(opening, idle_events=take)
         try:
             await self.remember(lease, chat_id, agent, session, settled=False)
         except BaseException:  # nobody would hold it, and the next turn would start another one (law 10)

@@ -167,7 +167,11 @@ class Runtime:
         return await self._store.catalog.usage(chat_id)
 
     async def agent_sessions(self, session_id: str) -> tuple[AgentSessionInfo, ...]:
-        return await self._store.catalog.agent_sessions(session_id)
+        known = await self._store.catalog.agent_sessions(session_id)
+        if await self._leases.runner(await self._path_of(session_id)) is not None:
+            return known  # as its runner wrote it down
+        warm = {fact.key: fact.busy for fact in self._pool.facts()}
+        return tuple(_as_it_is(info, warm.get((info.chat_id, info.agent))) for info in known)
 
     # Prompting -------------------------------------------------------------------------------------------------------
 
@@ -381,6 +385,13 @@ class Runtime:
             _, late = await asyncio.wait(quiet, timeout=seconds)
             for waiting in late:
                 waiting.cancel()
+
+
+def _as_it_is(info: AgentSessionInfo, busy: bool | None) -> AgentSessionInfo:
+    """What was written down of an agent session, as the pool has it now: busy, warm, or None where it has none."""
+    if busy is not None:
+        return _replace(info, status="busy" if busy else "warm")
+    return _replace(info, status="crashed" if info.status == "crashed" else "cold", pid=None)
 
 
 def _user() -> str:

@@ -102,6 +102,8 @@ async def test_the_agent_resumes_in_the_next_runtime(place: Place) -> None:
     (before,) = await person.runtime.agent_sessions(person.session.id)
     await person.runtime.close()
     again = await place.person()
+    (asleep,) = await again.runtime.agent_sessions(again.session.id)
+    assert (before.status, asleep.status, asleep.pid) == ("warm", "cold", None)
     turn = await again.prompt("recall")
     (after,) = await again.runtime.agent_sessions(again.session.id)
     assert "say remember" in await again.said(turn.id)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+from collections.abc import Callable
 
 import pytest
 from support.place import Place, make_repository
 
 from coder_nb import errors, ids
+from coder_nb.backends.base import AgentSession, AnyEvent, Noticed, Opening, TextDelta, ToolUpdate
 from coder_nb.core.entries import Notice, Permission, ToolCall, UserMessage
 from coder_nb.core.values import Prompt
 from coder_nb.pool.process import Keeper
@@ -366,3 +368,23 @@ async def test_where_no_agent_can_be_used_it_is_said(place: Place, monkeypatch: 
     agents = Agents(Settings(replay_recording=str(place.root / "absent.jsonl")), Keeper("0" * 26))
     with pytest.raises(errors.AgentUnavailable, match="No agent can be used here"):
         await agents.default()
+
+
+async def test_what_an_agent_says_late_is_in_no_later_turn_and_what_it_offers_is(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = await place.person()
+    opened, say = person.runtime._agents.open, []
+
+    async def overheard(opening: Opening, *, idle_events: Callable[[AnyEvent], None]) -> AgentSession:
+        say.append(idle_events)
+        return await opened(opening, idle_events=idle_events)
+
+    monkeypatch.setattr(person.runtime._agents, "open", overheard)
+    await person.prompt("say first")
+    for late in (TextDelta(text="late"), ToolUpdate(call_id="c", title="late"), Noticed(text="It compacts itself.")):
+        say[0](late)
+    turn = await person.prompt("say second")
+    assert await person.said(turn.id) == "second"
+    kinds = [entry.kind for entry in await person.entries(turn.id)]
+    assert ("notice" in kinds, "tool_call" in kinds) == (True, False)
