@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from coder_nb.client.text import revealed
 from coder_nb.core import entries as core
 from coder_nb.core.entries import FileDiff, PermissionOption
 from coder_nb.core.permissions import option_for
@@ -80,7 +81,7 @@ def question(permission: Permission) -> str:
     shown = permission.input
     if isinstance(shown, dict) and isinstance(shown.get("command"), str) and shown["command"] not in about:
         about = f"{about}: {shown['command']}"
-    return f"The agent wants to: {about}\nAllow it? [y]es, [a]lways, [N]o: "
+    return f"The agent wants to: {revealed(about)}\nAllow it? [y]es, [a]lways, [N]o: "
 
 
 def take_answer(permission: Permission, typed: str) -> None:

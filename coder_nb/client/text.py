@@ -14,6 +14,11 @@ MOST_LINES = 12
 """How many lines of a tool's output are shown."""
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_HIDING = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f"
+    "\u2028-\u202f\u205f-\u206f\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001d173-\U0001d17a"
+    "\U000e0000-\U000e0fff\ud800-\udfff]"
+)
 MARKS = {"pending": "·", "in_progress": "…", "completed": "✓", "failed": "✗", "cancelled": "–"}
 _LETTERS = {"create": "A", "edit": "M", "delete": "D", "rename": "R"}
 
@@ -21,6 +26,11 @@ _LETTERS = {"create": "A", "edit": "M", "delete": "D", "rename": "R"}
 def clean(text: str) -> str:
     """Text of an agent without control sequences, so that showing it does nothing but show it."""
     return _CONTROL.sub("", text.replace("\r\n", "\n"))
+
+
+def revealed(text: str) -> str:
+    """Text in which nothing can hide: what cannot be seen, or reorders what can, is shown as its code point."""
+    return _HIDING.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
 
 
 def transcript_text(entries: Iterable[Entry]) -> str:

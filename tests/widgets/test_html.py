@@ -190,6 +190,17 @@ def test_a_snapshot_stays_small_whatever_an_agent_does() -> None:
     assert cut.input is None
 
 
+def test_a_snapshot_keeps_no_long_question_that_is_answered_and_nothing_long_that_was_not_understood() -> None:
+    long = {"text": "y" * 2 * MOST_TEXT}
+    diff = core.FileDiff(path="a", new="z" * MOST_TEXT)
+    answered = core.Permission(request_id="r", title="Write a", input=long, diffs=(diff,), status="allowed")
+    pending = core.Permission(request_id="s", input=long, diffs=(diff,))
+    short = core.Raw(source="x", data={"a": 1})
+    bodies = [e.body for e in newest([entry(body) for body in (answered, pending, core.Raw("x", data=long), short)])]
+    expected = core.Permission(request_id="r", title="Write a", status="allowed")
+    assert bodies == [expected, pending, core.Raw("x"), short]
+
+
 def test_terminal_control_sequences_of_an_agent_are_taken_out() -> None:
     wild = "\x1b]0;title\x07\x1b[31mred\x1b[0m \x9b2J\x00plain\r\n"
     assert text.clean(wild) == "red 2Jplain\n"
