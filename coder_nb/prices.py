@@ -22,28 +22,25 @@ class Rates(NamedTuple):
     cache_write: float
     cache_write_1h: float
 
-    def cost(self, tokens: Tokens) -> int:
-        """The price of tokens whose input and output are known."""
-        hour = tokens.cache_write_1h or 0
-        return round(
-            self.input * (tokens.input or 0)
-            + self.output * (tokens.output or 0)
-            + self.cache_read * (tokens.cache_read or 0)
-            + self.cache_write * ((tokens.cache_write or 0) - hour)
-            + self.cache_write_1h * hour
-        )
-
 
 class Price(NamedTuple):
-    """The rates of a model: those of a request depend on its whole input."""
+    """The rates of a model, which for a request depend on its whole input."""
 
     above: tuple[int, ...]
     """Beyond each of these inputs the next rates hold."""
     rates: tuple[Rates, ...]
 
-    def of(self, whole_input: int) -> Rates:
-        """The rates for a request."""
-        return self.rates[bisect_left(self.above, whole_input)]
+    def cost(self, tokens: Tokens) -> int:
+        """The price, in billionths of a dollar, of tokens whose input and output are known."""
+        given, read, write = tokens.input or 0, tokens.cache_read or 0, tokens.cache_write or 0
+        rates, hour = self.rates[bisect_left(self.above, given + read + write)], tokens.cache_write_1h or 0
+        return round(
+            rates.input * given
+            + rates.output * (tokens.output or 0)
+            + rates.cache_read * read
+            + rates.cache_write * (write - hour)
+            + rates.cache_write_1h * hour
+        )
 
 
 def cost_nanousd(tokens: Tokens, model: str, *, ts: int | None = None) -> int | None:
@@ -55,21 +52,18 @@ def cost_nanousd(tokens: Tokens, model: str, *, ts: int | None = None) -> int | 
     if tokens.input is None or tokens.output is None:
         return None
     price = price_of(model, ts=ts)
-    if price is None:
-        return None
-    whole = tokens.input + (tokens.cache_read or 0) + (tokens.cache_write or 0)
-    return price.of(whole).cost(tokens)
+    return None if price is None else price.cost(tokens)
 
 
 def price_of(model: str, *, ts: int | None = None) -> Price | None:
     """The price of a model at a time; None where the list has none."""
-    if not _changes(model):
+    if not changes(model):
         return _price(model, None)
     return _price(model, None if ts is None else ts // _HOUR)
 
 
 @lru_cache(maxsize=1024)
-def _changes(model: str) -> bool:
+def changes(model: str) -> bool:
     """Whether a model's price depends on the time."""
     from genai_prices import Usage, calc_price
 

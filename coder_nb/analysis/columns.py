@@ -22,6 +22,12 @@ class Column(NamedTuple):
     kind: Kind
     get: Callable[[Any], Any]
     what: str
+    get_all: Callable[[list[Any]], list[Any]] | None = None
+    """The same of all rows at once, where that is much faster."""
+
+    def of(self, rows: list[Any]) -> list[Any]:
+        """The values of rows."""
+        return list(map(self.get, rows)) if self.get_all is None else self.get_all(rows)
 
 
 def usd(nano: int | None) -> float | None:

@@ -83,7 +83,7 @@ def frame(rows: Iterable[Any], table: Sequence[Column]) -> pd.DataFrame:
     import pandas as pd
 
     values = list(rows)
-    series = {column.name: ARRAYS[column.kind](list(map(column.get, values))) for column in table}
+    series = {column.name: ARRAYS[column.kind](column.of(values)) for column in table}
     return pd.DataFrame(series, index=pd.RangeIndex(len(values)), copy=False)
 
 
@@ -97,10 +97,10 @@ def _category(values: list[Any]) -> Any:
     import numpy as np
     import pandas as pd
 
-    codes: dict[Any, int] = {None: -1}
-    taken = [codes.setdefault(value, len(codes) - 1) for value in values]
-    found = pd.Index([value for value in codes if value is not None], dtype="str")
-    return pd.Categorical.from_codes(np.asarray(taken, dtype=np.int32), categories=found)
+    found = [value for value in dict.fromkeys(values) if value is not None]
+    codes = {None: -1} | {value: code for code, value in enumerate(found)}
+    taken = np.fromiter(map(codes.__getitem__, values), dtype=np.int32, count=len(values))
+    return pd.Categorical.from_codes(taken, categories=pd.Index(found, dtype="str"))
 
 
 def _int(values: list[Any]) -> Any:

@@ -10,7 +10,7 @@ from coder_nb.analysis.columns import Column, usd
 from coder_nb.analysis.frames import frame
 from coder_nb.core.tools import kind_of, normal_name
 from coder_nb.errors import InvalidOption
-from coder_nb.prices import cost_nanousd
+from coder_nb.prices import Price, changes, price_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,18 +24,46 @@ def _seconds(name: str) -> Any:
     return seconds
 
 
-def _cost_nano(row: Any) -> int | None:
+def _costs(rows: list[Any]) -> list[int | None]:
     """As reported, else by the list, else not known."""
-    if row.cost_nanousd is not None or row.model is None:
-        return row.cost_nanousd  # type: ignore[no-any-return]  # rows are Any here
-    model = row.model if row.provider is None else f"{row.provider}/{row.model}"
-    return cost_nanousd(row.tokens, model, ts=row.ts)
+    prices: dict[tuple[str | None, str | None], Price | None] = {}
+
+    def cost(row: Any) -> int | None:
+        if row.cost_nanousd is not None:
+            return row.cost_nanousd  # type: ignore[no-any-return]  # rows are Any here
+        tokens, model = row.tokens, (row.provider, row.model)
+        if tokens.input is None or tokens.output is None:
+            return None
+        price = prices[model] if model in prices else _price(row, prices)
+        return None if price is None else price.cost(tokens)
+
+    return list(map(cost, rows))
 
 
-def _cost_source(row: Any) -> str:
-    if row.cost_nanousd is not None:
-        return "reported"
-    return "unknown" if _cost_nano(row) is None else "computed"
+def _price(row: Any, known: dict[tuple[str | None, str | None], Price | None]) -> Price | None:
+    """The price of a row's model, kept where it is the same at all times."""
+    if row.model is None:
+        return None
+    name = row.model if row.provider is None else f"{row.provider}/{row.model}"
+    price = price_of(name, ts=row.ts)
+    if not changes(name):
+        known[row.provider, row.model] = price
+    return price
+
+
+def _costs_usd(rows: list[Any]) -> list[float | None]:
+    return list(map(usd, _costs(rows)))
+
+
+def _cost_sources(rows: list[Any]) -> list[str]:
+    costs = zip(rows, _costs(rows), strict=True)
+    return [
+        "reported" if row.cost_nanousd is not None else "unknown" if cost is None else "computed" for row, cost in costs
+    ]
+
+
+def _alone(get_all: Callable[[list[Any]], list[Any]]) -> Callable[[Any], Any]:
+    return lambda row: get_all([row])[0]
 
 
 ORIGIN = (
@@ -62,8 +90,10 @@ USAGE = (
     Column("cache_read_tokens", "int", attrgetter("tokens.cache_read"), "input read from a cache"),
     Column("cache_write_tokens", "int", attrgetter("tokens.cache_write"), "input written to a cache"),
     Column("cache_write_1h_tokens", "int", attrgetter("tokens.cache_write_1h"), "the part of it kept for an hour"),
-    Column("cost_usd", "float", lambda row: usd(_cost_nano(row)), "what it cost, in US dollars"),
-    Column("cost_source", "category", _cost_source, "reported by the agent, computed by us, or unknown"),
+    Column("cost_usd", "float", _alone(_costs_usd), "what it cost, in US dollars", _costs_usd),
+    Column(
+        "cost_source", "category", _alone(_cost_sources), "reported by the agent, computed, or unknown", _cost_sources
+    ),
     Column("web_searches", "int", attrgetter("web_searches"), "searches that the provider made"),
     Column("service_tier", "category", attrgetter("service_tier"), "the provider's tier"),
     Column("speed", "category", attrgetter("speed"), "standard or fast"),

@@ -30,7 +30,7 @@ class ServerTools(Struct, gc=False):
     web_search_requests: int = 0
 
 
-class Counts(Struct):
+class Counts(Struct, gc=False):
     """`iterations` are steps that the sums do not hold: compactions, and advisors, which are other models."""
 
     input_tokens: int | None = None
@@ -54,19 +54,19 @@ class Counts(Struct):
         )
 
 
-class Iteration(Counts):
+class Iteration(Counts, gc=False):
     type: str = "message"
     model: str | None = None
 
 
-class Answer(Struct):
+class Answer(Struct, gc=False):
     id: str | None = None
     model: str | None = None
     stop_reason: str | None = None
     usage: Counts | None = None
 
 
-class Line(Struct):
+class Line(Struct, gc=False):
     """As much of a line as tells usage."""
 
     type: str = ""
@@ -137,22 +137,31 @@ def _folders(projects: Path, sought: Sought) -> Iterable[Path]:
 class _Response:
     """The lines of one response so far."""
 
-    __slots__ = ("copies", "line", "number", "ts")
+    __slots__ = ("copies", "line", "number", "total", "ts")
 
     def __init__(self, line: Line, number: int) -> None:
         self.line, self.number, self.ts, self.copies = line, number, line.timestamp, 1
+        self.total: int | None = None
 
     def add(self, line: Line) -> None:
+        """Takes another line, whose counts are taken for later ones unless they are smaller."""
+        if self.total is None:
+            self.total = _total(self.line)
         self.copies += 1
-        if line.message.usage.total >= self.line.message.usage.total:  # type: ignore[union-attr]  # responses have both
-            self.line = line
+        total = _total(line)
+        if total >= self.total:
+            self.line, self.total = line, total
+
+
+def _total(line: Line) -> int:
+    return line.message.usage.total if line.message and line.message.usage else 0
 
 
 class Responses:
     """The responses of one file."""
 
     def __init__(self, source: Source) -> None:
-        self._source = source
+        self._path, self._file = source.path, str(source.path)
         self._found: dict[tuple[str | None, str | None], _Response] = {}
         self.project: str | None = None
 
@@ -161,6 +170,8 @@ class Responses:
         answer = line.message
         if line.type != "assistant" or answer is None or answer.model == "<synthetic>":
             return
+        if self.project is None:
+            self.project = line.cwd
         key = (answer.id, line.requestId) if answer.id else (line.uuid or str(number), "")
         known = self._found.get(key)
         if known is None:
@@ -173,7 +184,7 @@ class Responses:
         for (name, _), response in self._found.items():
             line = response.line
             if line.agentId and line.agentId not in types:
-                types[line.agentId] = line.attributionAgent or _beside(self._source.path)
+                types[line.agentId] = line.attributionAgent or _beside(self._path)
             row = self._row(str(name), response, types.get(line.agentId or ""))
             yield row
             usage = line.message.usage if line.message else None
@@ -188,8 +199,8 @@ class Responses:
         usage = answer.usage
         return Usage(
             agent="claude",
-            session_id=line.sessionId or self._source.path.stem,
-            file=str(self._source.path),
+            session_id=line.sessionId or self._path.stem,
+            file=self._file,
             line=response.number,
             ts=millis(response.ts),
             project=self.project,
@@ -240,8 +251,6 @@ def _beside(path: Path) -> str | None:
 def _usage(source: Source, lines: Iterable[tuple[int, Line]]) -> Iterator[Usage]:
     found = Responses(source)
     for number, line in lines:
-        if found.project is None and line.cwd:
-            found.project = line.cwd
         if line.message is not None and line.message.usage is not None:
             found.add(number, line)
     return found.rows()

@@ -17,12 +17,12 @@ from coder_nb.readers.rows import AnyRow, Message, MessageKind, Role, Session, T
 _EXIT = re.compile(r"\s*(?:Error: )?Exit code (\d+)")
 
 
-class Inner(Struct):
+class Inner(Struct, gc=False):
     type: str = ""
     text: str | None = None
 
 
-class Block(Struct):
+class Block(Struct, gc=False):
     type: str = ""
     text: str | None = None
     thinking: str | None = None
@@ -34,11 +34,11 @@ class Block(Struct):
     content: str | list[Inner | str] | Inner | None = None
 
 
-class Said(Answer):
+class Said(Answer, gc=False):
     content: str | list[Block] = ""
 
 
-class FullLine(Line):
+class FullLine(Line, gc=False):
     """As much of a line as tells anything; what `Line` leaves out is most of a file."""
 
     isMeta: bool = False
@@ -49,7 +49,7 @@ class FullLine(Line):
     message: Said | None = None
 
 
-class Named(Struct):
+class Named(Struct, gc=False):
     """What a tool's input may call a file."""
 
     file_path: str | None = None
@@ -93,20 +93,23 @@ class _Talk:
         self._last: str | None = None
 
     def rows(self) -> Iterator[AnyRow]:
-        project = self._responses.project
+        project = self._project
         yield from self._responses.rows()
         yield from (replace(row, project=project) for row in self._messages)
         yield from (replace(row, project=project) for row in self._calls.values())
         if self._first is not None:
             yield self._session(self._first)
 
+    @property
+    def _project(self) -> str | None:
+        """Where its responses were, else where it began."""
+        return self._responses.project or (self._first.cwd if self._first else None)
+
     def take(self, number: int, line: FullLine) -> None:
         self._entitle(line)
         said = line.message
         if said is None:
             return
-        if line.cwd and self._responses.project is None:
-            self._responses.project = line.cwd
         self._first = self._first or line
         self._last = line.timestamp or self._last
         if said.usage is not None:
@@ -203,7 +206,7 @@ class _Talk:
             file=str(self._source.path),
             line=1,
             ts=millis(first.timestamp),
-            project=self._responses.project,
+            project=self._project,
             branch=first.gitBranch or None,
             version=first.version,
             subagent=first.agentId,

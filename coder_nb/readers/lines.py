@@ -6,35 +6,16 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
 from coder_nb.readers.base import Note, Source
 from coder_nb.readers.rows import Problem
 
-CHUNK = 1 << 20
+BUFFER = 1 << 18
 T = TypeVar("T")
 _SURROGATES = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}(?:\\u[dD][c-fC-F][0-9a-fA-F]{2})?")
-
-
-def blocks(path: Any) -> Iterator[tuple[int, list[bytes], bool]]:
-    """A file's lines, many at a time: the number of the first, the lines, and whether the last has no line end."""
-    number, rest = 1, []
-    with open(path, "rb", buffering=0) as file:
-        while chunk := file.read(CHUNK):
-            first, newline, tail = chunk.partition(b"\n")
-            if not newline:
-                rest.append(chunk)
-                continue
-            lines = tail.split(b"\n")
-            lines.insert(0, b"".join((*rest, first)))
-            rest = [lines.pop()]
-            yield number, lines, False
-            number += len(lines)
-    last = b"".join(rest)
-    if last:
-        yield number, [last], True
 
 
 class Lines(Generic[T]):
@@ -46,20 +27,21 @@ class Lines(Generic[T]):
 
     def of(self, source: Source, note: Note) -> Iterator[tuple[int, T]]:
         """Each line's number and value."""
-        decode = self._decode
+        decode, number = self._decode, 0
         try:
-            for first, lines, torn in blocks(source.path):
-                for number, line in enumerate(lines, first):
+            with open(source.path, "rb", buffering=BUFFER) as file:
+                for line in file:
+                    number += 1
                     try:
-                        yield number, decode(line)
+                        value = decode(line)
                     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                        yield from self._again(source, number, line, torn, error, note)
+                        yield from self._again(source, number, line, error, note)
+                    else:
+                        yield number, value
         except OSError as error:
             note(self._problem(source, None, "unreadable", error.strerror or str(error)))
 
-    def _again(
-        self, source: Source, number: int, line: bytes, torn: bool, error: Exception, note: Note
-    ) -> Iterator[tuple[int, T]]:
+    def _again(self, source: Source, number: int, line: bytes, error: Exception, note: Note) -> Iterator[tuple[int, T]]:
         """The same line, mended as far as can be done without guessing."""
         if not line.strip(b" \t\r\n\0"):
             if line.strip():
@@ -74,7 +56,8 @@ class Lines(Generic[T]):
         try:
             value = self._decode(mended(line))
         except (msgspec.MsgspecError, UnicodeDecodeError):
-            note(self._problem(source, number, "torn line" if torn else "broken line", str(error)))
+            what = "broken line" if line.endswith(b"\n") else "torn line"
+            note(self._problem(source, number, what, str(error)))
             return
         note(self._problem(source, number, "mended line", str(error)))
         yield number, value

@@ -12,7 +12,7 @@ MessageKind = Literal["text", "reasoning", "compaction"]
 Relation = Literal["subagent", "fork"]
 
 
-class Row(Value, kw_only=True):
+class Row(Value, kw_only=True, gc=False):
     """Where a row comes from: whose it is, and the file and line that say so."""
 
     agent: str
@@ -30,7 +30,7 @@ class Row(Value, kw_only=True):
     """The agent's own id of the sub-agent whose it is."""
 
 
-class Usage(Row, kw_only=True):
+class Usage(Row, kw_only=True, gc=False):
     """What one response of a model used."""
 
     response_id: str
@@ -66,7 +66,7 @@ class Usage(Row, kw_only=True):
         return (t.input or 0) + (t.output or 0) + (t.cache_read or 0) + (t.cache_write or 0)
 
 
-class ToolUse(Row, kw_only=True):
+class ToolUse(Row, kw_only=True, gc=False):
     """One call of a tool, and how it ended."""
 
     call_id: str
@@ -86,7 +86,7 @@ class ToolUse(Row, kw_only=True):
     model: str | None = None
 
 
-class Message(Row, kw_only=True):
+class Message(Row, kw_only=True, gc=False):
     """Something that was said."""
 
     message_id: str | None = None
@@ -99,7 +99,7 @@ class Message(Row, kw_only=True):
     sidechain: bool = False
 
 
-class Session(Row, kw_only=True):
+class Session(Row, kw_only=True, gc=False):
     """A conversation, as one of its files has it."""
 
     title: str | None = None

@@ -16,7 +16,7 @@ from coder_nb.core.entries import Tokens
 from coder_nb.readers import base
 from coder_nb.readers.base import Note, Places, Reader, Sought, Source, readers
 from coder_nb.readers.collect import collect
-from coder_nb.readers.lines import CHUNK, blocks, millis
+from coder_nb.readers.lines import BUFFER, Lines, millis
 from coder_nb.readers.rows import AnyRow, Problem, Usage
 
 Write = Callable[..., Path]
@@ -140,13 +140,13 @@ def test_what_may_not_be_read_is_told_and_the_rest_is_read() -> None:
     assert told == [("unreadable", str(closed)), ("unreadable", str(open_ / "b.jsonl"))]
 
 
-@pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK])
-def test_lines_are_whole_wherever_a_block_ends(tmp_path: Path, size: int) -> None:
-    lines = [b"a" * size, b"", b"b" * (CHUNK // 2), b"c"]
+@pytest.mark.parametrize("size", [0, 1, BUFFER - 1, BUFFER, BUFFER + 1, 3 * BUFFER])
+def test_lines_are_whole_however_long_they_are(tmp_path: Path, size: int) -> None:
+    lines = [b"a" * size, b"", b"b" * (BUFFER // 2), b"c"]
     path = tmp_path / "lines"
     path.write_bytes(b"\n".join(lines))
-    found = [(first + number, line) for first, some, _ in blocks(path) for number, line in enumerate(some)]
-    assert found == list(enumerate(lines, 1))
+    found = Lines("none", lambda line: line.removesuffix(b"\n")).of(Source(path, 0, 0), print)
+    assert list(found) == list(enumerate(lines, 1))
 
 
 @pytest.mark.parametrize(
