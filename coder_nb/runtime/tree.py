@@ -56,6 +56,8 @@ class Tree:
             }
             if decisions:
                 await store.decide(lease, decisions, now=self._context.now())
+            for elsewhere in {change.chat_id for change in pending} - {chat_id}:  # theirs may be superseded by now
+                self._context.feed(elsewhere).tell(changes=True)
             self._before = None
             return [_entry_of(change) for change in fresh]
 

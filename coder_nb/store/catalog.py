@@ -245,7 +245,7 @@ def _session_info(row: Row, chat_ids: Iterable[str]) -> SessionInfo:
         title=title,
         created_at=created_at,
         worktree=worktree,
-        branch=branch,
+        branch=branch or None,
         base_commit=base_commit,
         host=host,
         chats=tuple(chat_ids),

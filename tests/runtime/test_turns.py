@@ -8,12 +8,12 @@ import os
 from collections.abc import Callable
 
 import pytest
-from support.place import Place, make_repository
+from support.place import DEADLINE, Person, Place, aclosing_stream, make_repository
 
 from coder_nb import errors, ids
 from coder_nb.backends.base import AgentSession, AnyEvent, Noticed, Opening, TextDelta, ToolUpdate
 from coder_nb.core.entries import Notice, Permission, ToolCall, UserMessage
-from coder_nb.core.values import Prompt
+from coder_nb.core.values import ChangesFrame, Prompt
 from coder_nb.pool.process import Keeper
 from coder_nb.runtime.agents import Agents
 from coder_nb.runtime.turn import Turn
@@ -30,6 +30,7 @@ async def test_an_agent_writes_in_the_worktree_and_the_checkout_changes_by_apply
     (change,) = await person.runtime.changes(person.chat.id)
     assert (change.path, change.operation, change.agent, change.status) == ("new.txt", "create", "scripted", "pending")
     assert not (person.repository / "new.txt").exists()
+    assert (await person.runtime.get_session(person.session.id)).branch is None
     (applied,) = await person.runtime.apply(person.chat.id, [change.id])
     assert applied.status == "applied"
     assert (person.repository / "new.txt").read_text().strip() == "content"
@@ -388,3 +389,15 @@ async def test_what_an_agent_says_late_is_in_no_later_turn_and_what_it_offers_is
     assert await person.said(turn.id) == "second"
     kinds = [entry.kind for entry in await person.entries(turn.id)]
     assert ("notice" in kinds, "tool_call" in kinds) == (True, False)
+
+
+async def test_whoever_reads_a_chat_is_told_when_another_one_has_superseded_its_change(place: Place) -> None:
+    person = await place.person()
+    other = Person(person.runtime, person.session, await person.runtime.open_chat(person.session.id, name="other"))
+    await person.prompt("write a.txt 1", mode="bypass")
+    async with asyncio.timeout(DEADLINE), aclosing_stream(person) as frames:
+        told = (frame.changes async for frame in frames if isinstance(frame, ChangesFrame))
+        assert [change.path for change in await anext(told)] == ["a.txt"]
+        await other.prompt("write a.txt 2", mode="bypass")
+        while await anext(told):
+            pass
