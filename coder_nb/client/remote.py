@@ -241,15 +241,22 @@ _FRAME_TYPES = frozenset(kind.__struct_config__.tag for kind in get_args(Frame))
 def pinned(certificate: str) -> ssl.SSLContext:
     """Trusts a server that proves to have this very certificate, and no other, whatever name it is reached by.
 
-    A server's certificate names the host that browsers see, while a kernel beside it comes by loopback.
+    A server's certificate names the host that browsers see, while a kernel beside it comes by loopback. Raises
+    `ConnectionLost` where it cannot be read.
     """
-    text = Path(certificate).read_text(encoding="ascii", errors="ignore")
     end = "-----END CERTIFICATE-----"
-    own = text[text.find("-----BEGIN CERTIFICATE-----") : text.find(end) + len(end)]  # not those that signed it
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    context.load_verify_locations(cadata=own)
+    try:
+        text = Path(certificate).read_text(encoding="ascii", errors="ignore")
+        own = text[text.find("-----BEGIN CERTIFICATE-----") : text.find(end) + len(end)]  # not those that signed it
+        context.load_verify_locations(cadata=own)
+    except (OSError, ValueError) as error:
+        raise ConnectionLost(
+            f"The Jupyter server's certificate {certificate} cannot be read ({error}): make it a PEM file that you may "
+            "read, then restart the kernel."
+        ) from error
     return context
 
 

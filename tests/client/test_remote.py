@@ -18,7 +18,7 @@ import tornado.websocket
 
 from coder_nb.client.find import Server
 from coder_nb.client.follow import following
-from coder_nb.client.remote import Remote, is_loopback
+from coder_nb.client.remote import Remote, is_loopback, pinned
 from coder_nb.core.codec import encode
 from coder_nb.core.entries import End, Entry, Text, TurnEnded
 from coder_nb.core.transcript import Transcript
@@ -271,6 +271,15 @@ async def test_a_server_with_https_is_trusted_by_its_own_certificate_and_no_othe
 )
 def test_a_proxy_is_passed_by_on_loopback_only(url: str, expected: bool) -> None:
     assert is_loopback(url) is expected
+
+
+@pytest.mark.parametrize("content", [None, "", "no certificate"])
+def test_a_certificate_that_cannot_be_read_is_named(tmp_path: Path, content: str | None) -> None:
+    certificate = tmp_path / "server.pem"
+    if content is not None:
+        certificate.write_text(content)
+    with pytest.raises(ConnectionLost, match=r"certificate .*server\.pem cannot be read"):
+        pinned(str(certificate))
 
 
 async def _until_end(remote: Remote, chat_id: str) -> AsyncIterator[Entry]:
