@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from coder_nb.analysis.columns import Column, usd
+from coder_nb.analysis.columns import Column
 from coder_nb.analysis.frames import frame
 from coder_nb.core.tools import kind_of, normal_name
 from coder_nb.errors import InvalidOption
@@ -24,41 +25,44 @@ def _seconds(name: str) -> Any:
     return seconds
 
 
-def _costs(rows: list[Any]) -> list[int | None]:
-    """As reported, else by the list, else not known."""
-    prices: dict[tuple[str | None, str | None], Price | None] = {}
+class _Priced:
+    """The prices of some rows' models, each looked up once, or once an hour where it depends on the time."""
 
-    def cost(row: Any) -> int | None:
-        if row.cost_nanousd is not None:
-            return row.cost_nanousd  # type: ignore[no-any-return]  # rows are Any here
-        tokens, model = row.tokens, (row.provider, row.model)
-        if tokens.input is None or tokens.output is None:
+    def __init__(self) -> None:
+        self._known: dict[object, Price | None] = {}
+
+    def of(self, row: Any) -> Price | None:
+        """The price by which a row's tokens can be computed; None where it or they are not known."""
+        if row.tokens.input is None or row.tokens.output is None or row.model is None:
             return None
-        price = prices[model] if model in prices else _price(row, prices)
-        return None if price is None else price.cost(tokens)
+        key = (row.provider, row.model)
+        return self._known[key] if key in self._known else self._found(row, key)
 
-    return list(map(cost, rows))
-
-
-def _price(row: Any, known: dict[tuple[str | None, str | None], Price | None]) -> Price | None:
-    """The price of a row's model, kept where it is the same at all times."""
-    if row.model is None:
-        return None
-    name = row.model if row.provider is None else f"{row.provider}/{row.model}"
-    price = price_of(name, ts=row.ts)
-    if not changes(name):
-        known[row.provider, row.model] = price
-    return price
+    def _found(self, row: Any, key: object) -> Price | None:
+        name = row.model if row.provider is None else f"{row.provider}/{row.model}"
+        price = price_of(name, ts=row.ts)
+        if not changes(name):
+            self._known[key] = price
+        return price
 
 
 def _costs_usd(rows: list[Any]) -> list[float | None]:
-    return list(map(usd, _costs(rows)))
+    """As reported, else by the list, else not known."""
+    priced = _Priced()
+    costs: list[float | None] = []
+    for row in rows:
+        nano = row.cost_nanousd
+        if nano is None and (price := priced.of(row)) is not None:
+            nano = price.cost(row.tokens)
+        costs.append(None if nano is None else nano / 1e9)
+    return costs
 
 
 def _cost_sources(rows: list[Any]) -> list[str]:
-    costs = zip(rows, _costs(rows), strict=True)
+    priced = _Priced()
     return [
-        "reported" if row.cost_nanousd is not None else "unknown" if cost is None else "computed" for row, cost in costs
+        "reported" if row.cost_nanousd is not None else "unknown" if priced.of(row) is None else "computed"
+        for row in rows
     ]
 
 
@@ -140,19 +144,75 @@ MESSAGES = (
     *ORIGIN,
 )
 
+
+class Summed(NamedTuple):
+    """A session with what is counted of it."""
+
+    session: Any
+    usage: Sequence[Any]
+    calls: Sequence[Any]
+    messages: Sequence[Any]
+
+
+def summed(
+    sessions: Iterable[Any], usage: Iterable[Any], calls: Iterable[Any], messages: Iterable[Any]
+) -> list[Summed]:
+    """Sessions with their rows; what a sub-agent that has no session of its own did is its parent's."""
+    of: list[dict[tuple[str, str], list[Any]]] = [defaultdict(list) for _ in range(3)]
+    for found, rows in zip(of, (usage, calls, messages), strict=True):
+        for row in rows:
+            found[row.agent, row.session_id].append(row)
+    keys = ((row, (row.agent, row.session_id)) for row in sessions)
+    return [Summed(row, *(found.get(key, ()) for found in of)) for row, key in keys]
+
+
+def _prompts(row: Summed) -> int:
+    return _number(row.messages, lambda one: one.role == "user" and not one.sidechain)
+
+
+def _number(rows: Sequence[Any], fits: Callable[[Any], bool]) -> int:
+    return sum(map(fits, rows))
+
+
+def _sum(*names: str) -> Callable[[Summed], int | None]:
+    def total(row: Summed) -> int | None:
+        known = [value for one in row.usage for name in names if (value := getattr(one.tokens, name)) is not None]
+        return sum(known) if known else None
+
+    return total
+
+
+def _cost(row: Summed) -> float | None:
+    """The sum, where all of it is known: a part of it would be too little."""
+    costs = _costs_usd(list(row.usage))
+    known = [cost for cost in costs if cost is not None]
+    return sum(known) if known and len(known) == len(costs) else None
+
+
 SESSIONS = (
-    Column("session_id", "string", attrgetter("session_id"), "the agent's id of the conversation"),
-    Column("agent", "category", attrgetter("agent"), "whose it is"),
-    Column("title", "string", attrgetter("title"), "its title, or the beginning of its first prompt"),
-    Column("project", "category", attrgetter("project"), "its working directory"),
-    Column("branch", "category", attrgetter("branch"), "the git branch, where the agent notes it"),
-    Column("started", "time", attrgetter("ts"), "when it began"),
-    Column("ended", "time", attrgetter("ended"), "when it was last written to"),
-    Column("parent_session_id", "string", attrgetter("parent_id"), "the session that it came from"),
-    Column("relation", "category", attrgetter("relation"), "subagent or fork, where it came from another one"),
-    Column("agent_version", "category", attrgetter("version"), "the agent's version, where it notes it"),
+    Column("session_id", "string", attrgetter("session.session_id"), "the agent's id of the conversation"),
+    Column("agent", "category", attrgetter("session.agent"), "whose it is"),
+    Column("title", "string", attrgetter("session.title"), "its title, or the beginning of its first prompt"),
+    Column("project", "category", attrgetter("session.project"), "its working directory"),
+    Column("branch", "category", attrgetter("session.branch"), "the git branch, where the agent notes it"),
+    Column("started", "time", attrgetter("session.ts"), "when it began"),
+    Column("ended", "time", attrgetter("session.ended"), "when it was last written to"),
+    Column("prompts", "int", _prompts, "how often it was asked"),
+    Column("responses", "int", lambda row: _number(row.usage, lambda one: one.per == "response"), "of a model"),
+    Column("tool_calls", "int", lambda row: len(row.calls), "calls of tools, those of sub-agents included"),
+    Column(
+        "failed_calls", "int", lambda row: _number(row.calls, lambda one: one.status == "failed"), "those that failed"
+    ),
+    Column("input_tokens", "int", _sum("input"), "fresh input, sub-agents included"),
+    Column("output_tokens", "int", _sum("output"), "all output, reasoning included"),
+    Column("cache_read_tokens", "int", _sum("cache_read"), "input read from a cache"),
+    Column("cache_write_tokens", "int", _sum("cache_write"), "input written to a cache"),
+    Column("cost_usd", "float", _cost, "what it cost; NA where that of a response is not known"),
+    Column("parent_session_id", "string", attrgetter("session.parent_id"), "the session that it came from"),
+    Column("relation", "category", attrgetter("session.relation"), "subagent or fork, where it came from another one"),
+    Column("agent_version", "category", attrgetter("session.version"), "the agent's version, where it notes it"),
     Column("source", "category", lambda row: "import", "import: read from the agent's own files"),
-    Column("source_file", "string", attrgetter("file"), "the file that has it"),
+    Column("source_file", "string", attrgetter("session.file"), "the file that has it"),
 )
 
 QUALITY = (
@@ -173,7 +233,7 @@ NOT_RECORDED: dict[str, str] = {
 
 
 def _count(fits: Callable[[Any], bool]) -> Callable[[Any], int]:
-    return lambda found: sum(map(fits, found.usage))
+    return lambda found: _number(found.usage, fits)
 
 
 COVERAGE = (

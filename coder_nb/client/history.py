@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from msgspec.structs import replace
 
 from coder_nb.analysis import history as tables
-from coder_nb.analysis.history import history_frame
+from coder_nb.analysis.history import history_frame, summed
 from coder_nb.errors import InvalidOption, UnknownAgent
 from coder_nb.readers.base import Reader, Sought, What, readers
 from coder_nb.readers.collect import Found, collect, roots_of
@@ -58,8 +58,10 @@ class History:
 
     @property
     def sessions(self) -> pd.DataFrame:
-        """One row a conversation, sub-agents that have a conversation of their own included."""
-        return history_frame(_joined(found.sessions for found in self._found(ALL)), tables.SESSIONS, self._columns)
+        """One row a conversation with its sums, sub-agents that have a conversation of their own included."""
+        found = self._found(ALL)
+        rows = _joined(summed(one.sessions, one.usage, one.tool_calls, one.messages) for one in found)
+        return history_frame(rows, tables.SESSIONS, self._columns)
 
     @property
     def quality(self) -> pd.DataFrame:

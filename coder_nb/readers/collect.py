@@ -35,7 +35,7 @@ def collect(reader: Reader, roots: Iterable[Path], sought: Sought) -> Found:
     sources = _sources(reader, roots, sought, problems)
     usage, calls = _Usage(), _Calls()
     messages: list[Message] = []
-    sessions: dict[tuple[str, str | None], Session] = {}
+    sessions: dict[str, Session] = {}
     for source in sources:
         for row in reader.read(source, sought, problems.append):
             if type(row) is Usage:
@@ -73,15 +73,14 @@ def _sources(reader: Reader, roots: Iterable[Path], sought: Sought, problems: li
     return sorted(found.values(), key=lambda source: (source.mtime, str(source.path)))
 
 
-def _sort(row: AnyRow, calls: _Calls, messages: list[Message], sessions: dict[tuple[str, str | None], Session]) -> None:
+def _sort(row: AnyRow, calls: _Calls, messages: list[Message], sessions: dict[str, Session]) -> None:
     if isinstance(row, Message):
         messages.append(row)
     elif isinstance(row, ToolUse):
         calls.add(row)
     elif isinstance(row, Session):
-        key = (row.session_id, row.subagent)
-        known = sessions.get(key)
-        sessions[key] = row if known is None else _joined(known, row)
+        known = sessions.get(row.session_id)
+        sessions[row.session_id] = row if known is None else _joined(known, row)
 
 
 class _Usage:
@@ -147,6 +146,9 @@ class _Calls:
 
 
 def _joined(first: Session, second: Session) -> Session:
+    """Two files of one session: the facts of the conversation's own come before those of a sub-agent's."""
+    if first.subagent is not None and second.subagent is None:
+        first, second = second, first
     starts = [row.ts for row in (first, second) if row.ts is not None]
     ends = [row.ended for row in (first, second) if row.ended is not None]
     kept = {

@@ -155,6 +155,25 @@ def test_sub_agents_count_and_are_named(write: Write, tmp_path: Path) -> None:
     assert pd.isna(usage.loc["m1", "subagent"])
 
 
+def test_a_session_sums_up_itself_and_its_sub_agents(write: Write, tmp_path: Path) -> None:
+    inner = {"isSidechain": True, "agentId": "a1"}
+    call = {"type": "tool_use", "id": "t1", "name": "Bash", "input": {}}
+    path = write(f"{FOLDER}/s1.jsonl", [user("Hello"), answer("m1", "r1", 30)], mtime=1_800_000_900)
+    lines = [user("Look", **inner), answer("m2", "r2", 40, content=[call], **inner)]
+    write(f"{FOLDER}/s1/subagents/agent-a1.jsonl", lines, mtime=1_800_000_000)
+    [session] = read(tmp_path).sessions.to_dict("records")
+    assert (session["title"], session["source_file"]) == ("Hello", str(path))
+    assert (session["prompts"], session["responses"], session["tool_calls"], session["failed_calls"]) == (1, 2, 1, 0)
+    assert (session["input_tokens"], session["output_tokens"], session["cache_read_tokens"]) == (20, 70, 4000)
+    assert session["cost_usd"] == pytest.approx(read(tmp_path).usage["cost_usd"].sum())
+
+
+def test_the_cost_of_a_session_is_unknown_where_that_of_a_response_is(write: Write, tmp_path: Path) -> None:
+    write(f"{FOLDER}/s1.jsonl", [answer("m1", "r1", 30), answer("m2", "r2", 40, model="my-local-model")])
+    [session] = read(tmp_path).sessions.to_dict("records")
+    assert (pd.isna(session["cost_usd"]), session["output_tokens"]) == (True, 70)
+
+
 def test_a_side_question_that_replays_its_parent_counts_nothing_again(write: Write, tmp_path: Path) -> None:
     aside = {"isSidechain": True, "agentId": "aside_question-1"}
     write(f"{FOLDER}/s1.jsonl", [answer("m1", "r1", 30)])
