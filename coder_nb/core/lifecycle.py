@@ -1,4 +1,4 @@
-"""The states of a turn, a chat and an agent session, as tables; `step` is the only way from one to the next."""
+"""The states of a turn as a table, `step` being the only way from one to the next; and the words for other states."""
 
 from __future__ import annotations
 
@@ -33,22 +33,6 @@ TURN: Mapping[str, Mapping[str, str]] = {
     },
 }
 """A turn: state → event → state. The states without a row are the ends (law 1): nothing leads out of them."""
-
-CHAT: Mapping[str, Mapping[str, str]] = {
-    "initializing": {"start": "running", "attach": "idle", "recover": "idle", "fail": "error"},
-    "idle": {"start": "running", "fail": "error", "recover": "idle"},
-    "running": {"settle": "idle", "fail": "error", "recover": "idle"},
-    "error": {"start": "running", "recover": "idle", "fail": "error"},
-}
-
-AGENT: Mapping[str, Mapping[str, str]] = {
-    "new": {"spawn": "starting", "close": "closed"},
-    "starting": {"ready": "warm", "die": "crashed", "close": "closed"},
-    "warm": {"prompt": "busy", "evict": "cold", "die": "crashed", "close": "closed"},
-    "busy": {"settle": "warm", "die": "crashed", "close": "closed"},
-    "cold": {"spawn": "starting", "close": "closed"},
-    "crashed": {"spawn": "starting", "close": "closed", "die": "crashed"},
-}
 
 END_OF: Mapping[str, End] = {
     "completed": "completed",

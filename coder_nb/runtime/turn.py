@@ -71,6 +71,7 @@ class Turn:
         self._prompting: AgentSession | None = None
         self._questions: dict[str, asyncio.Task[None]] = {}
         self._why: _Why | None = None
+        self._last_resort: asyncio.TimerHandle | None = None
 
     # The way of a prompt ---------------------------------------------------------------------------------------------
 
@@ -193,19 +194,19 @@ class Turn:
         self._move("stop")
         self._why = _Why(event, message, code, hold=event == "crash" or bool(code))
         if self._prompting is not None:
+            # A backend gives an agent up after its grace; should even that fail, the work is left behind.
+            patience = self._context.settings.cancel_grace + self._context.settings.stop_grace + 2.0
+            if self._work is not None:
+                self._last_resort = asyncio.get_running_loop().call_later(patience, self._work.cancel)
             await self._prompting.cancel()
         elif self._work is not None:
             self._work.cancel()
 
     async def _outcome(self, work: asyncio.Task[Done]) -> Done:
-        """How the work ended. An agent that ignores a Stop beyond all grace is left behind: its session is closed."""
-        settings = self._context.settings
-        while not work.done():
-            patience = settings.cancel_grace + settings.stop_grace + 2.0 if self._why else 0.5
-            stopping = self._why is not None
-            await asyncio.wait({work}, timeout=patience)
-            if stopping and not work.done():
-                work.cancel()
+        """How the work ended."""
+        await asyncio.wait({work})
+        if self._last_resort is not None:
+            self._last_resort.cancel()
         done = Done(end="cancelled") if work.cancelled() else work.result()
         if self._why is None:
             return done

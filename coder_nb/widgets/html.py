@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from coder_nb.client.snapshot import Snapshot
-from coder_nb.client.text import MARKS, clean, summary, sums, usage_text
+from coder_nb.client.text import MARKS, clean, revealed, summary, sums, usage_text
 from coder_nb.core import entries as core
 from coder_nb.core.entries import Entry, Unknown
 from coder_nb.core.values import Change, Hunk, UsageRow
@@ -83,6 +83,11 @@ def _text(text: object) -> str:
     return escape(clean(str(text)))
 
 
+def _revealed(text: object) -> str:
+    """What a person decides by: nothing in it may hide or reorder."""
+    return escape(revealed(clean(str(text))))
+
+
 def _usage_row(agent: str, model: str, counted: bool, rows: Sequence[UsageRow]) -> str:
     total = sums(rows)
     cost = total["cost_nanousd"]
@@ -101,7 +106,7 @@ def _file(change: Change, *, open: bool) -> str:
         else f'<span class="plus">+{change.additions or 0}</span> <span class="minus">−{change.deletions or 0}</span>'
     )
     agent = f'<span class="by">{_text(change.agent)}</span>' if change.agent else ""
-    head = f'<code>{_text(name)}</code> {counts} {agent} <span class="state">{_text(change.status)}</span>'
+    head = f'<code>{_revealed(name)}</code> {counts} {agent} <span class="state">{_text(change.status)}</span>'
     note = f'<p class="note">{_text(change.note)}</p>' if change.note else ""
     opened = " open" if open else ""
     return f'<details class="file"{opened}><summary>{head}</summary>{note}{_hunks(change.hunks)}</details>'
@@ -126,7 +131,7 @@ def _lines(hunk: Hunk) -> Iterable[str]:
         left = str(old) if sign in "- " else ""
         right = str(new) if sign in "+ " else ""
         old, new = old + (sign in "- "), new + (sign in "+ ")
-        yield f'<tr class="{kind}"><td>{left}</td><td>{right}</td><td>{_text(sign)}{_text(text)}</td></tr>'
+        yield f'<tr class="{kind}"><td>{left}</td><td>{right}</td><td>{_text(sign)}{_revealed(text)}</td></tr>'
 
 
 def _folded(kind: str, head: str, content: str) -> str:
@@ -159,7 +164,7 @@ def _plan(body: core.Plan) -> str:
 
 def _permission(body: core.Permission) -> str:
     by = f" by {_text(body.by)}" if body.by else ""
-    return f'<p class="asked">Permission: <code>{_text(body.title or body.tool)}</code> – {body.status}{by}</p>'
+    return f'<p class="asked">Permission: <code>{_revealed(body.title or body.tool)}</code> – {body.status}{by}</p>'
 
 
 def _question(body: core.Question) -> str:
