@@ -19,6 +19,7 @@ ROWS = {
     "stream": "our share of a streamed chunk, in chats of 100 to 100,000 entries",
     "turn": "our share of a warm turn, and of a Stop",
     "frames": "100,000 entries as a DataFrame",
+    "history": "a history of Claude Code as frames",
     "start": "import, the server's start, its idle memory",
     "transcript": "a transcript of 10,000 entries in the browser",
     "paint": "from an agent's line to the browser's screen",

@@ -1,4 +1,7 @@
-"""A generated history of Claude Code as frames, against a bare msgspec pass over the same lines."""
+"""A generated history of Claude Code as frames, against a bare msgspec pass over the same lines, and against ccusage.
+
+ccusage is measured where it is on the PATH. `CODER_NB_BENCHMARK_MEGABYTES` sets how much there is to read.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import gc
 import json
 import os
 import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -43,12 +47,24 @@ def measure() -> list[Row]:
         usage = _median(lambda: _ours(home, "usage"))
         calls = _median(lambda: _ours(home, "messages", "tool_calls", "sessions", "usage"))
         peak = _peak(home)
+        rows = _against_ccusage(home, usage)
     of = f"{MEGABYTES} MB, {truth.responses:,} responses"
     return [
-        Row("the usage frame of Claude's history", usage, "ms", 1.2, bare, "ratio", f"a bare msgspec pass; {of}"),
+        Row("the usage frame of Claude's history", usage, "ms", None, bare, "ratio", f"a bare msgspec pass; {of}"),
+        *rows,
         Row("all frames of it, without text", calls, "ms", 4, bare, "ratio", "the same"),
         Row("the peak memory of a process that makes the usage frame", peak, "MiB", 300),
     ]
+
+
+def _against_ccusage(home: Path, usage: float) -> list[Row]:
+    program = shutil.which("ccusage")
+    if program is None:
+        return []
+    env = {**os.environ, "HOME": str(home), "CLAUDE_CONFIG_DIR": str(home / ".claude")}
+    command = [program, "claude", "daily", "--offline", "--json"]
+    theirs = _median(lambda: subprocess.run(command, env=env, capture_output=True, check=True))
+    return [Row("the same in a kernel", usage, "ms", 1.05, theirs, "ratio", "ccusage daily, its process included")]
 
 
 def _check(home: Path, truth: Truth) -> None:
@@ -60,7 +76,7 @@ def _check(home: Path, truth: Truth) -> None:
     assert list(found.quality["what"]) == ["torn line"] * truth.torn
 
 
-def _median(run: Callable[[], None]) -> float:
+def _median(run: Callable[[], object]) -> float:
     taken = []
     for _ in range(ROUNDS):
         gc.collect()
