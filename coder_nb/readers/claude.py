@@ -170,8 +170,6 @@ class Responses:
         answer = line.message
         if line.type != "assistant" or answer is None or answer.model == "<synthetic>":
             return
-        if self.project is None:
-            self.project = line.cwd
         key = (answer.id, line.requestId) if answer.id else (line.uuid or str(number), "")
         known = self._found.get(key)
         if known is None:
@@ -251,6 +249,10 @@ def _beside(path: Path) -> str | None:
 def _usage(source: Source, lines: Iterable[tuple[int, Line]]) -> Iterator[Usage]:
     found = Responses(source)
     for number, line in lines:
-        if line.message is not None and line.message.usage is not None:
+        if line.message is None:
+            continue
+        if found.project is None:
+            found.project = line.cwd
+        if line.message.usage is not None:
             found.add(number, line)
     return found.rows()

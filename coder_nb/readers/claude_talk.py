@@ -93,23 +93,19 @@ class _Talk:
         self._last: str | None = None
 
     def rows(self) -> Iterator[AnyRow]:
-        project = self._project
         yield from self._responses.rows()
-        yield from (replace(row, project=project) for row in self._messages)
-        yield from (replace(row, project=project) for row in self._calls.values())
+        yield from self._messages
+        yield from self._calls.values()
         if self._first is not None:
             yield self._session(self._first)
 
-    @property
-    def _project(self) -> str | None:
-        """Where its responses were, else where it began."""
-        return self._responses.project or (self._first.cwd if self._first else None)
-
     def take(self, number: int, line: FullLine) -> None:
-        self._entitle(line)
         said = line.message
         if said is None:
+            self._entitle(line)
             return
+        if self._responses.project is None:
+            self._responses.project = line.cwd
         self._first = self._first or line
         self._last = line.timestamp or self._last
         if said.usage is not None:
@@ -154,6 +150,7 @@ class _Talk:
             file=str(self._source.path),
             line=number,
             ts=millis(line.timestamp),
+            project=self._responses.project,
             branch=line.gitBranch or None,
             version=line.version,
             subagent=line.agentId,
@@ -174,6 +171,7 @@ class _Talk:
             file=str(self._source.path),
             line=number,
             ts=millis(line.timestamp),
+            project=self._responses.project,
             branch=line.gitBranch or None,
             version=line.version,
             subagent=line.agentId,
@@ -206,7 +204,7 @@ class _Talk:
             file=str(self._source.path),
             line=1,
             ts=millis(first.timestamp),
-            project=self._project,
+            project=self._responses.project,
             branch=first.gitBranch or None,
             version=first.version,
             subagent=first.agentId,
