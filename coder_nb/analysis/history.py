@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from coder_nb.analysis.columns import Column
+from coder_nb.analysis.columns import Column, usd
 from coder_nb.analysis.frames import frame
 from coder_nb.core.tools import kind_of, normal_name
 from coder_nb.errors import InvalidOption
@@ -25,44 +25,44 @@ def _seconds(name: str) -> Any:
     return seconds
 
 
-class _Priced:
-    """The prices of some rows' models, each looked up once, or once an hour where it depends on the time."""
+def _prices(rows: list[Any]) -> list[Price | None]:
+    """The price of each row's model; None where it is not known, or the tokens are not, or a cost was reported."""
+    known: dict[tuple[str | None, str | None], Price | None] = {(None, None): None}
+    found: list[Price | None] = []
+    for row in rows:
+        tokens, model = row.tokens, (row.provider, row.model)
+        if row.cost_nanousd is not None or tokens.input is None or tokens.output is None:
+            found.append(None)
+        elif model in known:
+            found.append(known[model])
+        else:
+            found.append(_price(row, known))
+    return found
 
-    def __init__(self) -> None:
-        self._known: dict[object, Price | None] = {}
 
-    def of(self, row: Any) -> Price | None:
-        """The price by which a row's tokens can be computed; None where it or they are not known."""
-        if row.tokens.input is None or row.tokens.output is None or row.model is None:
-            return None
-        key = (row.provider, row.model)
-        return self._known[key] if key in self._known else self._found(row, key)
-
-    def _found(self, row: Any, key: object) -> Price | None:
-        name = row.model if row.provider is None else f"{row.provider}/{row.model}"
-        price = price_of(name, ts=row.ts)
-        if not changes(name):
-            self._known[key] = price
-        return price
+def _price(row: Any, known: dict[tuple[str | None, str | None], Price | None]) -> Price | None:
+    """The price of a row's model, kept where it is the same at all times."""
+    if row.model is None:
+        return None
+    name = row.model if row.provider is None else f"{row.provider}/{row.model}"
+    price = price_of(name, ts=row.ts)
+    if not changes(name):
+        known[row.provider, row.model] = price
+    return price
 
 
 def _costs_usd(rows: list[Any]) -> list[float | None]:
     """As reported, else by the list, else not known."""
-    priced = _Priced()
-    costs: list[float | None] = []
-    for row in rows:
-        nano = row.cost_nanousd
-        if nano is None and (price := priced.of(row)) is not None:
-            nano = price.cost(row.tokens)
-        costs.append(None if nano is None else nano / 1e9)
-    return costs
+    return [
+        price.cost(row.tokens) / 1e9 if price is not None else usd(row.cost_nanousd)
+        for row, price in zip(rows, _prices(rows), strict=True)
+    ]
 
 
 def _cost_sources(rows: list[Any]) -> list[str]:
-    priced = _Priced()
     return [
-        "reported" if row.cost_nanousd is not None else "unknown" if priced.of(row) is None else "computed"
-        for row in rows
+        "computed" if price is not None else "unknown" if row.cost_nanousd is None else "reported"
+        for row, price in zip(rows, _prices(rows), strict=True)
     ]
 
 
