@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import NamedTuple, TypeVar
 
@@ -37,7 +37,7 @@ def collect(reader: Reader, roots: Iterable[Path], sought: Sought) -> Found:
     messages: list[Message] = []
     sessions: dict[str, Session] = {}
     for source in sources:
-        for row in reader.read(source, sought, problems.append):
+        for row in _rows(reader, source, sought, problems):
             if type(row) is Usage:
                 usage.add(row)
             else:
@@ -71,6 +71,15 @@ def _sources(reader: Reader, roots: Iterable[Path], sought: Sought, problems: li
         for source in reader.sources(root, sought, problems.append):
             found.setdefault(str(source.path), source)
     return sorted(found.values(), key=lambda source: (source.mtime, str(source.path)))
+
+
+def _rows(reader: Reader, source: Source, sought: Sought, problems: list[Problem]) -> Iterator[AnyRow]:
+    """The rows of a file; one on which the reader itself fails costs no other."""
+    try:
+        yield from reader.read(source, sought, problems.append)
+    except Exception as error:  # what a file may hold knows no bounds
+        why = f"{type(error).__name__}: {error}"
+        problems.append(Problem(agent=reader.agent, file=str(source.path), what="not understood", detail=why))
 
 
 def _sort(row: AnyRow, calls: _Calls, messages: list[Message], sessions: dict[str, Session]) -> None:

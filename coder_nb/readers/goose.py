@@ -211,9 +211,7 @@ def _file(source: Source, sought: Sought, note: Note) -> Iterator[AnyRow]:
             head = head or line
         else:
             talk.take(number, line.role, line.created, None, line.content or [])
-    rows = list(talk.rows())
-    if head is None:
-        return
+    rows, head = list(talk.rows()), head or Line()
     place["project"] = head.working_dir
     tokens = Tokens(
         input=head.accumulated_input_tokens if head.accumulated_input_tokens is not None else head.input_tokens,

@@ -115,7 +115,8 @@ class Problem(Value, kw_only=True):
     file: str
     line: int | None = None
     what: str
-    """unreadable, torn line, broken line, mended line, unexpected shape, unknown parent, compressed."""
+    """unreadable, broken database, torn line, broken line, mended line, unexpected shape, not understood, compressed,
+    unknown parent."""
     detail: str = ""
 
 

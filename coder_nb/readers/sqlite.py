@@ -14,6 +14,7 @@ from coder_nb.readers.base import Note
 from coder_nb.readers.rows import Problem
 
 WAIT = 5.0
+BROKEN = (OSError, sqlite3.Error, UnicodeDecodeError)  # SQLite quotes what is no text in its own messages
 
 
 @contextlib.contextmanager
@@ -24,13 +25,13 @@ def opened(path: Path, agent: str, note: Note) -> Iterator[sqlite3.Connection | 
             connection = stack.enter_context(contextlib.closing(_connected(path, stack)))
             connection.row_factory = sqlite3.Row
             connection.text_factory = lambda data: data.decode("utf-8", "replace")
-        except (OSError, sqlite3.Error) as error:
+        except BROKEN as error:
             note(Problem(agent=agent, file=str(path), what="unreadable", detail=str(error)))
             yield None
             return
         try:
             yield connection
-        except sqlite3.Error as error:
+        except BROKEN as error:
             note(Problem(agent=agent, file=str(path), what="broken database", detail=str(error)))
 
 
@@ -42,7 +43,7 @@ def _connected(path: Path, stack: contextlib.ExitStack) -> sqlite3.Connection:
     """
     log = path.with_name(f"{path.name}-wal")
     options = "mode=ro" if log.exists() and log.stat().st_size else "immutable=1"
-    with contextlib.suppress(sqlite3.Error):
+    with contextlib.suppress(*BROKEN):
         return _checked(f"{path.absolute().as_uri()}?{options}")
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
     for file in (log, path):
@@ -56,7 +57,7 @@ def _checked(uri: str) -> sqlite3.Connection:
     try:
         connection.execute("BEGIN")  # all that is read is of one moment
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.Error:
+    except BROKEN:
         connection.close()
         raise
     return connection
