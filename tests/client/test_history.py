@@ -36,7 +36,7 @@ TABLES = {
 def line(day: str, message: str, **more: Any) -> str:
     said = {"id": message, "model": "claude-sonnet-4-5", "stop_reason": "end_turn", "content": []}
     said["usage"] = {"input_tokens": 100, "output_tokens": 10}
-    known = {"type": "assistant", "timestamp": f"{day}T12:00:00Z", "sessionId": "s1", "cwd": "/work/shop"}
+    known = {"type": "assistant", "timestamp": f"{day}T12:00:00Z", "sessionId": "s1", "cwd": "/home/user/shop"}
     return json.dumps(known | {"requestId": message, "message": said} | more)
 
 
@@ -47,7 +47,7 @@ def home(tmp_path: Path) -> Path:
     one.mkdir(parents=True)
     two.mkdir()
     (one / "s1.jsonl").write_text(line("2026-09-30", "a") + "\n" + line("2026-10-01", "b") + "\n")
-    other = {"sessionId": "s2", "cwd": "/work/site"}
+    other = {"sessionId": "s2", "cwd": "/home/user/site"}
     (two / "s2.jsonl").write_text(line("2026-10-31", "c", **other) + "\n" + line("2026-11-01", "d", **other) + "\n")
     return tmp_path
 
@@ -68,7 +68,7 @@ def ids(**options: Any) -> str:
         ({"until": "2026"}, ""),
         ({"project": "shop"}, "ab"),
         ({"project": "/work"}, "abcd"),
-        ({"project": Path("/work/site")}, "cd"),
+        ({"project": Path("/home/user/site")}, "cd"),
         ({"session": "s2"}, "cd"),
         ({"session": ["s1", "s2"], "since": "2026-11"}, "d"),
         ({"session": "s3"}, ""),
