@@ -153,7 +153,7 @@ def generate(home: Path, megabytes: int) -> Truth:
     while size < megabytes * 1_000_000:
         number += 1
         session = f"{number:08x}-0000-4000-8000-{chance.randrange(16**12):012x}"
-        folder = home / ".claude" / "projects" / f"-work-project-{number % 20}"
+        folder = home / ".claude" / "projects" / f"-home-user-project-{number % 20}"
         paths = [folder / f"{session}.jsonl"]
         if number % 4 == 0:
             paths.append(folder / session / "subagents" / f"agent-{number:04x}.jsonl")
@@ -177,7 +177,7 @@ def _session(
     at = START + chance.randrange(10_000_000)
     model = chance.choice(MODELS)
     known = {"parentUuid": None, "isSidechain": agent is not None, "userType": "external", "sessionId": session}
-    known |= {"cwd": f"/work/project-{project}", "version": "2.1.197", "gitBranch": "main", "entrypoint": "cli"}
+    known |= {"cwd": f"/home/user/project-{project}", "version": "2.1.197", "gitBranch": "main", "entrypoint": "cli"}
     if agent is not None:
         known["agentId"] = agent
     for _ in range(chance.randrange(10, 34)):

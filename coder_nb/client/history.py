@@ -115,7 +115,7 @@ def history(
         text=text,
         since=_millis(since, "since", tz),
         until=_millis(until, "until", tz),
-        project=None if project is None else _project(project),
+        projects=() if project is None else _projects(project),
         sessions=frozenset(_several(session)),
     )
     return History(sought, _chosen(_several(agent)), roots, columns)
@@ -133,11 +133,12 @@ def _several(given: str | Sequence[str] | None) -> Sequence[str]:
     return () if given is None else (given,) if isinstance(given, str) else tuple(given)
 
 
-def _project(given: Folder) -> str:
-    """A name stays a name; a path becomes absolute."""
+def _projects(given: Folder) -> tuple[str, ...]:
+    """A name stays a name; a path becomes absolute, as it is written and as it is without links."""
     text = str(given)
     is_path = isinstance(given, Path) or "/" in text or "\\" in text or text in (".", "..", "~")
-    return str(Path(text).expanduser().resolve()) if is_path else text
+    path = Path(text).expanduser().absolute()
+    return tuple(dict.fromkeys((str(path), str(path.resolve())))) if is_path else (text,)
 
 
 def _millis(given: Day | None, name: str, tz: str | tzinfo | None) -> int | None:

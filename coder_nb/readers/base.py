@@ -51,7 +51,8 @@ class Sought(Value, kw_only=True):
     since: int | None = None
     until: int | None = None
     """Milliseconds; `until` itself is not in it."""
-    project: str | None = None
+    projects: tuple[str, ...] = ()
+    """A directory in all ways of writing it, or a directory's name; empty for all."""
     sessions: frozenset[str] = frozenset()
     """Native ids; empty for all."""
 

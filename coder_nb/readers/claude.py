@@ -121,9 +121,10 @@ def _folders(projects: Path, sought: Sought) -> Iterable[Path]:
 
     A fork lies in its parent's folder, which tells what it has copied; so that the folder of a session is read whole.
     """
-    if not sought.sessions and not (sought.project or "").startswith("/"):
+    by_path = any("/" in project or "\\" in project for project in sought.projects)
+    if not sought.sessions and not by_path:
         return [projects]
-    coded = re.sub(r"[^a-zA-Z0-9]", "-", sought.project or "")[:180]
+    coded = tuple(re.sub(r"[^a-zA-Z0-9]", "-", project)[:180] for project in sought.projects) if by_path else ("",)
     try:
         folders = [folder for folder in projects.iterdir() if folder.name.startswith(coded)]
     except OSError:

@@ -171,8 +171,8 @@ def _within(rows: Iterable[R], sought: Sought) -> list[R]:
     found = list(rows)
     if sought.sessions:
         found = [row for row in found if row.session_id in sought.sessions]
-    if sought.project is not None:
-        found = [row for row in found if in_project(row.project, sought.project)]
+    if sought.projects:
+        found = [row for row in found if any(in_project(row.project, project) for project in sought.projects)]
     if sought.since is not None or sought.until is not None:
         found = [row for row in found if _overlaps(row, sought)]
     return found

@@ -43,7 +43,7 @@ def line(day: str, message: str, **more: Any) -> str:
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """Two months of two sessions in two projects."""
-    one, two = (tmp_path / ".claude" / "projects" / name for name in ("-work-shop", "-work-site"))
+    one, two = (tmp_path / ".claude" / "projects" / name for name in ("-home-user-shop", "-home-user-site"))
     one.mkdir(parents=True)
     two.mkdir()
     (one / "s1.jsonl").write_text(line("2026-09-30", "a") + "\n" + line("2026-10-01", "b") + "\n")
@@ -67,7 +67,7 @@ def ids(**options: Any) -> str:
         ({"since": "2026-10-01T14:00:01", "until": "2026-11", "tz": "Europe/Berlin"}, "c"),
         ({"until": "2026"}, ""),
         ({"project": "shop"}, "ab"),
-        ({"project": "/work"}, "abcd"),
+        ({"project": "/home/user"}, "abcd"),
         ({"project": Path("/home/user/site")}, "cd"),
         ({"session": "s2"}, "cd"),
         ({"session": ["s1", "s2"], "since": "2026-11"}, "d"),
@@ -105,7 +105,7 @@ def test_some_columns_are_given_in_the_order_asked_for(home: Path) -> None:
 def test_what_is_read_once_stays_until_it_is_refreshed(home: Path) -> None:
     history = cnb.history(roots=home)
     assert len(history.usage) == 4
-    with (home / ".claude/projects/-work-site/s2.jsonl").open("a") as file:
+    with (home / ".claude/projects/-home-user-site/s2.jsonl").open("a") as file:
         file.write(line("2026-11-02", "e") + "\n")
     assert len(history.usage) == 4
     assert len(history.refresh().usage) == 5
@@ -147,3 +147,16 @@ def test_asking_for_a_history_reads_nothing_and_loads_no_pandas(home: Path) -> N
     code = "import sys, coder_nb; coder_nb.history(); print('pandas' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_a_project_is_found_by_the_link_that_leads_to_it(home: Path, tmp_path: Path) -> None:
+    real, link = tmp_path / "real", tmp_path / "link"
+    real.mkdir()
+    link.symlink_to(real)
+    folder = home / ".claude" / "projects"
+    for name, path in (("e", real), ("f", link)):
+        coded = str(path).replace("/", "-").replace("_", "-")
+        (folder / coded).mkdir()
+        (folder / coded / f"{name}.jsonl").write_text(line("2026-11-03", name, sessionId=name, cwd=str(path)) + "\n")
+    assert ids(roots=home, project=link) == "ef"
+    assert ids(roots=home, project=real) == "e"

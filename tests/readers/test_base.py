@@ -102,9 +102,11 @@ def test_files_that_cannot_hold_what_is_sought_are_not_opened(write: Write, tmp_
     assert opened == [new]
     opened = [source.path for source in codex.sources(tmp_path / ".codex", Sought(sessions=frozenset({"1"})), print)]
     assert opened == [old]
-    mine = write(".claude/projects/-work-shop/s.jsonl", [])
-    write(".claude/projects/-work-other/s.jsonl", [])
-    opened = [source.path for source in claude.sources(tmp_path / ".claude", Sought(project="/work/shop"), print)]
+    mine = write(".claude/projects/-home-user-shop/s.jsonl", [])
+    write(".claude/projects/-home-user-other/s.jsonl", [])
+    opened = [
+        source.path for source in claude.sources(tmp_path / ".claude", Sought(projects=("/home/user/shop",)), print)
+    ]
     assert opened == [mine]
 
 

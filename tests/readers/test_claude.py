@@ -14,7 +14,7 @@ import pytest
 from coder_nb.client.history import History, history
 
 Write = Callable[..., Path]
-FOLDER = ".claude/projects/-work-shop"
+FOLDER = ".claude/projects/-home-user-shop"
 NIGHT = "2026-10-31T23:59:58.000Z"
 DAY = "2026-11-01T00:00:03.000Z"
 
@@ -41,7 +41,7 @@ def answer(message: str, request: str | None, output: int, *, at: str = NIGHT, *
 
 
 def base(at: str = NIGHT, **line: Any) -> dict[str, Any]:
-    known = {"sessionId": "s1", "cwd": "/work/shop", "version": "2.1.197", "gitBranch": "main", "timestamp": at}
+    known = {"sessionId": "s1", "cwd": "/home/user/shop", "version": "2.1.197", "gitBranch": "main", "timestamp": at}
     return {"uuid": os.urandom(8).hex(), "isSidechain": False} | known | line
 
 
@@ -272,12 +272,12 @@ def test_a_line_of_fifty_megabytes_is_read(write: Write, tmp_path: Path) -> None
 
 
 def test_the_project_is_what_the_lines_say_and_not_the_folders_name(write: Write, tmp_path: Path) -> None:
-    write(".claude/projects/-work-my-shop/s1.jsonl", [answer("m1", "r1", 30, cwd="/work/my.shop")])
-    write(".claude/projects/-work-my-shop/s2.jsonl", [answer("m2", "r2", 40, cwd="/work/my/shop")])
+    write(".claude/projects/-home-user-my-shop/s1.jsonl", [answer("m1", "r1", 30, cwd="/home/user/my.shop")])
+    write(".claude/projects/-home-user-my-shop/s2.jsonl", [answer("m2", "r2", 40, cwd="/home/user/my/shop")])
     found = read(tmp_path)
-    assert sorted(found.usage["project"]) == ["/work/my.shop", "/work/my/shop"]
-    assert counts(read(tmp_path, project="/work/my.shop")) == [("m1", 30)]
-    assert counts(read(tmp_path, project="/work/my")) == [("m2", 40)]
+    assert sorted(found.usage["project"]) == ["/home/user/my.shop", "/home/user/my/shop"]
+    assert counts(read(tmp_path, project="/home/user/my.shop")) == [("m1", 30)]
+    assert counts(read(tmp_path, project="/home/user/my")) == [("m2", 40)]
     assert counts(read(tmp_path, project="my.shop")) == [("m1", 30)]
 
 

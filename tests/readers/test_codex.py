@@ -25,12 +25,12 @@ def line(kind: str, at: str = AT, **payload: Any) -> dict[str, Any]:
 
 
 def meta(session: str = PARENT, **more: Any) -> dict[str, Any]:
-    known = {"id": session, "cwd": "/work/shop", "cli_version": "0.169.0", "model_provider": "openai"}
+    known = {"id": session, "cwd": "/home/user/shop", "cli_version": "0.169.0", "model_provider": "openai"}
     return line("session_meta", **known | {"git": {"branch": "main"}, "source": "cli"} | more)
 
 
 def turn(number: int, model: str = "gpt-5") -> dict[str, Any]:
-    return line("turn_context", model=model, turn_id=f"turn-{number}", cwd="/work/shop")
+    return line("turn_context", model=model, turn_id=f"turn-{number}", cwd="/home/user/shop")
 
 
 def counts(given: int, cached: int, output: int, reasoning: int = 0) -> dict[str, int]:
@@ -68,7 +68,7 @@ def test_the_counters_are_cumulative_and_a_response_is_their_difference(write: W
     assert row[["model", "provider", "project", "branch", "agent_version"]].tolist() == [
         "gpt-5",
         "openai",
-        "/work/shop",
+        "/home/user/shop",
         "main",
         "0.169.0",
     ]

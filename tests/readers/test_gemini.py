@@ -75,10 +75,10 @@ def test_the_project_is_written_beside_or_listed_or_not_known(write: Write, tmp_
     for number, folder in enumerate(("shop", "listed", "0a1b2c")):
         chat = f".gemini/tmp/{folder}/chats/session-{number}.jsonl"
         write(chat, [HEAD | {"sessionId": f"g{number}"}, *lines[1:]])
-    write(".gemini/tmp/shop/.project_root", ["/work/shop"])
-    write(".gemini/projects.json", [{"projects": {"/work/listed": "listed"}}])
+    write(".gemini/tmp/shop/.project_root", ["/home/user/shop"])
+    write(".gemini/projects.json", [{"projects": {"/home/user/listed": "listed"}}])
     usage = read(tmp_path).usage.set_index("session_id")["project"]
-    assert usage[["g0", "g1"]].tolist() == ["/work/shop", "/work/listed"]
+    assert usage[["g0", "g1"]].tolist() == ["/home/user/shop", "/home/user/listed"]
     assert usage.isna().tolist().count(True) == 1
 
 

@@ -41,7 +41,7 @@ def database(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 
 def session(database: sqlite3.Connection, name: str, *sums: int | float | None) -> None:
     times = ("2026-10-31 12:00:00", "2026-10-31 12:30:00")
-    row = (name, f"About {name}", "", "/work/shop", *times, 9, 8, 1, *sums, "openai", '{"model_name":"gpt-5"}')
+    row = (name, f"About {name}", "", "/home/user/shop", *times, 9, 8, 1, *sums, "openai", '{"model_name":"gpt-5"}')
     with database:
         database.execute(f"INSERT INTO sessions VALUES ({', '.join('?' * len(row))})", row)
 
@@ -114,10 +114,15 @@ def test_tools_and_words_are_rows(database: sqlite3.Connection, tmp_path: Path) 
 
 
 def test_the_files_of_earlier_versions_are_read(write: Write, tmp_path: Path) -> None:
-    head = {"working_dir": "/work/shop", "description": "Old", "input_tokens": 900, "accumulated_input_tokens": 2000}
+    head = {
+        "working_dir": "/home/user/shop",
+        "description": "Old",
+        "input_tokens": 900,
+        "accumulated_input_tokens": 2000,
+    }
     said = {"role": "user", "created": 1_793_448_000, "content": [{"type": "text", "text": "Go"}]}
     output = {"output_tokens": 5, "accumulated_output_tokens": 70}
     write(f"{DATA}/20251031_1.jsonl", [head | output, said])
     found = read(tmp_path, text=True)
     assert found.usage[["input_tokens", "output_tokens", "per"]].to_numpy().tolist() == [[2000, 70, "session"]]
-    assert found.messages[["text", "project"]].to_numpy().tolist() == [["Go", "/work/shop"]]
+    assert found.messages[["text", "project"]].to_numpy().tolist() == [["Go", "/home/user/shop"]]

@@ -45,7 +45,7 @@ class Database:
         self.connection.executescript(TABLES)
 
     def session(self, name: str, parent: str | None = None) -> None:
-        row = (name, "p1", parent, "/work/shop", f"About {name}", "1.18.33", NOW, NOW + 9000)
+        row = (name, "p1", parent, "/home/user/shop", f"About {name}", "1.18.33", NOW, NOW + 9000)
         self._insert("session", row)
 
     def message(self, name: str, session: str, data: dict[str, Any], *parts: dict[str, Any]) -> None:
@@ -82,7 +82,7 @@ def test_a_database_in_use_is_read_as_it_is_and_left_as_it_was(database: Databas
     found = read(tmp_path)
     assert tokens(found) == [[1000, 300, 40, 70, 20]], "reasoning is billed as output and not in it here"
     row = found.usage.iloc[0]
-    assert row[["cost_usd", "cost_source", "project", "seconds"]].tolist() == [0.25, "reported", "/work/shop", 1.5]
+    assert row[["cost_usd", "cost_source", "project", "seconds"]].tolist() == [0.25, "reported", "/home/user/shop", 1.5]
     assert sorted(path.name for path in (tmp_path / DATA).iterdir()) == before
     database.connection.rollback()
 
@@ -178,7 +178,7 @@ def test_the_files_of_earlier_versions_are_read_and_count_once_beside_the_databa
     database: Database, write: Write, tmp_path: Path
 ) -> None:
     step = {"id": "prt1", "messageID": "m1", "type": "step-finish", "tokens": counts(1000, 50), "cost": 0}
-    head = {"id": "s1", "projectID": "p1", "directory": "/work/shop", "title": "Old", "version": "0.9"}
+    head = {"id": "s1", "projectID": "p1", "directory": "/home/user/shop", "title": "Old", "version": "0.9"}
     storage = f"{DATA}/storage"
     write(f"{storage}/session/p1/s1.json", [head | {"time": {"created": NOW, "updated": NOW + 5}}])
     write(f"{storage}/message/s1/m1.json", [answer(counts(1000, 50)) | {"id": "m1", "sessionID": "s1"}])

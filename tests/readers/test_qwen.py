@@ -9,12 +9,12 @@ from typing import Any
 from coder_nb.client.history import History, history
 
 Write = Callable[..., Path]
-CHATS = ".qwen/projects/-work-shop/chats"
+CHATS = ".qwen/projects/-home-user-shop/chats"
 AT = "2026-10-31T12:00:00.000Z"
 
 
 def line(kind: str, uuid: str, **more: Any) -> dict[str, Any]:
-    known = {"uuid": uuid, "sessionId": "q1", "timestamp": AT, "cwd": "/work/shop", "version": "0.15.10"}
+    known = {"uuid": uuid, "sessionId": "q1", "timestamp": AT, "cwd": "/home/user/shop", "version": "0.15.10"}
     return known | {"type": kind} | more
 
 
@@ -82,7 +82,7 @@ def test_a_branch_that_copies_reports_counts_them_once(write: Write, tmp_path: P
 
 
 def test_tools_and_words_are_rows(write: Write, tmp_path: Path) -> None:
-    call = {"functionCall": {"id": "c1", "name": "write_file", "args": {"file_path": "/work/shop/a.py"}}}
+    call = {"functionCall": {"id": "c1", "name": "write_file", "args": {"file_path": "/home/user/shop/a.py"}}}
     parts = ({"text": "Hm.", "thought": True}, {"text": "Writing."}, call)
     response = {"functionResponse": {"id": "c1", "name": "write_file", "response": {"output": "written"}}}
     result = {"toolCallResult": {"callId": "c1", "status": "success"}}
@@ -107,7 +107,7 @@ def test_tools_and_words_are_rows(write: Write, tmp_path: Path) -> None:
         "completed",
         0.037,
         "written",
-        "/work/shop/a.py",
+        "/home/user/shop/a.py",
     ]
     assert found.sessions["title"].item() == "Go"
     assert found.quality.empty
