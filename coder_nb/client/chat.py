@@ -16,6 +16,7 @@ from coder_nb.client.link import Link
 from coder_nb.client.snapshot import Snapshot, take
 from coder_nb.client.transcript import Entries
 from coder_nb.client.turn import STOP_WAIT, Turn
+from coder_nb.core import permissions
 from coder_nb.core.entries import Entry
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.core.transcript import Transcript
@@ -69,6 +70,7 @@ class Chat:
         or, where it is asynchronous, beside the kernel's loop. What cannot be prompted raises here and leaves no
         trace.
         """
+        permissions.check(mode)
         prompt = Prompt(
             id=new_id(),
             text=text,

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from coder_nb.core.entries import PermissionOption, ToolKind
+from coder_nb.errors import InvalidOption
 
 PermissionMode = Literal["ask", "accept_edits", "plan", "bypass"]
 MODES: tuple[PermissionMode, ...] = ("plan", "ask", "accept_edits", "bypass")
@@ -17,6 +18,12 @@ BROWSER_SEEN_MS = 30_000
 
 _READS: frozenset[ToolKind] = frozenset({"read", "search", "think", "fetch"})
 _EDITS: frozenset[ToolKind] = frozenset({"edit", "delete", "move"})
+
+
+def check(mode: str | None) -> None:
+    """Raises `InvalidOption` for what is no mode; None is the default one."""
+    if mode is not None and mode not in MODES:
+        raise InvalidOption(f"There is no mode {mode!r}: choose one of {', '.join(MODES)}.")
 
 
 def clamp(mode: PermissionMode, most: PermissionMode) -> PermissionMode:

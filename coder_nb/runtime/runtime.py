@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from coder_nb import errors, ids
+from coder_nb.core import permissions
 from coder_nb.core.entries import Page
 from coder_nb.core.values import (
     PROTOCOL,
@@ -275,6 +276,7 @@ class Runtime:
             )
         if not prompt.text.strip():
             raise errors.EmptyPrompt
+        permissions.check(prompt.mode)  # in the inbox it could not be read again, and its session would be stuck
         size = len(prompt.text.encode("utf-8", "replace"))
         if size > self.settings.prompt_limit:
             raise errors.PromptTooLong(

@@ -194,6 +194,8 @@ async def test_what_cannot_be_asked_is_refused_and_leaves_no_trace(place: Place)
     ]:
         with pytest.raises(error, match=r"[.!`)}]$"):
             await person.send(text, agent=agent)
+    with pytest.raises(errors.InvalidOption, match="There is no mode 'careful': choose one of plan, ask"):
+        await person.send("x", mode="careful")
     assert await person.entries() == []
     assert (await person.state()).queued == ()
 
