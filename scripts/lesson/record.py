@@ -20,7 +20,7 @@ import script
 
 import coder_nb as cnb
 from coder_nb.core import codec
-from coder_nb.core.entries import Commands, Entry, Mode, Plan, PlanItem, Raw, ToolCall
+from coder_nb.core.entries import Commands, Entry, Mode, Plan, PlanItem, Raw, ToolCall, Usage
 from coder_nb.recordings import FIRST_STEPS, make_practice
 from coder_nb.testing import real_agents
 
@@ -51,7 +51,7 @@ def usage(index: int, response: script.Response) -> dict[str, int]:
 
 
 def told(entries: Iterable[Entry]) -> Iterator[Entry]:
-    """The entries that are recorded; the agent's list of things to do becomes a plan, one that changes."""
+    """The entries that are recorded; the list of things to do becomes a plan, and a scripted model costs nothing."""
     plan_id = None
     for entry in entries:
         body = entry.body
@@ -59,6 +59,8 @@ def told(entries: Iterable[Entry]) -> Iterator[Entry]:
             items = tuple(PlanItem(todo["content"], todo["status"], todo["priority"]) for todo in body.input["todos"])
             plan_id = plan_id or entry.id
             yield msgspec.structs.replace(entry, id=plan_id, body=Plan(items), native_id=None)
+        elif isinstance(body, Usage):
+            yield msgspec.structs.replace(entry, body=msgspec.structs.replace(body, cost_nanousd=0))
         elif not isinstance(body, LEFT_OUT):
             yield entry
 
