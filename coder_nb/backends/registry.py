@@ -203,7 +203,7 @@ def _spec(name: str, fields: object, known: AgentSpec | None) -> AgentSpec:
         raise InvalidOption(
             f"The setting agents.{name} is not understood: {text}. Correct or remove that field."
         ) from error
-    if spec.backend == "acp" and not spec.argv:
+    if spec.backend in ("acp", "opencode") and not spec.argv:
         raise InvalidOption(
             f"The setting agents.{name} has no `argv`: give the command that starts the agent, as a list."
         )

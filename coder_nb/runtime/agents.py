@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from coder_nb.backends.acp.backend import AcpBackend
 from coder_nb.backends.base import AgentSession, AnyEvent, Backend, Opening, Probe, Spawner
+from coder_nb.backends.opencode.backend import OpencodeBackend
 from coder_nb.backends.registry import AgentSpec, registry
 from coder_nb.backends.replay import ReplayBackend
 from coder_nb.core.values import AgentInfo
@@ -26,6 +27,7 @@ class Agents:
         self._specs = registry(settings.agents)
         self._backends: dict[str, Backend] = {
             "acp": AcpBackend(settings, self._specs, spawner),
+            "opencode": OpencodeBackend(settings, self._specs, spawner),
             "replay": ReplayBackend(settings),
         }
         self._probes: dict[str, tuple[float, Probe]] = {}

@@ -6,12 +6,10 @@ from typing import Any
 
 from coder_nb.backends.acp.connection import Connection
 from coder_nb.backends.acp.state import State, configured, options_of
+from coder_nb.backends.choices import listed, pick
 from coder_nb.backends.registry import AgentMode, AgentSpec
-from coder_nb.core.entries import Choice
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.errors import AgentDied, AgentProtocolError, InvalidOption
-
-_SHOWN = 8
 
 
 class Options:
@@ -58,7 +56,7 @@ class Options:
                 return await self._choose_mode("ask")  # it asks, and our rules answer
             raise AgentProtocolError(
                 f"{self._spec.label} has no mode {wanted.id!r}, so that {mode!r} cannot be relied on; it offers "
-                f"{_listed(self._state.modes)}. Name the right one in the setting `agents.{self._spec.name}.modes`."
+                f"{listed(self._state.modes)}. Name the right one in the setting `agents.{self._spec.name}.modes`."
             )
         await self._set("mode", "session/set_mode", "modeId", wanted.id)
         if self._state.mode != wanted.id:
@@ -68,10 +66,10 @@ class Options:
         return None
 
     async def _choose_model(self, model: str) -> None:
-        found = _pick(self._state.models, model)
+        found = pick(self._state.models, model)
         if found is None:
             raise InvalidOption(
-                f"{self._spec.label} has no model {model!r}: choose one of {_listed(self._state.models)}."
+                f"{self._spec.label} has no model {model!r}: choose one of {listed(self._state.models)}."
                 if self._state.models
                 else f"{self._spec.label} offers no choice of models: leave `model` out, or set it in its own settings."
             )
@@ -95,17 +93,3 @@ class Options:
 
 def _same_process(one: AgentMode, other: AgentMode) -> bool:
     return (one.env, one.config) == (other.env, other.config)
-
-
-def _pick(choices: tuple[Choice, ...], wanted: str) -> Choice | None:
-    """The choice with that id or label; or the only one whose id ends so, after its provider."""
-    for choice in choices:
-        if wanted in (choice.id, choice.label):
-            return choice
-    ending = [choice for choice in choices if choice.id.endswith(f"/{wanted}")]
-    return ending[0] if len(ending) == 1 else None
-
-
-def _listed(choices: tuple[Choice, ...]) -> str:
-    names = [choice.id for choice in choices[:_SHOWN]]
-    return ", ".join(names) + (" …" if len(choices) > _SHOWN else "") if names else "none"

@@ -325,7 +325,7 @@ async def test_a_probe_tells_the_version_and_one_that_is_too_old(world: Any) -> 
 
 
 async def test_a_probe_of_a_program_that_hangs_is_bounded(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("coder_nb.backends.acp.backend._PROBE_TIMEOUT", 0.2)
+    monkeypatch.setattr("coder_nb.backends.program._PROBE_TIMEOUT", 0.2)
     entry = scripted_agent.entry() | {"probe": ["-c", "import time; time.sleep(60)"]}
     probe = await world.backend(entry).probe("scripted")
     assert (probe.available, probe.version) == (True, None)
