@@ -43,6 +43,9 @@ what to do about it.
 
 from __future__ import annotations
 
+import itertools
+import traceback
+
 
 class CoderError(Exception):
     """coder-nb could not do this."""
@@ -58,6 +61,15 @@ class CoderError(Exception):
     def message(self) -> str:
         """The one sentence, with the cure, that a person reads."""
         return str(self)
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython shows instead of a traceback: the caller's own lines, none of ours, and the sentence."""
+        roots = (
+            (at, at[0].f_globals.get("__name__", "").split(".")[0]) for at in traceback.walk_tb(self.__traceback__)
+        )
+        callers = itertools.takewhile(lambda at: at[1] != "coder_nb", roots)
+        lines = traceback.StackSummary.extract(at for at, root in callers if root != "IPython").format()
+        return [*(line.rstrip() for line in lines), f"{type(self).__name__}: {self}"]
 
 
 class BadRequest(CoderError):

@@ -23,7 +23,7 @@ class Options(NamedTuple):
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise InvalidOption(f"%%coder: {message}.\n{self.format_usage().strip()}")
+        raise InvalidOption(f"%%coder: {message}.\n{self.format_usage().strip()}") from None
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         raise InvalidOption(self.format_help())
