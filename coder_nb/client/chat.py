@@ -16,7 +16,7 @@ from coder_nb.client.link import Link
 from coder_nb.client.snapshot import Snapshot, take
 from coder_nb.client.transcript import Entries
 from coder_nb.client.turn import STOP_WAIT, Turn
-from coder_nb.core import permissions
+from coder_nb.core import prompts
 from coder_nb.core.entries import Entry
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.core.transcript import Transcript
@@ -70,7 +70,6 @@ class Chat:
         or, where it is asynchronous, beside the kernel's loop. What cannot be prompted raises here and leaves no
         trace.
         """
-        permissions.check(mode)
         prompt = Prompt(
             id=new_id(),
             text=text,
@@ -81,6 +80,7 @@ class Chat:
             answers=(*(("callback",) if on_permission else ()), *(("stdin",) if stdin_allowed() else ())),
             created_at=time.time_ns() // 1_000_000,
         )
+        prompts.check(prompt)
         try:
             return self._begin(prompt, on_permission=on_permission, display=display)
         except KeyboardInterrupt:  # whoever interrupts the cell here has no turn yet to stop

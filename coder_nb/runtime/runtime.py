@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from coder_nb import errors, ids
-from coder_nb.core import permissions
+from coder_nb.core import prompts
 from coder_nb.core.entries import Page
 from coder_nb.core.values import (
     PROTOCOL,
@@ -270,13 +270,13 @@ class Runtime:
     def _check(self, prompt: Prompt) -> None:
         if self._draining:
             raise errors.Conflict(_STOPPING)
+        prompts.check(prompt)
         if not ids.is_id(prompt.id):
             raise errors.BadRequest(
                 "A prompt's id has 26 characters of a-z and 0-9: make it with `coder_nb.ids.new_id()`."
             )
         if not prompt.text.strip():
             raise errors.EmptyPrompt
-        permissions.check(prompt.mode)  # in the inbox it could not be read again, and its session would be stuck
         size = len(prompt.text.encode("utf-8", "replace"))
         if size > self.settings.prompt_limit:
             raise errors.PromptTooLong(

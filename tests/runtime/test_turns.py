@@ -191,6 +191,8 @@ async def test_what_cannot_be_asked_is_refused_and_leaves_no_trace(place: Place)
         ("  \n", "scripted", errors.EmptyPrompt),
         ("é" * 51, "scripted", errors.PromptTooLong),
         ("x", "claude", errors.AgentDisabled),
+        (7, "scripted", errors.InvalidOption),
+        ("x", 7, errors.InvalidOption),
     ]:
         with pytest.raises(error, match=r"[.!`)}]$"):
             await person.send(text, agent=agent)
