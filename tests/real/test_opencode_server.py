@@ -32,7 +32,7 @@ from coder_nb.ids import new_id
 from coder_nb.pool.process import Keeper
 from coder_nb.settings import Settings
 from coder_nb.testing import real_agents
-from coder_nb.testing.backend_conformance import CHECKS, Check, Subject
+from coder_nb.testing.backend_conformance import CHECKS, Subject, run_backend_conformance
 from coder_nb.testing.real_agents import Model, otherwise, says, scripted_model, writes
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
@@ -157,17 +157,17 @@ def _hold_usage_to_the_journal(model: Model, events: list[AnyEvent]) -> None:
 
 async def test_a_denied_permission_leaves_no_file_and_one_for_always_holds_in_its_chat_only(tmp_path: Path) -> None:
     file = tmp_path / "work" / "hello.txt"
-    async with staged(tmp_path, writes("opencode", "make hello", file, "hi\n")) as stage:
-        async with stage.opened() as session, stage.opened() as other:
-            events = await turn(session, "make hello", allow="reject")
-            assert not file.exists()
-            assert [e.status for e in events if isinstance(e, ToolUpdate) and e.status][-1] == "failed"
-            assert end_of(events) == ("completed", True)
-            await turn(session, "make hello", allow="always")
-            assert file.exists()
-            assert not [e for e in await turn(session, "make hello") if isinstance(e, PermissionAsked)]
-            events = await turn(other, "make hello", allow="reject")
-            assert [e for e in events if isinstance(e, PermissionAsked)]
+    fixtures = writes("opencode", "make hello", file, "hi\n")
+    async with staged(tmp_path, fixtures) as stage, stage.opened() as session, stage.opened() as other:
+        events = await turn(session, "make hello", allow="reject")
+        assert not file.exists()
+        assert [e.status for e in events if isinstance(e, ToolUpdate) and e.status][-1] == "failed"
+        assert end_of(events) == ("completed", True)
+        await turn(session, "make hello", allow="always")
+        assert file.exists()
+        assert not [e for e in await turn(session, "make hello") if isinstance(e, PermissionAsked)]
+        events = await turn(other, "make hello", allow="reject")
+        assert [e for e in events if isinstance(e, PermissionAsked)]
 
 
 async def test_a_stop_in_mid_stream_leaves_nothing_for_the_next_prompts(tmp_path: Path) -> None:
@@ -245,13 +245,7 @@ async def test_what_the_model_refuses_or_nobody_has_fails_the_turn_and_not_the_s
         assert text_of(await turn(session, "hello")) == "Hi."
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("contract")
-
-
-@pytest.mark.parametrize("check", [check for check, _ in CHECKS], ids=lambda check: check.__name__)
-async def test_the_contract(tmp_path: Path, check: Check) -> None:
+async def test_the_contract(tmp_path: Path) -> None:
     file = tmp_path / "work" / "made.txt"
     kill = {"name": "bash", "arguments": {"command": "kill -9 $PPID", "description": "end"}}
     fixtures: list[dict[str, Any]] = [
@@ -266,14 +260,12 @@ async def test_the_contract(tmp_path: Path, check: Check) -> None:
     modes = {"ask": {"id": "build", "config": allow}}
     async with staged(tmp_path, fixtures, modes=modes) as stage:
 
-        async def nothing() -> None:
-            return None
-
-        await check(
-            Subject(
+        async def subject() -> Subject:
+            file.unlink(missing_ok=True)
+            return Subject(
                 backend=stage.backend,
                 opening=stage.opening(),
-                close=nothing,
+                close=_nothing,
                 text=("say it", "one two three four"),
                 endless="on and on",
                 asks=("write it", file),
@@ -281,4 +273,10 @@ async def test_the_contract(tmp_path: Path, check: Check) -> None:
                 recall=("remember plums", "what was it", "It was plums."),
                 idle=stage.idle,
             )
-        )
+
+        assert await run_backend_conformance(subject) == len(CHECKS)
+        assert stage.idle == []
+
+
+async def _nothing() -> None:
+    return None

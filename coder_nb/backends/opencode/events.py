@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -38,6 +39,7 @@ class Events:
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
         self._listeners: dict[str, Listener] = {}
+        self._closing = asyncio.Event()
         self.connected = asyncio.Event()
         """Set while the stream is read: what is asked of the server then is heard."""
 
@@ -49,17 +51,21 @@ class Events:
         known = self._listeners.items()
         self._listeners = {one: who for one, who in known if who is not listener or one == but}
 
+    def close(self) -> None:
+        """The server is about to end, or has: there is no connecting again."""
+        self._closing.set()
+
     @property
     def listeners(self) -> tuple[Listener, ...]:
         return tuple(dict.fromkeys(self._listeners.values()))
 
     async def run(self) -> None:
-        """Reads until it is cancelled, and connects again whenever the stream ends, at growing intervals."""
+        """Reads until `close`, and connects again whenever the stream ends, at growing intervals."""
         import httpx
 
         timeout = httpx.Timeout(LONGEST_DELAY, read=STALL)
         delay, lost = FIRST_DELAY, False
-        while True:
+        while not self._closing.is_set():
             try:
                 async with self._client.stream("GET", "/global/event", timeout=timeout) as stream:
                     stream.raise_for_status()
@@ -73,7 +79,9 @@ class Events:
                 _log.info("the event stream was lost: %r", error)
             self.connected.clear()
             lost = True
-            await asyncio.sleep(delay)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay):
+                    await self._closing.wait()
             delay = min(2 * delay, LONGEST_DELAY)
 
     def _take(self, said: dict[str, Any], lost: bool) -> None:

@@ -21,6 +21,7 @@ from coder_nb.settings import Settings
 _log = logging.getLogger(__name__)
 _LISTENING = re.compile(rb"listening on (http://\S+)\r?\n")
 _USER = "opencode"
+_LAST_WAIT = 1.0
 _FAILURES = 3
 """How many checks in a row fail before a server counts as deaf."""
 
@@ -56,6 +57,7 @@ class Server:
         self._group: asyncio.TaskGroup | None = None
         self._task: asyncio.Task[None] | None = None
         self._busy: set[object] = set()
+        self._errands: set[asyncio.Task[None]] = set()
         self.users = 0
         """How many sessions are open on it, or being opened."""
         self.unused_since = time.monotonic()
@@ -95,6 +97,7 @@ class Server:
 
     async def stop(self, grace: float) -> None:
         """Ends the process and all that belongs to it; bounded by `grace`."""
+        self.events.close()
         await self._child.stop(grace)
         if self._task is not None:
             await asyncio.wait({self._task})
@@ -143,7 +146,9 @@ class Server:
         if self._group is None or self.dead is not None:
             what.close()
             return
-        self._group.create_task(_quietly(what), name=name)
+        task = self._group.create_task(_quietly(what), name=name)
+        self._errands.add(task)
+        task.add_done_callback(self._errands.discard)
 
     @contextlib.contextmanager
     def busy(self, turn: object) -> Any:
@@ -165,10 +170,12 @@ class Server:
         """Lives as long as the process: reads its events, asks how it is, and tells everybody when it is gone."""
         try:
             async with asyncio.TaskGroup() as self._group:
-                self._group.create_task(self.events.run(), name=f"{self._name} events")
+                reader = self._group.create_task(self.events.run(), name=f"{self._name} events")
                 self._group.create_task(self._watch(), name=f"{self._name} health")
                 while await self._child.read():
                     pass
+                self.events.close()  # all end by themselves now; one cut off while it connects would leak its socket
+                await asyncio.wait({reader, *self._errands}, timeout=_LAST_WAIT)
                 raise _Over
         except* _Over:
             pass
@@ -209,12 +216,13 @@ class Server:
 
     async def _end(self, why: str) -> None:
         _log.info("%s server %s %s: it is ended", self._name, self.pid, why)
+        self.events.close()
         await self._child.stop(self._settings.stop_grace)
 
     async def _ended(self, error: Exception) -> AgentFailed:
         """What a broken connection is the first sign of, mostly: that the server has ended."""
         if self._task is not None:
-            await asyncio.wait({self._task}, timeout=1.0)
+            await asyncio.wait({self._task}, timeout=2 * _LAST_WAIT)
         return self.dead or AgentFailed(f"{self._name} cannot be reached ({error!r}): prompt again.")
 
 

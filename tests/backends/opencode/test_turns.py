@@ -1,0 +1,247 @@
+"""Turns on a server that says exactly what a test wants: late ends, missing ends, lost streams, denied questions."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from coder_nb.backends.base import AnyEvent, Asked, Done, Opening, RawReceived, TextDelta, UsageReported
+from coder_nb.backends.opencode import session as sessions
+from coder_nb.backends.opencode import translate
+from coder_nb.backends.opencode.events import Events
+from coder_nb.backends.opencode.session import OpencodeSession
+from coder_nb.backends.opencode.state import State
+from coder_nb.backends.registry import registry
+from coder_nb.errors import AgentDied
+from coder_nb.settings import Settings
+
+pytestmark = pytest.mark.anyio
+SID = "ses_one"
+
+
+class Script:
+    """Stands where a server does: keeps what it is asked, and says what it is told to."""
+
+    def __init__(self) -> None:
+        self.events = Events(None)  # type: ignore[arg-type]  # nothing is read here
+        self.events.connected.set()
+        self.dead: AgentDied | None = None
+        self.asked: list[str] = []
+        self.prompts: asyncio.Queue[str] = asyncio.Queue()
+        self.busy_now = False
+        self.messages: list[dict[str, Any]] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def call(self, method: str, path: str, cwd: Path, body: Any = None, **_: Any) -> Any:
+        self.asked.append(path.removeprefix(f"/session/{SID}"))
+        if path.endswith("/prompt_async"):
+            self.prompts.put_nowait(body["messageID"])
+        answers = {
+            "/session": {"id": SID},
+            "/agent": [{"name": "build", "mode": "primary"}],
+            "/config/providers": {"providers": []},
+            "/session/status": {SID: {"type": "busy"}} if self.busy_now else {},
+            f"/session/{SID}/message": self.messages,
+            "/permission": [],
+        }
+        return answers.get(path)
+
+    async def connected(self) -> None:
+        return None
+
+    def soon(self, what: Any, *, name: str) -> None:
+        task = asyncio.ensure_future(what)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    @contextlib.contextmanager
+    def busy(self, turn: object) -> Iterator[None]:
+        yield
+
+    def release(self) -> None:
+        return None
+
+    # What it says ---------------------------------------------------------------------------------------------------
+
+    def say(self, kind: str, **properties: Any) -> None:
+        event = {"type": kind, "properties": {"sessionID": SID, **properties}}
+        self.events._take({"payload": event}, False)
+
+    def takes(self, prompt: str, answer: str) -> None:
+        """The prompt is seen in the session, and its answer begins."""
+        self.say("message.updated", info={"id": prompt, "role": "user", "sessionID": SID})
+        self.say("message.updated", info=info(answer, prompt))
+
+    def tells(self, answer: str, text: str) -> None:
+        part = {"id": f"part {answer}", "messageID": answer, "type": "text", "text": text, "time": {"end": 1}}
+        self.say("message.part.updated", part=part)
+
+    def ends(self, answer: str, prompt: str) -> None:
+        self.say("message.updated", info=info(answer, prompt) | {"time": {"completed": 1}, "finish": "stop"})
+        self.say("session.idle")
+
+
+def info(answer: str, prompt: str) -> dict[str, Any]:
+    return {"id": answer, "role": "assistant", "sessionID": SID, "parentID": prompt, "time": {}}
+
+
+@pytest.fixture
+async def script() -> Script:
+    return Script()
+
+
+@pytest.fixture
+async def session(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OpencodeSession:
+    monkeypatch.setattr(sessions, "SILENCE", 0.05)
+    monkeypatch.setattr(sessions, "DOUBT", 0.01)
+    idle: list[AnyEvent] = []
+    made = OpencodeSession(
+        script,  # type: ignore[arg-type]
+        registry()["opencode"],
+        Opening(agent="opencode", chat_id="c", cwd=tmp_path),
+        Settings(cancel_grace=0.3),
+        idle_events=idle.append,
+    )
+    await made.start()
+    return made
+
+
+async def collect(session: OpencodeSession) -> list[AnyEvent]:
+    async with asyncio.timeout(10):
+        return [event async for event in session.prompt(Asked(text="go", user_text="go"))]
+
+
+def end_of(events: list[AnyEvent]) -> tuple[str, bool]:
+    assert isinstance(events[-1], Done)
+    return events[-1].end, events[-1].alive
+
+
+def text_of(events: list[AnyEvent]) -> str:
+    return "".join(event.text for event in events if isinstance(event, TextDelta))
+
+
+async def test_the_late_end_and_the_late_text_of_a_stopped_turn_are_not_the_next_ones(
+    script: Script, session: OpencodeSession
+) -> None:
+    first = asyncio.create_task(collect(session))
+    one = await script.prompts.get()
+    script.takes(one, "msg_a")
+    await session.cancel()
+    script.say("message.updated", info=info("msg_a", one) | {"error": {"name": "MessageAbortedError"}})
+    script.say("session.idle")
+    assert end_of(await first) == ("cancelled", True)
+    second = asyncio.create_task(collect(session))
+    two = await script.prompts.get()
+    script.busy_now = True
+    script.say("session.idle")
+    script.tells("msg_a", "late")
+    script.takes(two, "msg_b")
+    script.say("message.updated", info=info("msg_a", one) | {"error": {"name": "MessageAbortedError"}})
+    script.tells("msg_a", "later")
+    script.say("session.idle")
+    script.tells("msg_b", "right")
+    script.ends("msg_b", two)
+    events = await second
+    assert (text_of(events), end_of(events)) == ("right", ("completed", True))
+
+
+async def test_a_turn_whose_end_never_comes_is_ended_by_asking(script: Script, session: OpencodeSession) -> None:
+    turn = asyncio.create_task(collect(session))
+    prompt = await script.prompts.get()
+    script.takes(prompt, "msg_a")
+    part = {"id": "p", "messageID": "msg_a", "type": "text", "text": "all of it", "time": {"end": 1}}
+    answer = info("msg_a", prompt) | {"time": {"completed": 1}, "finish": "stop"}
+    script.messages = [
+        {"info": {"id": prompt, "role": "user", "sessionID": SID}, "parts": []},
+        {"info": answer, "parts": [part]},
+    ]
+    events = await turn
+    assert (text_of(events), end_of(events)) == ("all of it", ("completed", True))
+
+
+async def test_a_prompt_that_is_refused_by_an_error_alone_fails(script: Script, session: OpencodeSession) -> None:
+    turn = asyncio.create_task(collect(session))
+    await script.prompts.get()
+    script.say("session.error", error={"name": "UnknownError", "data": {"message": "no such thing"}})
+    events = await turn
+    assert end_of(events) == ("failed", True)
+    assert "no such thing" in events[-1].message  # type: ignore[union-attr]
+
+
+async def test_an_end_that_comes_at_once_is_heard(script: Script, session: OpencodeSession) -> None:
+    turn = asyncio.create_task(collect(session))
+    prompt = await script.prompts.get()
+    script.takes(prompt, "msg_a")
+    script.ends("msg_a", prompt)
+    assert end_of(await turn) == ("completed", True)
+
+
+async def test_a_session_that_answers_no_stop_is_given_up(script: Script, session: OpencodeSession) -> None:
+    script.busy_now = True
+    turn = asyncio.create_task(collect(session))
+    script.takes(await script.prompts.get(), "msg_a")
+    await session.cancel()
+    assert end_of(await turn) == ("cancelled", False)
+    assert not session.alive
+    assert "/abort" in script.asked
+
+
+async def test_what_was_lost_with_the_stream_is_told_once_and_in_order(
+    script: Script, session: OpencodeSession
+) -> None:
+    turn = asyncio.create_task(collect(session))
+    prompt = await script.prompts.get()
+    script.busy_now = True
+    script.takes(prompt, "msg_a")
+    part = {"id": "part msg_a", "messageID": "msg_a", "type": "text"}
+    script.say("message.part.updated", part=part | {"text": ""})
+    script.say("message.part.delta", messageID="msg_a", partID="part msg_a", field="text", delta="one ")
+    script.events._take({"payload": {"type": "server.connected"}}, True)
+    script.say("message.part.delta", messageID="msg_a", partID="part msg_a", field="text", delta="three")
+    script.tells("msg_a", "one two three")
+    script.ends("msg_a", prompt)
+    assert text_of(await turn) == "one two three"
+
+
+async def test_a_question_that_nobody_answers_ends_with_its_turn(script: Script, session: OpencodeSession) -> None:
+    turn = asyncio.create_task(collect(session))
+    script.takes(await script.prompts.get(), "msg_a")
+    script.say("question.asked", id="que_1", questions=[{"question": "Which?"}])
+    await asyncio.sleep(0)
+    script.events._listeners[SID].ended(AgentDied("gone: prompt again."))
+    assert end_of(await turn) == ("failed", False)
+    assert "/question/que_1/reject" in script.asked
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "session.next.text.delta", "properties": {"sessionID": SID}},
+        {"type": "message.updated", "properties": {"info": None}},
+        {"type": "message.part.updated", "properties": {"part": {"type": "text"}}},
+        {"type": "permission.asked", "properties": {"sessionID": SID}},
+        {"type": "session.status", "properties": {"sessionID": SID, "status": None}},
+        {"properties": {}},
+    ],
+)
+def test_what_is_not_understood_is_kept_as_it_came(event: dict[str, Any]) -> None:
+    (said,) = translate.event(State(agent="opencode", session_id=SID), event)
+    assert isinstance(said, RawReceived)
+    assert said.data == event
+
+
+def test_a_step_is_counted_once_and_reasoning_is_in_the_output() -> None:
+    state = State(agent="opencode", session_id=SID, messages={"m": "assistant"})
+    tokens = {"input": 10, "output": 5, "reasoning": 3, "cache": {"read": 2, "write": 1}, "total": 21}
+    part = {"id": "p", "messageID": "m", "sessionID": SID, "type": "step-finish", "tokens": tokens, "cost": 0}
+    event = {"type": "message.part.updated", "properties": {"part": part}}
+    (usage,) = translate.event(state, event)
+    assert isinstance(usage, UsageReported)
+    assert (usage.tokens.input, usage.tokens.output, usage.tokens.reasoning) == (10, 8, 3)
+    assert (usage.cost_nanousd, usage.cost_source) == (None, "unknown")
+    assert translate.event(state, event) == []
