@@ -1,4 +1,8 @@
-"""opencode by its own server, driven by a scripted model on loopback."""
+"""opencode by its own server, driven by a scripted model on loopback: the long tier, until the backend is the default.
+
+One leak is known and not found yet: now and then a connection to a server that was killed is dropped unclosed, which
+the warnings say in whatever test comes next.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +39,11 @@ from coder_nb.testing import real_agents
 from coder_nb.testing.backend_conformance import CHECKS, Subject, run_backend_conformance
 from coder_nb.testing.real_agents import Model, otherwise, says, scripted_model, writes
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [
+    pytest.mark.anyio,
+    pytest.mark.slow,
+    pytest.mark.skipif("CODER_NB_TEST_LONG" not in os.environ, reason="long tier: `scripts/test --long`"),
+]
 LIMIT = 60.0
 SLOW = "one two three four five six seven eight nine ten " * 20
 

@@ -23,13 +23,15 @@ def maker() -> Iterator[asyncio.AbstractEventLoop]:
     loop.close()
 
 
-async def numbers(count: int, made: list[int]) -> AsyncGenerator[bytes, None]:
+async def numbers(count: int, made: list[int], closed: threading.Event | None = None) -> AsyncGenerator[bytes, None]:
     try:
         for number in range(count):
             made.append(number)
             yield str(number).encode()
     finally:
         made.append(-1)
+        if closed is not None:
+            closed.set()
 
 
 async def taken(crossing: Crossing) -> list[bytes]:
@@ -50,13 +52,14 @@ async def test_all_frames_arrive_in_order(maker: asyncio.AbstractEventLoop, limi
 
 
 async def test_the_maker_waits_for_the_reader(maker: asyncio.AbstractEventLoop) -> None:
-    crossing, made = Crossing(limit=100), list[int]()
-    filling = asyncio.run_coroutine_threadsafe(crossing.fill(numbers(10_000, made)), maker)
+    crossing, made, closed = Crossing(limit=100), list[int](), threading.Event()
+    filling = asyncio.run_coroutine_threadsafe(crossing.fill(numbers(10_000, made, closed)), maker)
     assert await crossing.take() == b"0"
     for expected in range(1, 1000):
         assert await crossing.take() == str(expected).encode()
         assert made[-1] - expected <= 110
     filling.cancel()
+    assert await asyncio.to_thread(closed.wait, 10)  # else the maker goes on for as long as room is made
     assert len(await taken(crossing)) <= 110
     assert made[-1] == -1, "the stream was closed"
 

@@ -44,12 +44,14 @@ async def test_the_tokens_are_different_and_long(server: Any) -> None:
 async def test_stopping_closes_the_runtime_and_removes_the_file_however_often(server: Any, runtime: Any) -> None:
     await server.extension.ready.wait()
     path = server.extension.connection_file
+    ours = server.extension.hosted._thread
+    assert ours.is_alive()
     await asyncio.gather(server.extension.stop_extension(), server.extension.stop_extension())
     await server.extension.stop_extension()
     assert runtime.closed
     assert not path.exists()
     assert VARIABLE not in os.environ
-    assert "coder-nb" not in {thread.name for thread in threading.enumerate()}
+    assert not ours.is_alive()
     reply = await server.ask("GET", "sessions")
     assert (reply.status, reply.body["code"]) == (503, "connection_lost")
 
