@@ -62,8 +62,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long such a server may be busy and deaf before it is started again."""
     permission_grace: float = 2.0
     """How long a permission waits for somebody to appear before it is denied because nobody is there."""
-    orphan_grace: float = 3600.0
-    """How long a worktree that belongs to no session any more is kept."""
     lease_ttl: float = 30.0
     """How long a process that runs a session counts as alive without giving a sign of it."""
     prompt_limit: int = 900_000
