@@ -1,0 +1,62 @@
+"""Each real agent through the whole runtime: worktree, store, review, and what is left after a stop."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from support.place import Place
+
+from coder_nb.testing import real_agents
+from coder_nb.testing.real_agents import otherwise, says, scripted_model, writes
+
+pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+
+
+@pytest.fixture(params=real_agents.AGENTS)
+def agent(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """An agent that is there, in a home of its own."""
+    name: str = request.param
+    try:
+        for needed in (name, "llmock", "node"):
+            real_agents.program(needed)
+    except real_agents.Missing as missing:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(missing))
+    for variable, value in real_agents.environ(tmp_path / "home").items():
+        monkeypatch.setenv(variable, value)
+    return name
+
+
+async def test_it_works_in_the_worktree_and_remembers_in_the_next_runtime(agent: str, tmp_path: Path) -> None:
+    place = Place(tmp_path)
+    session = await (await place.person()).runtime.open_session(str(place.repository))
+    await place.close()
+    file = place.root / "worktrees" / session.id / place.repository.name / "greeting.txt"
+    script = [*writes(agent, "make hello", file, "hi\n"), *says(agent, "and now", "Still here."), *otherwise()]
+    with scripted_model(tmp_path / "model", script) as model:
+        entry = {agent: real_agents.entry(agent, model.url)}
+        person = await place.person(agents=entry, start_timeout=60.0)
+        try:
+            assert person.session.id == session.id
+            first = await person.prompt("make hello", agent=agent, mode="accept_edits")
+            assert (first.end, first.message) == ("completed", ""), await person.entries()
+            assert file.read_text() == "hi\n"
+            assert not (place.repository / "greeting.txt").exists()
+            (change,) = await person.runtime.changes(person.chat.id)
+            assert (change.path, change.agent, change.operation) == ("greeting.txt", agent, "create")
+            await person.runtime.apply(person.chat.id, [change.id])
+            assert (place.repository / "greeting.txt").read_text() == "hi\n"
+            (before,) = await person.runtime.agent_sessions(session.id)
+            await person.runtime.close()
+            again = await place.person(agents=entry, start_timeout=60.0)
+            assert await again.said(first.id)
+            second = await again.prompt("and now", agent=agent)
+            assert second.end == "completed"
+            assert "Still here." in await again.said(second.id)
+            (after,) = await again.runtime.agent_sessions(session.id)
+            assert after.native_id == before.native_id
+        finally:
+            await place.close()
