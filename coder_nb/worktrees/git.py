@@ -13,6 +13,7 @@ from pathlib import Path
 from coder_nb.core.entries import Value
 from coder_nb.errors import GitError
 
+_STARTS = 5
 TIMEOUT = 60.0
 _GRACE = 2.0
 """How long git has to remove its lock files after it was told to end."""
@@ -83,6 +84,18 @@ async def run(
     timeout: float = TIMEOUT,
 ) -> Outcome:
     """Like `git`, for commands whose exit code is an answer."""
+    for _ in range(_STARTS):
+        outcome = await _once(cwd, args, input=input, env=env, timeout=timeout)
+        # A kernel's interrupt goes to its whole process group. It reaches a child of ours only in the moment before
+        # that has left the group, and so before it was git: nothing was done yet, and it is started again.
+        if outcome.code != -signal.SIGINT:
+            break
+    return outcome
+
+
+async def _once(
+    cwd: Path, args: tuple[str, ...], *, input: bytes | None, env: Mapping[str, str] | None, timeout: float
+) -> Outcome:
     surroundings = environment() | dict(env or {})
     process = await _start(cwd, args, surroundings, input is not None)
     try:
