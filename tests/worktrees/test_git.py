@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -107,3 +108,16 @@ async def test_an_exit_code_can_be_an_answer(tmp_path: Path) -> None:
     await git(tmp_path, "init", "-q")
     outcome = await run(tmp_path, "rev-parse", "--verify", "--quiet", "HEAD")
     assert (outcome.code, outcome.out) == (1, b"")
+
+
+async def test_an_interrupt_of_the_kernel_that_meets_git_as_it_starts_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, once = shutil.which("git"), tmp_path / "interrupted"
+    fake = tmp_path / "bin" / "git"
+    fake.parent.mkdir()
+    fake.write_text(f'#!/bin/sh\n[ -e "{once}" ] || {{ : > "{once}"; kill -INT $$; }}\nexec {real} "$@"\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(fake.parent), prepend=os.pathsep)
+    assert (await git(tmp_path, "version")).startswith(b"git version")
+    assert once.exists()
