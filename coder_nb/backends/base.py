@@ -15,6 +15,10 @@ The contract that `coder_nb.testing.backend_conformance` checks:
    ends takes its pending requests with it.
 5. Text comes as deltas, each part of a message exactly once, in order (a final part that repeats deltas is dropped).
 6. `close` is bounded in time and may be called at any moment, also twice.
+7. What the agent says between two prompts goes to `idle_events`. Where it begins a turn by itself (as a background task
+   has ended), that is a `SelfStarted`, the events of the turn, and one `Done`; `cancel` ends it as it ends a prompt.
+8. A `QuestionAsked` is treated as a permission is: it holds back nothing, is answered by `reply` at most once, and goes
+   with its prompt.
 """
 
 from __future__ import annotations
@@ -24,6 +28,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from coder_nb.core.entries import (
+    Attachment,
     Choice,
     Command,
     CostSource,
@@ -38,6 +43,7 @@ from coder_nb.core.entries import (
     Value,
 )
 from coder_nb.core.permissions import PermissionMode
+from coder_nb.errors import AgentUnavailable
 
 
 class Capabilities(Value):
@@ -50,6 +56,13 @@ class Capabilities(Value):
     list: bool | None = None
     close: bool | None = None
     images: bool | None = None
+    files: bool | None = None
+    """Takes files that are carried along with a prompt, not only their paths."""
+    mcp: bool | None = None
+    """Takes the user's MCP servers."""
+    questions: bool | None = None
+    rewind: bool | None = None
+    steer: bool | None = None
     modes: tuple[Choice, ...] = ()
     models: tuple[Choice, ...] = ()
     commands: bool | None = None
@@ -115,6 +128,36 @@ class PermissionGone(Event, kw_only=True):
     request_id: str
 
 
+class QuestionAsked(Event, kw_only=True):
+    """One question to the user; who asks several at once yields one for each, and waits for all their answers."""
+
+    request_id: str
+    text: str
+    choices: tuple[Choice, ...] = ()
+    multiple: bool = False
+    custom: bool = True
+    """Whether an answer in the user's own words is taken; always where there are no choices."""
+    call_id: str | None = None
+
+
+class QuestionGone(Event, kw_only=True):
+    request_id: str
+
+
+class SelfStarted(Event, kw_only=True):
+    """The agent has begun a turn by itself; what follows, up to its `Done`, belongs to it."""
+
+    reason: str = ""
+
+
+class UserSaid(Event, kw_only=True):
+    """What the user said, where a native session's history is told again; a turn begins with it."""
+
+    text: str
+    ts: int | None = None
+    native_id: str | None = None
+
+
 class CommandsChanged(Event, kw_only=True):
     commands: tuple[Command, ...]
 
@@ -178,6 +221,10 @@ AnyEvent = (
     | PlanUpdate
     | PermissionAsked
     | PermissionGone
+    | QuestionAsked
+    | QuestionGone
+    | SelfStarted
+    | UserSaid
     | CommandsChanged
     | ModeChanged
     | UsageReported
@@ -191,6 +238,25 @@ AnyEvent = (
 # The protocols -------------------------------------------------------------------------------------------------------
 
 
+class McpServer(Value):
+    """A user's own MCP server: a command over stdio, or an address."""
+
+    name: str
+    command: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+    url: str = ""
+    transport: Literal["http", "sse"] = "http"
+    headers: dict[str, str] = {}
+
+
+class ForkOf(Value):
+    """The native session that a new one is to branch off from."""
+
+    native_id: str
+    at: str | None = None
+    """The native id of the last message of the user that the fork keeps, answer included; None for all of it."""
+
+
 class Opening(Value):
     """What is needed to open an agent session."""
 
@@ -202,6 +268,11 @@ class Opening(Value):
     model: str | None = None
     native_id: str | None = None
     """The native session to go on with; None for a new one."""
+    fork: ForkOf | None = None
+    """With it, `native_id` is None: a new native session that begins with what another one holds."""
+    mcp_servers: tuple[McpServer, ...] = ()
+    env: dict[str, str] = {}
+    """Variables that come with the working directory, such as those by which its Python is found."""
     turns: int = 0
     """How many turns this agent has taken in the chat (by which a replay knows its place)."""
 
@@ -214,6 +285,7 @@ class Asked(Value):
     """What the user wrote, and nothing else."""
     mode: PermissionMode = "ask"
     model: str | None = None
+    attachments: tuple[Attachment, ...] = ()
 
 
 class AgentSession(Protocol):
@@ -224,8 +296,11 @@ class AgentSession(Protocol):
         """The agent's id of it, by which it can be resumed."""
 
     @property
-    def resumed(self) -> Literal["new", "resumed", "forgotten"]:
-        """Whether it goes on with the `native_id` it was opened with; "forgotten" where the agent could not."""
+    def resumed(self) -> Literal["new", "resumed", "forked", "forgotten"]:
+        """Whether it goes on with the `native_id` it was opened with; "forgotten" where the agent could not.
+
+        "forked" where it branched off as `Opening.fork` says; where it could not, "forgotten" too.
+        """
 
     @property
     def capabilities(self) -> Capabilities: ...
@@ -243,10 +318,45 @@ class AgentSession(Protocol):
     async def answer(self, request_id: str, option_id: str | None) -> None:
         """Answers a permission by one of its options; None is a refusal without a choice."""
 
+    async def reply(self, request_id: str, answer: tuple[str, ...] | None) -> None:
+        """Answers a question by ids of its choices or in the user's own words; None declines to answer."""
+
+    async def steer(self, text: str) -> bool:
+        """Hands the running prompt another message of the user; False where the agent cannot take it now."""
+
+    async def rewind(self, to: str | None) -> bool:
+        """Forgets what came after the message of the user with this native id, answer included; None: everything.
+
+        False where the agent cannot; the session is then as it was. Only between prompts.
+        """
+
     async def cancel(self) -> None:
         """Stops the running prompt; returns at once, the prompt then ends by itself."""
 
     async def close(self) -> None: ...
+
+
+class Plain:
+    """What a session that asks no questions, cannot be steered and cannot go back has from here."""
+
+    async def reply(self, request_id: str, answer: tuple[str, ...] | None) -> None:
+        """Nothing was asked."""
+
+    async def steer(self, text: str) -> bool:
+        return False
+
+    async def rewind(self, to: str | None) -> bool:
+        return False
+
+
+class NativeSession(Value):
+    """A session that an agent keeps by itself."""
+
+    native_id: str
+    title: str = ""
+    cwd: str = ""
+    updated_at: int | None = None
+    """Milliseconds since the epoch."""
 
 
 class Backend(Protocol):
@@ -261,8 +371,28 @@ class Backend(Protocol):
         `idle_events` is called on the loop with what the agent says while no prompt runs.
         """
 
+    async def native_sessions(self, agent: str, cwd: Path) -> tuple[NativeSession, ...]:
+        """What the agent keeps for a directory, the latest first; empty where it cannot tell."""
+
+    def told(self, agent: str, native_id: str, cwd: Path) -> AsyncIterator[AnyEvent]:
+        """A native session's history, for an import: each turn is a `UserSaid` and what followed it.
+
+        Usage in it is not counted. Raises `NotFound`, or `AgentUnavailable` where the agent does not tell histories.
+        """
+
     async def close(self) -> None:
         """Ends what is shared between sessions; bounded."""
+
+
+class Untold:
+    """What a backend whose agents list no sessions and tell no histories has from here."""
+
+    async def native_sessions(self, agent: str, cwd: Path) -> tuple[NativeSession, ...]:
+        return ()
+
+    async def told(self, agent: str, native_id: str, cwd: Path) -> AsyncIterator[AnyEvent]:
+        raise AgentUnavailable(f"{agent} does not tell what its earlier sessions hold: prompt it to go on with one.")
+        yield  # makes it a generator
 
 
 class Probe(Value):

@@ -37,6 +37,17 @@ class Location(Value):
     line: int | None = None
 
 
+class Attachment(Value):
+    """A file or an image that goes with a prompt: named by its path, or carried along as its bytes."""
+
+    name: str
+    mime_type: str = "text/plain"
+    path: str | None = None
+    """Where it is, relative to the directory that the agent is given."""
+    data: bytes | None = None
+    """What it holds, where it has no path that the agent can read."""
+
+
 class FileDiff(Value):
     """What a tool call says it did to one file; the truth about files is the turn's changes, which come from git."""
 
@@ -106,7 +117,7 @@ class TurnStarted(Body, tag="turn_started"):
 class UserMessage(Body, tag="user_message"):
     text: str
     prompt_id: str | None = None
-    attachments: tuple[Location, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
 
 
 class Text(Body, tag="text"):
@@ -158,10 +169,15 @@ class Permission(Body, tag="permission"):
 
 
 class Question(Body, tag="question"):
+    """A question of the agent to the user; ends as answered or expired."""
+
     request_id: str
     text: str = ""
     choices: tuple[Choice, ...] = ()
     multiple: bool = False
+    """Whether several choices may be taken."""
+    custom: bool = True
+    """Whether an answer in the user's own words is taken; always where there are no choices."""
     status: Literal["pending", "answered", "expired"] = "pending"
     answer: tuple[str, ...] = ()
     by: str | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from coder_nb.core.entries import Cell, Choice, Command, CostSource, Delta, End, Page, Tokens, Value
+from coder_nb.core.entries import Attachment, Cell, Choice, Command, CostSource, Delta, End, Page, Tokens, Value
 from coder_nb.core.lifecycle import AgentStatus, RunStatus
 from coder_nb.core.permissions import Answerer, PermissionMode
 
@@ -71,6 +71,8 @@ class Prompt(Value):
     model: str | None = None
     mode: PermissionMode | None = None
     cell: Cell | None = None
+    attachments: tuple[Attachment, ...] = ()
+    """Files and images that go with it."""
     answers: tuple[Literal["callback", "stdin"], ...] = ()
     """How the caller itself can answer a permission while it waits for this turn."""
     created_at: int = 0

@@ -8,6 +8,13 @@ export type CostSource = "reported" | "computed" | "unknown";
 export type PermissionMode = "ask" | "accept_edits" | "plan" | "bypass";
 export type ChangeStatus = "pending" | "applied" | "rejected" | "reverted" | "superseded" | "conflict";
 
+export interface Attachment {
+  name: string;
+  mime_type?: string;
+  path?: string | null;
+  data?: string | null;
+}
+
 export interface Location {
   path: string;
   line?: number | null;
@@ -46,7 +53,7 @@ export interface UserMessage {
   kind: "user_message";
   text: string;
   prompt_id?: string | null;
-  attachments?: Location[];
+  attachments?: Attachment[];
 }
 
 export interface Text {
@@ -97,6 +104,7 @@ export interface Question {
   status?: "pending" | "answered" | "expired";
   answer?: string[];
   by?: string | null;
+  custom?: boolean;
 }
 
 export interface Usage {

@@ -7,14 +7,14 @@ import weakref
 from collections.abc import Callable, Mapping
 
 from coder_nb.backends.acp.session import AcpSession
-from coder_nb.backends.base import AgentSession, AnyEvent, Opening, Probe, Spawner
+from coder_nb.backends.base import AgentSession, AnyEvent, Opening, Probe, Spawner, Untold
 from coder_nb.backends.program import Programs
 from coder_nb.backends.registry import AgentMode, AgentSpec
 from coder_nb.errors import AgentDied, AgentFailed, AgentTimeout, CoderError
 from coder_nb.settings import Settings
 
 
-class AcpBackend:
+class AcpBackend(Untold):
     """Every agent that speaks ACP, told apart by its entry in the registry."""
 
     def __init__(

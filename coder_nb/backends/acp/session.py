@@ -13,7 +13,7 @@ from coder_nb.backends.acp.connection import Connection, RpcError
 from coder_nb.backends.acp.options import Options
 from coder_nb.backends.acp.state import State, capabilities, configured
 from coder_nb.backends.acp.translate import ENDS
-from coder_nb.backends.base import AnyEvent, Asked, Capabilities, Child, Done, Noticed, Opening, PermissionAsked
+from coder_nb.backends.base import AnyEvent, Asked, Capabilities, Child, Done, Noticed, Opening, PermissionAsked, Plain
 from coder_nb.backends.registry import AgentSpec
 from coder_nb.core.entries import PermissionOption
 from coder_nb.core.permissions import option_for
@@ -38,7 +38,7 @@ class _Turn:
         self.deadline: asyncio.TimerHandle | None = None
 
 
-class AcpSession:
+class AcpSession(Plain):
     """An agent session over ACP; made by `AcpBackend.open`, which starts it."""
 
     def __init__(

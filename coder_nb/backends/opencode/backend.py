@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 
-from coder_nb.backends.base import AgentSession, AnyEvent, Opening, Probe, Spawner
+from coder_nb.backends.base import AgentSession, AnyEvent, Opening, Probe, Spawner, Untold
 from coder_nb.backends.opencode.server import Refused, Server
 from coder_nb.backends.opencode.session import OpencodeSession
 from coder_nb.backends.program import Programs
@@ -16,7 +16,7 @@ from coder_nb.settings import Settings
 _Launch = tuple[str, frozenset[tuple[str, str]]]
 
 
-class OpencodeBackend:
+class OpencodeBackend(Untold):
     """Every agent whose registry entry has the backend ``opencode``; `argv` then is the program.
 
     There is one server for all of an agent's chats. Only a mode that needs other variables, which the user may have

@@ -18,6 +18,7 @@ from coder_nb.backends.base import (
     Opening,
     PermissionAsked,
     PermissionGone,
+    Plain,
 )
 from coder_nb.backends.opencode import native, translate
 from coder_nb.backends.opencode.ending import done, ends_turn
@@ -60,7 +61,7 @@ class _Turn:
         self.events.put_nowait(None)
 
 
-class OpencodeSession:
+class OpencodeSession(Plain):
     """An agent session on a server; made by `OpencodeBackend.open`, which starts it."""
 
     def __init__(

@@ -19,10 +19,12 @@ from coder_nb.backends.base import (
     Noticed,
     Opening,
     PermissionAsked,
+    Plain,
     Probe,
     ReasoningDelta,
     TextDelta,
     ToolUpdate,
+    Untold,
 )
 from coder_nb.backends.replay.recording import (
     OPTIONS,
@@ -48,7 +50,7 @@ SLOWEST_WORD = 0.12
 _CURE = "Set CODER_NB_REPLAY_RECORDING to a recording, or to nothing for the one that is shipped."
 
 
-class ReplayBackend:
+class ReplayBackend(Untold):
     """Opens sessions that play one recording."""
 
     def __init__(self, settings: Settings) -> None:
@@ -86,7 +88,7 @@ class _Stopped(Exception):
     """The turn was stopped while it was played."""
 
 
-class ReplaySession:
+class ReplaySession(Plain):
     """One chat's place in a recording: the n-th prompt is answered by the n-th turn.
 
     A prompt that is word for word the one of another turn is answered by that turn, so that a stopped turn can be

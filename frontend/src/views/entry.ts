@@ -129,7 +129,7 @@ function userMessage() {
   return {
     element,
     update(body: UserMessage) {
-      const files = (body.attachments ?? []).map((file) => h("span", { class: "tag" }, file.path));
+      const files = (body.attachments ?? []).map((file) => h("span", { class: "tag" }, file.path ?? file.name));
       element.replaceChildren(h("div", { class: "user-text" }, body.text), ...(files.length ? [h("div", { class: "tags" }, ...files)] : []));
     },
   };
