@@ -31,6 +31,8 @@ class SessionInfo(Value):
     base_commit: str | None = None
     host: str | None = None
     chats: tuple[str, ...] = ()
+    archived_at: int | None = None
+    """When it was put away; None while it is in use."""
 
 
 class ChatInfo(Value):
@@ -54,6 +56,8 @@ class ChatInfo(Value):
     """Who is asked for the permission that the running turn waits for; None where it waits for none."""
     runner: str | None = None
     """Who runs the session now, in words, where it is another process; None where it is this one or nobody."""
+    archived_at: int | None = None
+    """When it was put away; None while it is in use."""
 
     @property
     def resource(self) -> str:

@@ -132,7 +132,14 @@ class Catalog(Protocol):
 
     async def get_session(self, session_id: str) -> SessionInfo: ...
 
-    async def sessions(self) -> tuple[SessionInfo, ...]: ...
+    async def sessions(self) -> tuple[SessionInfo, ...]:
+        """All of them, archived ones too."""
+
+    async def archive_session(self, lease: Lease, session_id: str, *, at: int | None) -> None:
+        """Puts a session away as of a time, or with None takes it out again; opening it by its name does so as well."""
+
+    async def delete_session(self, lease: Lease, session_id: str) -> None:
+        """Removes a session with all its chats, whole or not at all; its worktree's row stays, without a session."""
 
     async def set_worktree(self, lease: Lease, session_id: str, *, path: str, branch: str, base_commit: str) -> None:
         """Records the session's worktree, or its new base; the row outlives the session's."""
@@ -143,6 +150,12 @@ class Catalog(Protocol):
         """With its queued prompts; `runner` is filled in by the runtime."""
 
     async def chats(self, session_id: str) -> tuple[ChatInfo, ...]: ...
+
+    async def archive_chat(self, lease: Lease, chat_id: str, *, at: int | None) -> None:
+        """As `archive_session`, for one chat."""
+
+    async def delete_chat(self, lease: Lease, chat_id: str) -> None:
+        """Removes a chat with its log, inbox, turns and changes, and ends its agent sessions' rows."""
 
     async def turns(self, chat_id: str) -> tuple[TurnInfo, ...]: ...
 

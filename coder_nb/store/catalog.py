@@ -6,7 +6,7 @@ import socket
 from collections import defaultdict
 from collections.abc import Iterable
 
-from sqlalchemy import ColumnElement, Select, and_, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from coder_nb.core.codec import decode, decode_body, encode
@@ -34,6 +34,7 @@ _sessions = (
         worktrees.c.branch,
         worktrees.c.base_commit,
         worktrees.c.host,
+        sessions.c.archived_at,
     )
     .select_from(sessions)
     .outerjoin(worktrees, and_(worktrees.c.session_id == sessions.c.id, worktrees.c.status == _ACTIVE))
@@ -47,6 +48,10 @@ _SESSION_NAMES = Statement(
     select(sessions.c.name, sessions.c.id).where(sessions.c.owner == param("owner"), sessions.c.path == param("path"))
 )
 _ADD_SESSION = Statement(insert(sessions))
+_ARCHIVE_SESSION = Statement(
+    update(sessions).where(sessions.c.id == param("of_session")).values(archived_at=param("archived_at"))
+)
+_DELETE_SESSION = Statement(delete(sessions).where(sessions.c.id == _SESSION))
 
 _tree = insert(worktrees).values(
     id=param("tree_id"),
@@ -66,12 +71,15 @@ _MOVE_TREE = Statement(
 
 _CHAT_FIELDS = (
     "id", "session_id", "name", "title", "created_at", "rev", "run_status", "inbox_cursor", "turn_id", "held", "error",
+    "archived_at",
 )  # fmt: skip
 _chats = select(*(chats.c[name] for name in _CHAT_FIELDS)).order_by(chats.c.created_at, chats.c.id)
 _CHAT_BY_ID = Statement(_chats.where(chats.c.id == _CHAT))
 _CHATS_OF = Statement(_chats.where(chats.c.session_id == _SESSION))
 _CHAT_NAMES = Statement(select(chats.c.name, chats.c.id).where(chats.c.session_id == _SESSION))
 _ADD_CHAT = Statement(insert(chats))
+_ARCHIVE_CHAT = Statement(update(chats).where(chats.c.id == param("of_chat")).values(archived_at=param("archived_at")))
+_DELETE_CHAT = Statement(delete(chats).where(chats.c.id == _CHAT))
 
 _turns = select(*(turns.c[name] for name in TurnInfo.__struct_fields__)).order_by(turns.c.chat_id, turns.c.rev)
 _TURNS_OF = Statement(_turns.where(turns.c.chat_id == _CHAT))
@@ -128,9 +136,18 @@ class SqlCatalog:
         async with self._database.write() as tx:
             taken: dict[str, str] = dict(await tx.rows(_SESSION_NAMES, owner=owner, path=path))
             if name in taken and not new:
+                await tx.run(_ARCHIVE_SESSION, of_session=taken[name], archived_at=None)
                 return await _session(tx, taken[name])
-            free = _free_name(name, taken)
-            await tx.run(_ADD_SESSION, id=session_id, owner=owner, path=path, name=free, title="", created_at=now)
+            await tx.run(
+                _ADD_SESSION,
+                id=session_id,
+                owner=owner,
+                path=path,
+                name=_free_name(name, taken),
+                title="",
+                created_at=now,
+                archived_at=None,
+            )
             return await _session(tx, session_id)
 
     async def get_session(self, session_id: str) -> SessionInfo:
@@ -144,6 +161,16 @@ class SqlCatalog:
                 of_session[session_id].append(chat_id)
             return tuple(_session_info(row, of_session[row[0]]) for row in await tx.rows(_SESSIONS))
 
+    async def archive_session(self, lease: Lease, session_id: str, *, at: int | None) -> None:
+        async with self._database.write() as tx:
+            await guard_session(tx, lease, session_id)
+            await tx.run(_ARCHIVE_SESSION, of_session=session_id, archived_at=at)
+
+    async def delete_session(self, lease: Lease, session_id: str) -> None:
+        async with self._database.write() as tx:
+            await guard_session(tx, lease, session_id)
+            await tx.run(_DELETE_SESSION, session_id=session_id)
+
     async def set_worktree(self, lease: Lease, session_id: str, *, path: str, branch: str, base_commit: str) -> None:
         tree = {"path": path, "branch": branch, "base_commit": base_commit, "host": socket.gethostname()}
         async with self._database.write() as tx:
@@ -156,6 +183,7 @@ class SqlCatalog:
             await _session(tx, session_id)
             taken: dict[str, str] = dict(await tx.rows(_CHAT_NAMES, session_id=session_id))
             if name in taken and not new:
+                await tx.run(_ARCHIVE_CHAT, of_chat=taken[name], archived_at=None)
                 return await _chat(tx, taken[name])
             await tx.run(
                 _ADD_CHAT,
@@ -171,6 +199,7 @@ class SqlCatalog:
                 turn_id=None,
                 held=0,
                 error=None,
+                archived_at=None,
             )
             return await _chat(tx, chat_id)
 
@@ -181,6 +210,16 @@ class SqlCatalog:
     async def chats(self, session_id: str) -> tuple[ChatInfo, ...]:
         async with self._database.read() as tx:
             return tuple([await _chat_info(tx, row) for row in await tx.rows(_CHATS_OF, session_id=session_id)])
+
+    async def archive_chat(self, lease: Lease, chat_id: str, *, at: int | None) -> None:
+        async with self._database.write() as tx:
+            await guard_chat(tx, lease, chat_id)
+            await tx.run(_ARCHIVE_CHAT, of_chat=chat_id, archived_at=at)
+
+    async def delete_chat(self, lease: Lease, chat_id: str) -> None:
+        async with self._database.write() as tx:
+            await guard_chat(tx, lease, chat_id)
+            await tx.run(_DELETE_CHAT, chat_id=chat_id)
 
     async def turns(self, chat_id: str) -> tuple[TurnInfo, ...]:
         async with self._database.read(once=True) as tx:
@@ -236,7 +275,7 @@ async def _session(tx: Tx, session_id: str) -> SessionInfo:
 
 
 def _session_info(row: Row, chat_ids: Iterable[str]) -> SessionInfo:
-    session_id, owner, path, name, title, created_at, worktree, branch, base_commit, host = row
+    session_id, owner, path, name, title, created_at, worktree, branch, base_commit, host, archived_at = row
     return SessionInfo(
         id=session_id,
         owner=owner,
@@ -249,6 +288,7 @@ def _session_info(row: Row, chat_ids: Iterable[str]) -> SessionInfo:
         base_commit=base_commit,
         host=host,
         chats=tuple(chat_ids),
+        archived_at=archived_at,
     )
 
 

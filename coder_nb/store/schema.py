@@ -58,6 +58,7 @@ sessions = Table(
     _text("name"),
     _text("title"),
     _count("created_at"),
+    Column("archived_at", BigInteger, nullable=True),
     UniqueConstraint("owner", "path", "name"),
 )
 Index("ix_sessions_path", sessions.c.path)
@@ -92,6 +93,7 @@ chats = Table(
     _text_or_null("turn_id"),
     Column("held", Integer, nullable=False),
     _text_or_null("error"),
+    Column("archived_at", BigInteger, nullable=True),
     UniqueConstraint("session_id", "name"),
 )
 

@@ -397,6 +397,73 @@ async def c19_what_is_not_understood_is_kept(store: Store, here: Owner) -> None:
     assert read == [future, Text(text="nul \0 half \ufffd"), Text(text="nul \0 half \ud800")]
 
 
+async def c20_what_is_archived_is_put_away_and_opened_again(store: Store, here: Owner) -> None:
+    lease, chat_id = await begin(store, here)
+    session_id = (await store.catalog.get_chat(chat_id)).session_id
+    await store.catalog.archive_session(lease, session_id, at=7)
+    await store.catalog.archive_chat(lease, chat_id, at=8)
+    assert [session.archived_at for session in await store.catalog.sessions()] == [7]
+    assert [chat.archived_at for chat in await store.catalog.chats(session_id)] == [8]
+    opened = await store.catalog.open_session("ann", PATH, name="main", new=False, session_id=new_id(), now=9)
+    assert (opened.id, opened.archived_at) == (session_id, None)
+    chat = await store.catalog.open_chat(session_id, name="main", new=False, chat_id=new_id(), now=9)
+    assert (chat.id, chat.archived_at) == (chat_id, None)
+
+
+async def c21_deleting_a_chat_ends_what_is_its_own(store: Store, here: Owner) -> None:
+    lease, chat_id = await begin(store, here)
+    session_id = (await store.catalog.get_chat(chat_id)).session_id
+    other = (await store.catalog.open_chat(session_id, name="other", new=True, chat_id=new_id(), now=2)).id
+    for each in (chat_id, other):
+        await _fill(store, lease, session_id, each)
+    await store.catalog.delete_chat(lease, chat_id)
+    await refuses(NotFound, store.catalog.get_chat(chat_id))
+    await refuses(NotFound, store.log.read(chat_id))
+    await refuses(NotFound, store.catalog.delete_chat(lease, chat_id))
+    assert [info.chat_id for info in await store.catalog.agent_sessions(session_id)] == [other]
+    assert [change.chat_id for change in await store.changes.pending(session_id)] == [other]
+    assert (await store.catalog.turns(chat_id), await store.catalog.usage(chat_id)) == ((), ())
+    assert (await store.log.tail(other, 9)).rev == 1
+    session = await store.catalog.get_session(session_id)
+    assert (session.chats, session.worktree) == ((other,), "/w")
+    stranger = msgspec.structs.replace(lease, generation=lease.generation - 1)
+    await refuses(LeaseLost, store.catalog.delete_chat(stranger, other))
+    await refuses(LeaseLost, store.catalog.delete_session(stranger, session_id))
+
+
+async def c22_deleting_a_session_leaves_the_others(store: Store, here: Owner) -> None:
+    lease, chat_id = await begin(store, here)
+    session_id = (await store.catalog.get_chat(chat_id)).session_id
+    await _fill(store, lease, session_id, chat_id)
+    kept = await store.catalog.open_session("ann", PATH, name="kept", new=True, session_id=new_id(), now=2)
+    await store.catalog.delete_session(lease, session_id)
+    await refuses(NotFound, store.catalog.get_session(session_id))
+    await refuses(NotFound, store.catalog.get_chat(chat_id))
+    await refuses(NotFound, store.catalog.delete_session(lease, session_id))
+    assert await store.catalog.sessions() == (kept,)
+    assert await store.catalog.usage() == ()
+    again = await store.catalog.open_session("ann", PATH, name="main", new=False, session_id=new_id(), now=3)
+    assert again.id != session_id
+    assert again.worktree is None
+
+
+async def _fill(store: Store, lease: Lease, session_id: str, chat_id: str) -> None:
+    """Something of everything that a chat may have."""
+    growing = text(chat_id, "", open=True)
+    usage = Entry(id=new_id(), chat_id=chat_id, body=Usage(tokens=Tokens(input=1)))
+    turn = TurnInfo(id=new_id(), chat_id=chat_id, prompt_id="p", agent="a", state="running", started_at=1)
+    chunk = Chunk(entry_id=growing.id, offset=0, text="so far")
+    await store.log.commit(lease, chat_id, Batch(entries=(growing, usage), chunks=(chunk,), turn=turn))
+    await store.inbox.accept(lease, chat_id, Prompt(id=new_id(), text="next"), limit=9)
+    info = AgentSessionInfo(chat_id=chat_id, agent="a", backend="acp", status="warm")
+    await store.catalog.put_agent_session(lease, info)
+    change = Change(
+        id=new_id(), session_id=session_id, chat_id=chat_id, turn_id=turn.id, path=chat_id, operation="edit"
+    )
+    await store.changes.record(lease, [change])
+    await store.catalog.set_worktree(lease, session_id, path="/w", branch="b", base_commit="c")
+
+
 CONTRACTS: tuple[Contract, ...] = tuple(
     contract for name, contract in sorted(globals().items()) if name[:1] == "c" and name[1:3].isdigit()
 )

@@ -18,6 +18,7 @@ from coder_nb.core.entries import Text
 from coder_nb.errors import StoreDamaged, StoreError, StoreFull, StoreLocked, StoreTooNew
 from coder_nb.settings import Settings
 from coder_nb.store.base import Batch, Owner
+from coder_nb.store.migrations import HEAD
 from coder_nb.store.open import network_type, open_store
 from coder_nb.testing.store_conformance import begin, text
 
@@ -158,7 +159,7 @@ async def test_a_newer_store_is_refused_by_version_and_cure(path: Path, here: Ow
     with closing(sqlite3.connect(path)) as connection, connection:
         connection.execute("UPDATE alembic_version SET version_num = '0099'")
     with pytest.raises(
-        StoreTooNew, match=r"has version 0099, .* up to 0001\. Upgrade it \(`pip install -U coder-nb`\)"
+        StoreTooNew, match=rf"has version 0099, .* up to {HEAD}\. Upgrade it \(`pip install -U coder-nb`\)"
     ):
         await open_store(Settings(database=str(path)))
 
