@@ -21,7 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "settings": {"errors", "core"},
     "prices": {"errors", "core"},
     "recordings": set(),
-    "store": GROUND,
+    "store": GROUND | {"backends.history"},
     "worktrees": GROUND,
     "analysis": GROUND,
     "readers": GROUND,
@@ -34,7 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "kernel": GROUND | {"client", "analysis", "widgets", "door"},
     "cli": GROUND | {"coder_nb", "client", "analysis", "widgets", "door"},
     "coder_nb": GROUND | {"client", "analysis", "widgets", "door", "kernel"},
-    "testing": GROUND | {"store.base", "backends.base"},
+    "testing": GROUND | {"store.base", "backends.base", "backends.history"},
     "jupyter_extension": GROUND | {"runtime", "store", "pool", "worktrees", "backends"},
 }
 """Who may import whom: a part, and the parts (or single modules) that it may know. What is not here knows nothing."""

@@ -33,11 +33,12 @@ class History(Protocol):
         key: HistoryKey,
         items: Sequence[HistoryItem],
         *,
-        fold: Callable[[bytes | None], bytes] | None = None,
+        fold: Callable[[bytes | None, Sequence[HistoryItem]], bytes] | None = None,
     ) -> None:
-        """Adds items in their order, those with a known id left out; `fold` makes the summary anew from the last one.
+        """Adds items in their order, those with a known id left out.
 
-        Without items nothing is touched, and no history is made.
+        `fold` makes the summary anew from the last one and the items that were not known. Without items nothing is
+        touched, and no history is made.
         """
 
     async def load(self, key: HistoryKey) -> list[bytes] | None:

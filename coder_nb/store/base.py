@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
+from coder_nb.backends.history import History
 from coder_nb.core.entries import Chunk, Entry, Page, Value
 from coder_nb.core.lifecycle import RunStatus
 from coder_nb.core.values import (
@@ -195,6 +196,9 @@ class Changes(Protocol):
     async def decide(self, lease: Lease, decisions: Mapping[str, tuple[ChangeStatus, str]], *, now: int) -> None:
         """Sets status and note by change id."""
 
+    async def revise(self, lease: Lease, changes: Sequence[Change]) -> None:
+        """Writes changes as they are now, new ones at the end, all or none: how one becomes a decided and a pending."""
+
     async def of_chat(self, chat_id: str) -> tuple[Change, ...]:
         """Superseded ones left out, the oldest first."""
 
@@ -231,6 +235,7 @@ class Store(Protocol):
     inbox: Inbox
     changes: Changes
     leases: Leases
+    history: History
     engine: Literal["sqlite", "postgresql"]
 
     def watch(self) -> AsyncIterator[None]:

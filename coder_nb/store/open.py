@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from coder_nb.backends.history import History
 from coder_nb.errors import CoderError, StoreError, StoreOnNetwork
 from coder_nb.settings import Settings
 from coder_nb.store.base import Catalog, Changes, Inbox, Leases, Log
@@ -23,6 +24,7 @@ from coder_nb.store.catalog import SqlCatalog
 from coder_nb.store.changes import SqlChanges
 from coder_nb.store.database import READERS, Database, make_engine
 from coder_nb.store.faults import damaged, store_error
+from coder_nb.store.history import SqlHistory
 from coder_nb.store.inbox import SqlInbox
 from coder_nb.store.leases import SqlLeases
 from coder_nb.store.log import SqlLog
@@ -46,6 +48,7 @@ class SqlStore:
         self.inbox: Inbox = SqlInbox(database)
         self.changes: Changes = SqlChanges(database)
         self.leases: Leases = SqlLeases(database)
+        self.history: History = SqlHistory(database)
         self._database = database
         self._poll_interval = poll_interval
 

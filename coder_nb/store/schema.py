@@ -214,3 +214,37 @@ leases = Table(
     Column("owner", LargeBinary, nullable=True),
     _count("expires_at"),
 )
+
+histories = Table(
+    "histories",
+    metadata,
+    _text("id", primary_key=True),
+    _text("project"),
+    _text("session"),
+    # Empty for the main one.
+    _text("part"),
+    _count("last_seq"),
+    _count("written_at"),
+    Column("summary", LargeBinary, nullable=True),
+    UniqueConstraint("project", "session", "part"),
+)
+
+history_items = Table(
+    "history_items",
+    metadata,
+    Column("history_id", Text, ForeignKey("histories.id", ondelete="CASCADE"), nullable=False),
+    _count("seq"),
+    _text_or_null("item_id"),
+    # What an agent writes is no value of ours: bytes keep numbers of any size and text of any kind as they came.
+    Column("data", LargeBinary, nullable=False),
+    PrimaryKeyConstraint("history_id", "seq"),
+)
+_identified = text("item_id IS NOT NULL")
+Index(
+    "uq_history_items_item",
+    history_items.c.history_id,
+    history_items.c.item_id,
+    unique=True,
+    sqlite_where=_identified,
+    postgresql_where=_identified,
+)

@@ -29,6 +29,7 @@ from coder_nb.core.values import AgentSessionInfo, Change, ChatInfo, Prompt, Ses
 from coder_nb.errors import CoderError, LeaseLost, NotFound, QueueFull, RunElsewhere
 from coder_nb.ids import new_id
 from coder_nb.store.base import ENCODED, Batch, Lease, Owner, RunState, Store
+from coder_nb.testing import history_conformance
 
 Contract = Callable[[Store, Owner], Awaitable[None]]
 PATH = "/home/user/project"
@@ -291,6 +292,11 @@ async def c13_a_later_change_of_a_file_supersedes_the_pending_one(store: Store, 
     await refuses(NotFound, store.changes.decide(lease, {"3": ("applied", ""), "9": ("applied", "")}, now=9))
     assert await store.changes.get("3") == stuck
     await refuses(NotFound, store.changes.get("9"))
+    rest = msgspec.structs.replace(change("3", "a.py"), new_blob="n", note="half of it")
+    done = msgspec.structs.replace(change("5", "a.py"), status="applied", decided_at=9)
+    await store.changes.revise(lease, [done, rest])
+    assert await store.changes.pending(session_id) == (rest,)
+    assert (await store.changes.of_chat(chat_id))[-1] == done
 
 
 async def c14_one_living_process_holds_a_lease(store: Store, here: Owner) -> None:
@@ -464,8 +470,9 @@ async def _fill(store: Store, lease: Lease, session_id: str, chat_id: str) -> No
     await store.catalog.set_worktree(lease, session_id, path="/w", branch="b", base_commit="c")
 
 
-CONTRACTS: tuple[Contract, ...] = tuple(
-    contract for name, contract in sorted(globals().items()) if name[:1] == "c" and name[1:3].isdigit()
+CONTRACTS: tuple[Contract, ...] = (
+    *(contract for name, contract in sorted(globals().items()) if name[:1] == "c" and name[1:3].isdigit()),
+    *history_conformance.CONTRACTS,
 )
 """All of them, in their order."""
 
