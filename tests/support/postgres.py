@@ -49,10 +49,8 @@ class PostgresServer:
         secret.write_text(self.password)
         for path in (self.folder, secret):
             os.chown(path, self._account.pw_uid, self._account.pw_gid)
-        self._run(
-            "initdb", "--pgdata", self.folder / "data", "--username", self.user, "--pwfile", secret, "--auth=scram-sha-256",
-            "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions",
-        )  # fmt: skip
+        options = ("--auth=scram-sha-256", "--encoding=UTF8", "--locale=C.UTF-8", "--no-sync", "--no-instructions")
+        self._run("initdb", "-D", self.folder / "data", "-U", self.user, "--pwfile", secret, *options)
 
     def start(self) -> None:
         """Starts the server, and returns when it takes connections."""
