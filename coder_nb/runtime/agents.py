@@ -6,6 +6,9 @@ import asyncio
 import time
 from collections.abc import Callable
 
+import msgspec
+
+from coder_nb.backends import mcp
 from coder_nb.backends.acp.backend import AcpBackend
 from coder_nb.backends.base import AgentSession, AnyEvent, Backend, Opening, Probe, Spawner
 from coder_nb.backends.opencode.backend import OpencodeBackend
@@ -25,6 +28,7 @@ class Agents:
     def __init__(self, settings: Settings, spawner: Spawner) -> None:
         self._settings = settings
         self._specs = registry(settings.agents)
+        self._mcp_servers = mcp.servers(settings.mcp_servers)
         self._backends: dict[str, Backend] = {
             "acp": AcpBackend(settings, self._specs, spawner),
             "opencode": OpencodeBackend(settings, self._specs, spawner),
@@ -53,15 +57,19 @@ class Agents:
         """The agent of the setting, else the first that can be used; the replay agent comes last."""
         if self._settings.default_agent:
             return self._settings.default_agent
-        usable = [info.name for info in await self.infos() if info.available]
-        if not usable:
+        found = next((info.name for info in await self.infos() if info.available and info.default), None)
+        if found is None:
             raise AgentUnavailable("No agent can be used here: `coder_nb.agents()` says why, and what to do for each.")
-        return usable[0]
+        return found
 
     async def infos(self) -> tuple[AgentInfo, ...]:
         """Every agent, the usable ones first, in the order of the registry."""
         specs = list(self._specs.values())
         probes = await asyncio.gather(*(self._probe(spec) for spec in specs))
+        first = next(
+            (s.name for s, p in zip(specs, probes, strict=True) if p.available and s.backend != "replay"), "replay"
+        )
+        default = self._settings.default_agent or first
         infos = [
             AgentInfo(
                 name=spec.name,
@@ -73,13 +81,14 @@ class Agents:
                 reason=probe.reason,
                 cure=probe.cure,
                 icon=spec.icon,
-                default=spec.name == self._settings.default_agent,
+                default=spec.name == default,
             )
             for spec, probe in zip(specs, probes, strict=True)
         ]
         return tuple(sorted(infos, key=lambda info: (not info.available, info.backend == "replay")))
 
     async def open(self, opening: Opening, *, idle_events: Callable[[AnyEvent], None]) -> AgentSession:
+        opening = msgspec.structs.replace(opening, mcp_servers=self._mcp_servers)
         backend = self._backends[self.spec(opening.agent).backend]
         return await backend.open(opening, idle_events=idle_events)
 
