@@ -31,7 +31,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     agent_variables: tuple[str, ...] = ()
     """Names of variables of yours that every agent may see, beside those that its registry entry names."""
     mcp_servers: dict[str, dict[str, typing.Any]] = {}
-    """Your own MCP servers, by name, for all agents that take them: `command`, `args` and `env`, or `url` and `headers`."""
+    """Your own MCP servers, by name, for all agents that take them: `command`, `args`, `env`, or `url`, `headers`."""
     copy_ignored: tuple[str, ...] = ()
     """Folders that git ignores and that the worktree gets a copy of, such as ``data``."""
     replay_recording: str = ""
