@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
 
@@ -17,6 +18,12 @@ def encode(ms: int, randomness: int) -> str:
 def new_id() -> str:
     """A fresh id; ids of later milliseconds sort later."""
     return encode(time.time_ns() // 1_000_000, int.from_bytes(os.urandom(10), "big"))
+
+
+def id_of(*parts: str) -> str:
+    """The id that these parts always give, so that the same copy made twice is one."""
+    digest = hashlib.sha256("\0".join(parts).encode("utf-8", "replace")).digest()
+    return encode(int.from_bytes(digest[:6], "big"), int.from_bytes(digest[6:16], "big"))
 
 
 def is_id(text: str) -> bool:

@@ -6,12 +6,12 @@ import asyncio
 import contextlib
 import errno
 import os
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
+from coder_nb.core import redaction
 from coder_nb.errors import AgentDied, AgentFailed, AgentNotInstalled
 from coder_nb.pool import exits
 
@@ -21,8 +21,6 @@ LAST_WAIT = 2.0
 
 _PIPE_SIZE = 1 << 20
 _F_SETPIPE_SZ = 1031
-_SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
-_SHORTEST_SECRET = 6
 
 
 class Owner(Protocol):
@@ -187,14 +185,13 @@ class Tail(asyncio.Protocol):
         """The end, without what is secret."""
         text = self._kept.decode("utf-8", "replace")
         for secret in secrets:
-            text = text.replace(secret, "[hidden]")
+            text = text.replace(secret, redaction.HIDDEN)
         return text[-STDERR_TAIL:]
 
 
 def secrets_of(env: Mapping[str, str]) -> tuple[str, ...]:
     """The values of variables whose names say that they are secret, the longest first."""
-    values = {v for name, v in env.items() if _SECRET_NAME.search(name) and len(v) >= _SHORTEST_SECRET}
-    return tuple(sorted(values, key=len, reverse=True))
+    return tuple(sorted(redaction.secrets_of(env), key=len, reverse=True))
 
 
 def _pipes(count: int) -> list[tuple[int, int]]:

@@ -1,10 +1,7 @@
 """What a recording says, as steps to play. Pure: bytes in, values out.
 
-A recording is a chat in the export format, JSONL version 1: one JSON object a line.
+A recording is a chat in the export format (`core/export.py`), JSONL version 1, with one kind of line more:
 
-* First ``{"format": "coder-nb.chat", "version": 1, "chat": {..}, "session": {..}, "origin": ".."}``; `origin` says in a
-  sentence where it comes from.
-* ``{"entry": Entry}``, in the order of the transcript. An entry that comes again is the same one, later.
 * ``{"patch": {"entry": id, "files": [{"path", "content", "mode"}]}}`` after the tool call that wrote these files, as
   they were after it; `content` is null for a file that it deleted.
 
@@ -28,11 +25,12 @@ from coder_nb.backends.base import (
     Noticed,
     PermissionAsked,
     PlanUpdate,
+    QuestionAsked,
     RawReceived,
     ToolUpdate,
     UsageReported,
 )
-from coder_nb.core import codec
+from coder_nb.core import codec, export
 from coder_nb.core.entries import (
     AnyBody,
     Checkpoint,
@@ -59,7 +57,6 @@ from coder_nb.core.entries import (
     Value,
 )
 
-FORMAT = "coder-nb.chat"
 LONGEST, SILENCE = 15.0, 2.0
 """The longest, in seconds, that a text streams and that nothing is seen to happen: nobody waits for that again."""
 ALLOW, REJECT = "allow", "reject"
@@ -88,12 +85,6 @@ class Patch(Value, frozen=True):
 
     entry: str
     files: tuple[FilePatch, ...] = ()
-
-
-class Header(Value, frozen=True):
-    format: str
-    version: int
-    origin: str = ""
 
 
 class Recorded(Value, frozen=True):
@@ -155,7 +146,10 @@ def parse(data: bytes) -> Recording:
     rows = [(number, row) for number, row in enumerate(data.splitlines(), 1) if row.strip()]
     if not rows:
         raise BadRecording("it is empty")
-    header = _header(rows[0][1])
+    try:
+        header = export.read_header(rows[0][1])
+    except export.BadExport as error:
+        raise BadRecording(str(error)) from error
     entries: list[Entry] = []
     patches: dict[str, Patch] = {}
     for number, row in rows[1:]:
@@ -169,18 +163,6 @@ def parse(data: bytes) -> Recording:
         except msgspec.MsgspecError as error:
             raise BadRecording(f"line {number} is not understood: {error}") from error
     return Recording(origin=header.origin, turns=tuple(_turns(_latest(entries))), patches=patches)
-
-
-def _header(row: bytes) -> Header:
-    try:
-        header = codec.decode(row, Header)
-    except msgspec.MsgspecError as error:
-        raise BadRecording(f"its first line is no header of a chat: {error}") from error
-    if header.format != FORMAT:
-        raise BadRecording(f"its format is {header.format!r} and not {FORMAT!r}")
-    if header.version > codec.FORMAT:
-        raise BadRecording(f"its version is {header.version}, and this coder-nb reads up to {codec.FORMAT}: upgrade it")
-    return header
 
 
 def _latest(entries: list[Entry]) -> Iterator[Entry]:
@@ -236,7 +218,7 @@ def _seconds(start: int, end: int) -> float:
 
 def _waited(permission: Entry | None, entry: Entry) -> int:
     body = permission.body if permission else entry.body
-    return (body.waited_ms or 0) if isinstance(body, Permission) else 0
+    return (body.waited_ms or 0) if isinstance(body, Permission | Question) else 0
 
 
 def _step(entry: Entry, permission: Entry | None, patch: Patch | None, seconds: float) -> Step:
@@ -333,7 +315,16 @@ def _event(body: AnyBody | Unknown, parent: str | None) -> AnyEvent | None:
             return Failed(message=body.message, code=body.code, retryable=body.retryable, parent=parent)
         case Raw():
             return RawReceived(source=body.source, type=body.type, data=body.data, parent=parent)
-        case Compaction() | Question():
+        case Question():
+            return QuestionAsked(
+                request_id=body.request_id,
+                parent=parent,
+                text=body.text,
+                choices=body.choices,
+                multiple=body.multiple,
+                custom=body.custom,
+            )
+        case Compaction():
             return RawReceived(source="replay", type=_kind(body), data=_builtins(body), parent=parent)
         case Unknown():
             return RawReceived(source="replay", type=body.kind, data=msgspec.json.decode(body.data), parent=parent)
