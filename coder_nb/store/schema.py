@@ -248,3 +248,16 @@ Index(
     sqlite_where=_identified,
     postgresql_where=_identified,
 )
+
+shares = Table(
+    "shares",
+    metadata,
+    _text("id", primary_key=True),
+    _chat_id(),
+    _text("secret_hash"),
+    _text("made_by"),
+    _count("created_at"),
+    Column("revoked_at", BigInteger, nullable=True),
+    UniqueConstraint("secret_hash"),
+)
+Index("ix_shares_chat_id", shares.c.chat_id)
