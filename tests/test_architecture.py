@@ -62,15 +62,18 @@ THIRD_PARTIES: dict[str, set[str]] = {
     "numpy": {"analysis"},
     "matplotlib": {"analysis"},
     "genai_prices": {"prices"},
+    "claude_agent_sdk": {"backends"},
     "nest_asyncio": {"door"},
     "httpx": {"client", "backends"},
+    "pydantic_ai": {"backends"},
+    "httpx2": {"backends"},
     "websockets": {"client"},
     "psutil": {"store", "pool", "client"},
     "msgspec": set(MAY_IMPORT),
 }
 """Which parts may know a third party; `if TYPE_CHECKING:` knows what it likes."""
 
-LAZY = {"pandas", "pyarrow", "numpy", "matplotlib", "genai_prices", "nest_asyncio", "IPython"}
+LAZY = {"claude_agent_sdk", "pandas", "pyarrow", "numpy", "matplotlib", "genai_prices", "nest_asyncio", "IPython"}
 """Third parties that are imported inside functions only (IPython: but by the kernel extension, which lives in it)."""
 
 PURE = {"__future__", "bisect", "collections", "dataclasses", "enum", "fnmatch", "functools", "re", "typing"}
@@ -85,6 +88,8 @@ OWNERS = {
     "coder_nb.store.open",
     "coder_nb.backends.acp.connection",
     "coder_nb.backends.acp.session",
+    "coder_nb.backends.native.session",
+    "coder_nb.backends.claude.session_store",
     "coder_nb.backends.opencode.server",
     "coder_nb.backends.replay.session",
     "coder_nb.testing.memory_runtime",
