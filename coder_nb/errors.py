@@ -33,6 +33,7 @@
         * StoreFull
         * StoreTooNew
         * StoreOnNetwork
+        * StoreUnreachable
     * GitError                   git failed or timed out
     * ConnectionLost             the server went away
     * VersionMismatch            kernel and server do not speak the same protocol
@@ -263,6 +264,12 @@ class StoreOnNetwork(StoreError):
     """The store lies on a network file system: set CODER_NB_DATABASE to a path on a local disk."""
 
     code = "store_on_network"
+
+
+class StoreUnreachable(StoreError):
+    """The database server cannot be reached: see that it runs, then go on; what was committed is safe."""
+
+    code = "store_unreachable"
 
 
 class GitError(CoderError):

@@ -17,7 +17,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that can be set, in one value. Times are seconds, sizes bytes."""
 
     database: str = ""
-    """The store: a path, or empty for `coder-nb/store.sqlite` in Jupyter's data directory."""
+    """The store: a path, ``postgresql://...``, or empty for `coder-nb/store.sqlite` in Jupyter's data directory."""
     worktrees: str = ""
     """Where worktrees are made; empty for `coder-nb/worktrees` beside the store."""
     default_agent: str = ""
@@ -100,9 +100,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
                 ) from error
         return cls(**given)
 
+    def database_url(self) -> str | None:
+        """The address of the PostgreSQL database; None where the store is a file."""
+        return self.database if self.database.startswith(("postgresql://", "postgres://")) else None
+
     def database_path(self) -> Path:
-        """The file of the store."""
-        if self.database:
+        """The file of the store, or where it would be if it were one."""
+        if self.database and self.database_url() is None:
             return Path(self.database).expanduser()
         from jupyter_core.paths import jupyter_data_dir
 

@@ -353,9 +353,10 @@ class Runtime:
         """Tells listeners of chats that other processes may have written to."""
         while True:
             try:
-                async for _ in self._store.watch():
-                    for feed in list(self._context.feeds.values()):
-                        feed.tell(log=True, state=True, changes=True)
+                async for chats in self._store.watch():
+                    for chat_id, feed in list(self._context.feeds.items()):
+                        if chats is None or chat_id in chats:
+                            feed.tell(log=True, state=True, changes=True)
                 return
             except errors.StoreError as error:
                 _log.warning("the store cannot be followed: %s", error.message)

@@ -37,7 +37,7 @@ _REPLACE = Statement(
     .where(entries.c.chat_id == _CHAT, entries.c.id == _ENTRY)
     .values(
         {c.name: param(c.name) for c in entries.c if c.name not in ("chat_id", "id", "pos", "native_id")}
-        | {"native_id": case((exists(_taken), entries.c.native_id), else_=param("native_id"))}
+        | {"native_id": case((exists(_taken), entries.c.native_id), else_=param("native_id", entries.c.native_id))}
     )
 )
 _STANDING = Statement(
@@ -50,9 +50,13 @@ _LAST_POS = Statement(update(chats).where(chats.c.id == _CHAT).values(last_pos=p
 
 _new_chunk = insert(chunks).from_select(
     ["chat_id", "entry_id", "offset", "rev", "text"],
-    select(entries.c.chat_id, entries.c.id, param("offset"), param("rev"), param("text")).where(
-        entries.c.chat_id == _CHAT, entries.c.id == _ENTRY, entries.c.open == constant(1)
-    ),
+    select(
+        entries.c.chat_id,
+        entries.c.id,
+        param("offset", chunks.c.offset),
+        param("rev", chunks.c.rev),
+        param("text", chunks.c.text),
+    ).where(entries.c.chat_id == _CHAT, entries.c.id == _ENTRY, entries.c.open == constant(1)),
 )
 _ADD_CHUNK = Statement(
     _new_chunk.on_conflict_do_update(
@@ -74,11 +78,11 @@ _PUT_TURN = Statement(
 
 
 def _if_given(name: str) -> Any:
-    return func.coalesce(param(name), chats.c[name])
+    return func.coalesce(param(name, chats.c[name]), chats.c[name])
 
 
 def _or_cleared(name: str, clear: str) -> Any:
-    return case((param(clear) == constant(1), None), else_=_if_given(name))
+    return case((param(clear, chats.c.held) == constant(1), None), else_=_if_given(name))
 
 
 _PUT_STATE = Statement(
@@ -90,7 +94,7 @@ _PUT_STATE = Statement(
         held=_if_given("held"),
         turn_id=_or_cleared("turn_id", "clear_turn"),
         error=_or_cleared("error", "clear_error"),
-        title=case((chats.c.title == constant(""), param("title")), else_=chats.c.title),
+        title=case((chats.c.title == constant(""), param("title", chats.c.title)), else_=chats.c.title),
     )
 )
 _TITLE_SESSION = Statement(
@@ -113,6 +117,7 @@ async def append(tx: Tx, lease: Lease, chat_id: str, batch: Batch) -> Committed:
     if bumped is None:
         raise await why_not(tx, lease, chat_id)
     rev, last_pos = bumped
+    tx.touch(chat_id, rev)
     placed = await _write_entries(tx, chat_id, batch.entries, rev=rev, next_pos=last_pos - len(new) + 1)
     if batch.chunks:
         stands = {entry.id: entry_id for entry, (entry_id, _) in zip(batch.entries, placed, strict=True)}

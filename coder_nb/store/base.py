@@ -238,10 +238,11 @@ class Store(Protocol):
     history: History
     engine: Literal["sqlite", "postgresql"]
 
-    def watch(self) -> AsyncIterator[None]:
+    def watch(self) -> AsyncIterator[frozenset[str] | None]:
         """Yields at once, and after each time that another process may have committed something.
 
-        Ends when the store is closed. So a reader that reads whenever it is woken misses nothing.
+        What comes is the ids of the chats that it was about, or None where it may be about anything. Ends when the
+        store is closed. So a reader that reads whenever it is woken misses nothing.
         """
 
     async def close(self) -> None: ...

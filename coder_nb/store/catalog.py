@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -47,7 +48,7 @@ _CHAT_IDS_OF = Statement(_chat_ids.where(chats.c.session_id == _SESSION))
 _SESSION_NAMES = Statement(
     select(sessions.c.name, sessions.c.id).where(sessions.c.owner == param("owner"), sessions.c.path == param("path"))
 )
-_ADD_SESSION = Statement(insert(sessions))
+_ADD_SESSION = Statement(insert(sessions).on_conflict_do_nothing())
 _ARCHIVE_SESSION = Statement(
     update(sessions).where(sessions.c.id == param("of_session")).values(archived_at=param("archived_at"))
 )
@@ -77,7 +78,7 @@ _chats = select(*(chats.c[name] for name in _CHAT_FIELDS)).order_by(chats.c.crea
 _CHAT_BY_ID = Statement(_chats.where(chats.c.id == _CHAT))
 _CHATS_OF = Statement(_chats.where(chats.c.session_id == _SESSION))
 _CHAT_NAMES = Statement(select(chats.c.name, chats.c.id).where(chats.c.session_id == _SESSION))
-_ADD_CHAT = Statement(insert(chats))
+_ADD_CHAT = Statement(insert(chats).on_conflict_do_nothing())
 _ARCHIVE_CHAT = Statement(update(chats).where(chats.c.id == param("of_chat")).values(archived_at=param("archived_at")))
 _DELETE_CHAT = Statement(delete(chats).where(chats.c.id == _CHAT))
 
@@ -134,21 +135,23 @@ class SqlCatalog:
         self, owner: str, path: str, *, name: str, new: bool, session_id: str, now: int
     ) -> SessionInfo:
         async with self._database.write() as tx:
-            taken: dict[str, str] = dict(await tx.rows(_SESSION_NAMES, owner=owner, path=path))
-            if name in taken and not new:
-                await tx.run(_ARCHIVE_SESSION, of_session=taken[name], archived_at=None)
-                return await _session(tx, taken[name])
-            await tx.run(
-                _ADD_SESSION,
-                id=session_id,
-                owner=owner,
-                path=path,
-                name=_free_name(name, taken),
-                title="",
-                created_at=now,
-                archived_at=None,
-            )
-            return await _session(tx, session_id)
+            while True:  # until nobody else has taken the name meanwhile
+                taken: dict[str, str] = dict(await tx.rows(_SESSION_NAMES, owner=owner, path=path))
+                if session_id in taken.values():
+                    return await _session(tx, session_id)
+                if name in taken and not new:
+                    await tx.run(_ARCHIVE_SESSION, of_session=taken[name], archived_at=None)
+                    return await _session(tx, taken[name])
+                await tx.run(
+                    _ADD_SESSION,
+                    id=session_id,
+                    owner=owner,
+                    path=path,
+                    name=_free_name(name, taken),
+                    title="",
+                    created_at=now,
+                    archived_at=None,
+                )
 
     async def get_session(self, session_id: str) -> SessionInfo:
         async with self._database.read() as tx:
@@ -181,27 +184,14 @@ class SqlCatalog:
     async def open_chat(self, session_id: str, *, name: str, new: bool, chat_id: str, now: int) -> ChatInfo:
         async with self._database.write() as tx:
             await _session(tx, session_id)
-            taken: dict[str, str] = dict(await tx.rows(_CHAT_NAMES, session_id=session_id))
-            if name in taken and not new:
-                await tx.run(_ARCHIVE_CHAT, of_chat=taken[name], archived_at=None)
-                return await _chat(tx, taken[name])
-            await tx.run(
-                _ADD_CHAT,
-                id=chat_id,
-                session_id=session_id,
-                name=_free_name(name, taken),
-                title="",
-                created_at=now,
-                rev=0,
-                last_pos=0,
-                run_status="initializing",
-                inbox_cursor=None,
-                turn_id=None,
-                held=0,
-                error=None,
-                archived_at=None,
-            )
-            return await _chat(tx, chat_id)
+            while True:  # until nobody else has taken the name meanwhile
+                taken: dict[str, str] = dict(await tx.rows(_CHAT_NAMES, session_id=session_id))
+                if chat_id in taken.values():
+                    return await _chat(tx, chat_id)
+                if name in taken and not new:
+                    await tx.run(_ARCHIVE_CHAT, of_chat=taken[name], archived_at=None)
+                    return await _chat(tx, taken[name])
+                await tx.run(_ADD_CHAT, **_new_chat(chat_id, session_id, _free_name(name, taken), now))
 
     async def get_chat(self, chat_id: str) -> ChatInfo:
         async with self._database.read() as tx:
@@ -257,6 +247,24 @@ class SqlCatalog:
         async with self._database.read(once=True) as tx:
             rows = await (tx.rows(_USAGE) if chat_id is None else tx.rows(_USAGE_OF, chat_id=chat_id))
         return tuple(usage for usage in map(_usage_row, rows) if usage is not None)
+
+
+def _new_chat(chat_id: str, session_id: str, name: str, now: int) -> dict[str, Any]:
+    return {
+        "id": chat_id,
+        "session_id": session_id,
+        "name": name,
+        "title": "",
+        "created_at": now,
+        "rev": 0,
+        "last_pos": 0,
+        "run_status": "initializing",
+        "inbox_cursor": None,
+        "turn_id": None,
+        "held": 0,
+        "error": None,
+        "archived_at": None,
+    }
 
 
 def _free_name(name: str, taken: Iterable[str]) -> str:
@@ -325,4 +333,5 @@ def _usage_row(row: Row) -> UsageRow | None:
         cost_nanousd=body.cost_nanousd,
         cost_source=body.cost_source,
         counted=body.counted,
+        native_id=body.native_id,
     )

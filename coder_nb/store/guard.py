@@ -1,4 +1,9 @@
-"""The fence: whether a runner's lease is still the current one, asked inside the transaction that writes."""
+"""The fence: whether a runner's lease is still the current one, asked inside the transaction that writes.
+
+The question holds the lease until the transaction ends: whoever takes it over waits for what is being written under
+it, and sees that. Many may write under one lease, and it may be renewed meanwhile. The chat (or session) itself is held
+as well, so that two writers of one chat come one after another. SQLite has one writer at a time and needs none of this.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +11,7 @@ from sqlalchemy import ColumnElement, exists, select
 
 from coder_nb.errors import CoderError, LeaseLost, NotFound
 from coder_nb.store.base import Lease
-from coder_nb.store.database import Statement, Tx, param
+from coder_nb.store.database import EVERYTHING, Statement, Tx, param
 from coder_nb.store.schema import chats, leases, sessions
 
 _CURRENT = (
@@ -31,14 +36,23 @@ def runs_chat() -> ColumnElement[bool]:
         select(leases.c.path)
         .join(sessions, sessions.c.path == leases.c.path)
         .where(sessions.c.id == chats.c.session_id, *_CURRENT)
+        .with_for_update(read=True, key_share=True, of=leases)
     )
 
 
-_MAY_RUN_CHAT = Statement(select(runs_chat()).select_from(chats).where(chats.c.id == param("chat_id")))
+_lease = (
+    select(leases.c.path)
+    .where(leases.c.path == sessions.c.path, *_CURRENT)
+    .with_for_update(read=True, key_share=True, of=leases)
+)
+_MAY_RUN_CHAT = Statement(
+    select(runs_chat()).select_from(chats).where(chats.c.id == param("chat_id")).with_for_update(key_share=True)
+)
 _MAY_RUN_SESSION = Statement(
-    select(exists(select(leases.c.path).where(leases.c.path == sessions.c.path, *_CURRENT)))
+    select(exists(_lease))
     .select_from(sessions)
     .where(sessions.c.id == param("session_id"))
+    .with_for_update(key_share=True)
 )
 
 
@@ -66,6 +80,7 @@ async def guard_chat(tx: Tx, lease: Lease, chat_id: str) -> None:
     found = await tx.row(_MAY_RUN_CHAT, chat_id=chat_id, **lease_values(lease))
     if found is None or not found[0]:
         raise unknown("chat", chat_id) if found is None else lost(lease)
+    tx.touch(chat_id)
 
 
 async def guard_session(tx: Tx, lease: Lease, session_id: str) -> None:
@@ -73,3 +88,4 @@ async def guard_session(tx: Tx, lease: Lease, session_id: str) -> None:
     found = await tx.row(_MAY_RUN_SESSION, session_id=session_id, **lease_values(lease))
     if found is None or not found[0]:
         raise unknown("session", session_id) if found is None else lost(lease)
+    tx.touch(EVERYTHING)

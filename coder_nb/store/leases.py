@@ -38,20 +38,23 @@ def _postgresql(_element: Any, _compiler: Any, **_options: Any) -> str:
 _PATH, _TTL = param("lease_path"), param("ttl")
 _MINE = (leases.c.path == _PATH, leases.c.generation == param("held"), leases.c.runtime_id == param("runtime"))
 
-_FIND = Statement(
-    select(leases.c.generation, leases.c.owner, leases.c.expires_at > now_ms()).where(leases.c.path == _PATH)
+_find = select(leases.c.generation, leases.c.owner, leases.c.expires_at > now_ms()).where(leases.c.path == _PATH)
+_FIND = Statement(_find)
+# Taking a lease begins with a row that nobody holds, so that there is one to lock: of two takers one waits.
+_KNOW = Statement(
+    insert(leases)
+    .values(path=_PATH, generation=constant(0), runtime_id=null(), owner=null(), expires_at=constant(0))
+    .on_conflict_do_nothing()
 )
-_row = insert(leases).values(
-    path=_PATH,
-    generation=param("next"),
-    runtime_id=param("runtime"),
-    owner=param("owner"),
-    expires_at=now_ms() + _TTL,
-)
+_LOCK = Statement(_find.with_for_update())
 _TAKE = Statement(
-    _row.on_conflict_do_update(
-        index_elements=[leases.c.path],
-        set_={c.name: _row.excluded[c.name] for c in leases.c if c.name != "path"},
+    update(leases)
+    .where(leases.c.path == _PATH)
+    .values(
+        generation=param("next"),
+        runtime_id=param("runtime"),
+        owner=param("owner"),
+        expires_at=now_ms() + _TTL,
     )
 )
 _RENEW = Statement(update(leases).where(*_MINE).values(expires_at=now_ms() + _TTL))
@@ -66,9 +69,10 @@ class SqlLeases:
         self._database = database
 
     async def acquire(self, path: str, owner: Owner, *, ttl: float) -> Lease:
-        async with self._database.write() as tx:
-            row = await tx.row(_FIND, lease_path=path)
-            generation, holder, in_time = (row[0], _owner(row[1]), bool(row[2])) if row else (0, None, False)
+        async with self._database.write(begins_by_writing=True) as tx:
+            await tx.run(_KNOW, lease_path=path)
+            ((generation, data, in_time),) = await tx.rows(_LOCK, lease_path=path)
+            holder = _owner(data)
             mine = holder is not None and holder.runtime_id == owner.runtime_id
             if holder is not None and in_time and not mine and not is_dead(holder, owner):
                 raise elsewhere(path, holder)

@@ -18,8 +18,9 @@ from coder_nb.core.entries import Text
 from coder_nb.errors import StoreDamaged, StoreError, StoreFull, StoreLocked, StoreTooNew
 from coder_nb.settings import Settings
 from coder_nb.store.base import Batch, Owner
+from coder_nb.store.file import network_type
 from coder_nb.store.migrations import HEAD
-from coder_nb.store.open import network_type, open_store
+from coder_nb.store.open import open_store
 from coder_nb.testing.store_conformance import begin, text
 
 pytestmark = pytest.mark.anyio

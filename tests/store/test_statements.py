@@ -29,7 +29,7 @@ async def test_every_statement_finds_its_rows_by_an_index(opened, path: Path) ->
     scans = []
     with closing(sqlite3.connect(path)) as connection:
         for name in STATEMENTS.keys() - WHOLE:
-            sql = STATEMENTS[name].sql
+            sql = STATEMENTS[name].sqlite.sql
             plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", [None] * sql.count("?")).fetchall()
             steps = [step[3] for step in plan if "CONSTANT ROW" not in step[3]]
             scans += [(name, step) for step in steps if step.startswith("SCAN")]
