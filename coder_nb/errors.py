@@ -9,6 +9,7 @@
         * NoCommit
         * UnknownAgent
         * InvalidOption
+        * MissingExtra
     * NotFound                   nothing has that id
     * Forbidden                  the caller may not do this
     * AgentUnavailable           the agent cannot be used here
@@ -119,6 +120,17 @@ class InvalidOption(BadRequest):
     """An option has a value that is not understood."""
 
     code = "invalid_option"
+
+
+class MissingExtra(BadRequest):
+    """A package that this needs is not installed: run `pip install "coder-nb[all]"`."""
+
+    code = "missing_extra"
+
+    @classmethod
+    def of(cls, what: str, package: str, extra: str) -> MissingExtra:
+        """What cannot be done without a package, and the command that brings it."""
+        return cls(f'{what} needs {package}, which is not installed: run `pip install "coder-nb[{extra}]"`.')
 
 
 class NotFound(CoderError):
