@@ -46,6 +46,14 @@ class Answer(Struct, frozen=True, kw_only=True):
     """Who gave it, as a kernel says; taken from kernels only."""
 
 
+class Reply(Struct, frozen=True, kw_only=True):
+    """An answer to a question: ids of its choices or own words, or null to decline."""
+
+    answer: Annotated[tuple[str, ...], Meta(max_length=100)] | None = None
+    by: Annotated[str, Meta(max_length=100)] | None = None
+    """Who gave it, as a kernel says; taken from kernels only."""
+
+
 class Chosen(Struct, frozen=True, kw_only=True):
     """Changes, by their ids."""
 
@@ -121,8 +129,15 @@ async def go_on(runtime: Verbs, chat_id: str) -> ChatInfo:
 
 
 async def answer(runtime: Verbs, chat_id: str, request_id: str, body: Answer, caller: Caller) -> Done:
-    by = body.by if caller.kernel and body.by else caller.name
-    return Done(done=await runtime.answer(chat_id, request_id, body.option_id, by=by))
+    return Done(done=await runtime.answer(chat_id, request_id, body.option_id, by=_who(body.by, caller)))
+
+
+async def reply(runtime: Verbs, chat_id: str, request_id: str, body: Reply, caller: Caller) -> Done:
+    return Done(done=await runtime.reply(chat_id, request_id, body.answer, by=_who(body.by, caller)))
+
+
+def _who(said: str | None, caller: Caller) -> str:
+    return said if caller.kernel and said else caller.name
 
 
 async def attend(runtime: Verbs, chat_id: str, caller: Caller) -> None:

@@ -23,6 +23,7 @@ ROUTES = (
     Route("POST", "chats/{chat_id}/stop", rest.stop, "execute"),
     Route("POST", "chats/{chat_id}/go-on", rest.go_on, "execute"),
     Route("POST", "chats/{chat_id}/permissions/{request_id}", rest.answer, "execute"),
+    Route("POST", "chats/{chat_id}/questions/{request_id}", rest.reply, "execute"),
     Route("POST", "chats/{chat_id}/attend", rest.attend, "execute", status=204),
     Route("GET", "chats/{chat_id}/turns", rest.turns, "read"),
     Route("GET", "chats/{chat_id}/entries", rest.entries, "read"),

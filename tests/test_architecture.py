@@ -81,7 +81,7 @@ PURE = {"__future__", "bisect", "collections", "dataclasses", "enum", "fnmatch",
 
 OWNERS = {
     "coder_nb.runtime.tasks",
-    "coder_nb.runtime.turn",
+    "coder_nb.runtime.interview",
     "coder_nb.runtime.runtime",
     "coder_nb.pool.groups",
     "coder_nb.pool.process",

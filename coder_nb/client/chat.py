@@ -11,7 +11,7 @@ import msgspec
 
 from coder_nb.client.cell import current_cell, stdin_allowed
 from coder_nb.client.changes import Changes
-from coder_nb.client.follow import Follower, OnPermission, stop_prompt
+from coder_nb.client.follow import Follower, OnPermission, OnQuestion, stop_prompt
 from coder_nb.client.link import Link
 from coder_nb.client.snapshot import Snapshot, take
 from coder_nb.client.transcript import Entries
@@ -61,14 +61,15 @@ class Chat:
         model: str | None = None,
         mode: PermissionMode | None = None,
         on_permission: OnPermission | None = None,
+        on_question: OnQuestion | None = None,
         display: bool = True,
     ) -> Turn:
         """Hands a prompt in at once and returns its turn, to `await` or `wait()` for; in a notebook it is shown live.
 
         Prompts of one chat run one after another. `agent` is by default the one of the last turn; `mode` is ``ask``,
-        ``accept_edits``, ``plan`` or ``bypass``. `on_permission` is called with each `Permission`, in a thread
-        or, where it is asynchronous, beside the kernel's loop. What cannot be prompted raises here and leaves no
-        trace.
+        ``accept_edits``, ``plan`` or ``bypass``. `on_permission` is called with each `Permission` and `on_question`
+        with each `Question`, in a thread or, where it is asynchronous, beside the kernel's loop. What cannot be
+        prompted raises here and leaves no trace.
         """
         prompt = Prompt(
             id=new_id(),
@@ -77,12 +78,16 @@ class Chat:
             model=model,
             mode=mode,
             cell=current_cell(),
-            answers=(*(("callback",) if on_permission else ()), *(("stdin",) if stdin_allowed() else ())),
+            answers=(
+                *(("callback",) if on_permission else ()),
+                *(("on_question",) if on_question else ()),
+                *(("stdin",) if stdin_allowed() else ()),
+            ),
             created_at=time.time_ns() // 1_000_000,
         )
         prompts.check(prompt)
         try:
-            return self._begin(prompt, on_permission=on_permission, display=display)
+            return self._begin(prompt, on_permission=on_permission, on_question=on_question, display=display)
         except KeyboardInterrupt:  # whoever interrupts the cell here has no turn yet to stop
             stopped = self._link.portal.call(stop_prompt, self._link.verbs, self.id, prompt.id)
             concurrent.futures.wait([stopped], STOP_WAIT)
@@ -96,11 +101,20 @@ class Chat:
         model: str | None = None,
         mode: PermissionMode | None = None,
         on_permission: OnPermission | None = None,
+        on_question: OnQuestion | None = None,
         display: bool = True,
         timeout: float | None = None,
     ) -> Turn:
         """Prompts and blocks until the turn has ended: `chat.prompt(...).wait(timeout)`."""
-        turn = self.prompt(text, agent=agent, model=model, mode=mode, on_permission=on_permission, display=display)
+        turn = self.prompt(
+            text,
+            agent=agent,
+            model=model,
+            mode=mode,
+            on_permission=on_permission,
+            on_question=on_question,
+            display=display,
+        )
         return turn.wait(timeout)
 
     def stop(self) -> bool:
@@ -144,7 +158,9 @@ class Chat:
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         return self._bundle("transcript", self._snapshot())
 
-    def _begin(self, prompt: Prompt, *, on_permission: OnPermission | None, display: bool) -> Turn:
+    def _begin(
+        self, prompt: Prompt, *, on_permission: OnPermission | None, on_question: OnQuestion | None, display: bool
+    ) -> Turn:
         after, held = self._link.run(self._submit, prompt)
         if held:
             warnings.warn(
@@ -157,6 +173,7 @@ class Chat:
             self.id,
             prompt.id,
             on_permission=on_permission,
+            on_question=on_question,
             on_turn=None if shown is None else shown.begin,
         )
         turn = Turn(self, prompt, follower, after=after, display=shown)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from typing import Any, TypeVar, cast
 
 from coder_nb.client.permission import Permission
+from coder_nb.client.question import Question, take_said
 from coder_nb.client.watch import Watch
 from coder_nb.core import entries as core
 from coder_nb.core.entries import Entry
@@ -18,6 +19,9 @@ from coder_nb.core.verbs import Verbs
 
 OnPermission = Callable[[Permission], "bool | None | Awaitable[bool | None]"]
 """Called with each permission of a turn; it decides on the object, or returns whether to allow."""
+
+OnQuestion = Callable[[Question], "str | Sequence[str] | None | Awaitable[str | Sequence[str] | None]"]
+"""Called with each question of a turn; it answers on the object, or returns the answer."""
 
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
@@ -29,7 +33,7 @@ def following(frames: AsyncIterator[T]) -> AbstractAsyncContextManager[AsyncIter
 
 
 class Follower:
-    """Knows where a prompt's turn is, and lets the caller's callback answer what the agent asks in it."""
+    """Knows where a prompt's turn is, and lets the caller's callbacks answer what the agent asks in it."""
 
     def __init__(
         self,
@@ -38,6 +42,7 @@ class Follower:
         prompt_id: str,
         *,
         on_permission: OnPermission | None = None,
+        on_question: OnQuestion | None = None,
         on_turn: Callable[[str], None] | None = None,
     ) -> None:
         self.watch = Watch(prompt_id)
@@ -46,7 +51,7 @@ class Follower:
         self.callback_error: Exception | None = None
         """What the caller's callback raised, to be raised where the turn is waited for."""
         self._verbs, self._chat_id = verbs, chat_id
-        self._on_permission, self._on_turn = on_permission, on_turn
+        self._on_permission, self._on_question, self._on_turn = on_permission, on_question, on_turn
         self._callbacks: dict[str, asyncio.Task[None]] = {}
 
     async def follow(self, after: int) -> None:
@@ -83,9 +88,9 @@ class Follower:
             await asyncio.to_thread(self._on_turn, watch.turn_id)  # it draws, which is not for the runtime's loop
         if watch.is_lost:
             await self._look_for_turn()
-        for body in watch.pending if self._on_permission is not None else ():
-            if body.request_id not in self._callbacks:
-                self._callbacks[body.request_id] = group.create_task(self._call_back(body), name="on_permission")
+        for entry_id, body in watch.pending:
+            if self.calls_back(body) and entry_id not in self._callbacks:
+                self._callbacks[entry_id] = group.create_task(self._call_back(body), name=f"on_{body.request_id}")
 
     async def _look_for_turn(self) -> None:
         """The prompt left the queue: asks for the queue first, then for the turns, where a started one must be."""
@@ -95,18 +100,34 @@ class Follower:
         turns = await self._verbs.turns(self._chat_id)
         self.withdrawn = all(turn.prompt_id != self.watch.prompt_id for turn in turns)
 
-    async def _call_back(self, body: core.Permission) -> None:
-        assert self._on_permission is not None
-        permission = Permission(body)
-        try:
-            said = await _said(self._on_permission, permission)
-            if said is not None and not permission.decided:
-                permission.allow() if said else permission.deny()
-        except Exception as error:  # the edge to the user's code: refused here, raised where the turn is waited for
-            _log.exception("on_permission failed, so %r was denied", permission)
-            self.callback_error = error
-            permission.deny()
-        await self._verbs.answer(self._chat_id, body.request_id, permission.answer, by="callback")
+    def calls_back(self, body: core.Permission | core.Question) -> bool:
+        """Whether it is for the caller's own callback to answer this."""
+        return (self._on_permission if isinstance(body, core.Permission) else self._on_question) is not None
+
+    async def _call_back(self, body: core.Permission | core.Question) -> None:
+        """What the user's code raises is an answer of no, and is raised where the turn is waited for."""
+        if isinstance(body, core.Permission):
+            permission = Permission(body)
+            try:
+                said = await _said(self._on_permission, permission)
+                if said is not None and not permission.decided:
+                    permission.allow() if said else permission.deny()
+            except Exception as error:
+                self._failed(error, permission)
+                permission.deny()
+            await self._verbs.answer(self._chat_id, body.request_id, permission.answer, by="callback")
+        else:
+            question = Question(body)
+            try:
+                take_said(question, await _said(self._on_question, question))
+            except Exception as error:
+                self._failed(error, question)
+                question.decline()
+            await self._verbs.reply(self._chat_id, body.request_id, question.given, by="callback")
+
+    def _failed(self, error: Exception, asked: Permission | Question) -> None:
+        _log.exception("the callback failed, so that the answer to %r is no", asked)
+        self.callback_error = error
 
 
 async def stop_prompt(verbs: Verbs, chat_id: str, prompt_id: str) -> bool:
@@ -119,11 +140,10 @@ async def stop_prompt(verbs: Verbs, chat_id: str, prompt_id: str) -> bool:
     return False
 
 
-async def _said(callback: OnPermission, permission: Permission) -> bool | None:
+async def _said(callback: Any, asked: Permission | Question) -> Any:
     """What a callback returns: a plain one in a thread, so that it may block; an asynchronous one here."""
     if inspect.iscoroutinefunction(callback):
-        answer: Any = callback(permission)
+        answer: Any = callback(asked)
     else:
-        answer = await asyncio.to_thread(cast("Callable[[Permission], Any]", callback), permission)
-    said: bool | None = await answer if inspect.isawaitable(answer) else answer
-    return said
+        answer = await asyncio.to_thread(callback, asked)
+    return await answer if inspect.isawaitable(answer) else answer

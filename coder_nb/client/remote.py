@@ -110,6 +110,10 @@ class Remote:
         body = {"option_id": option_id, "by": by}
         return (await self._post(f"chats/{chat_id}/permissions/{request_id}", _Done, body)).done
 
+    async def reply(self, chat_id: str, request_id: str, answer: Sequence[str] | None, *, by: str) -> bool:
+        body = {"answer": None if answer is None else list(answer), "by": by}
+        return (await self._post(f"chats/{chat_id}/questions/{request_id}", _Done, body)).done
+
     async def attend(self, chat_id: str, *, who: str) -> None:
         await self._request("POST", f"chats/{chat_id}/attend")
 

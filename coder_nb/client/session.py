@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from coder_nb.client.changes import Changes
 from coder_nb.client.chat import Chat
-from coder_nb.client.follow import OnPermission
+from coder_nb.client.follow import OnPermission, OnQuestion
 from coder_nb.client.link import Link
 from coder_nb.client.transcript import Entries
 from coder_nb.client.turn import Turn
@@ -62,10 +62,19 @@ class Session:
         model: str | None = None,
         mode: PermissionMode | None = None,
         on_permission: OnPermission | None = None,
+        on_question: OnQuestion | None = None,
         display: bool = True,
     ) -> Turn:
         """As `Chat.prompt`, in the main chat."""
-        return self.main.prompt(text, agent=agent, model=model, mode=mode, on_permission=on_permission, display=display)
+        return self.main.prompt(
+            text,
+            agent=agent,
+            model=model,
+            mode=mode,
+            on_permission=on_permission,
+            on_question=on_question,
+            display=display,
+        )
 
     def run(
         self,
@@ -75,6 +84,7 @@ class Session:
         model: str | None = None,
         mode: PermissionMode | None = None,
         on_permission: OnPermission | None = None,
+        on_question: OnQuestion | None = None,
         display: bool = True,
         timeout: float | None = None,
     ) -> Turn:
@@ -85,6 +95,7 @@ class Session:
             model=model,
             mode=mode,
             on_permission=on_permission,
+            on_question=on_question,
             display=display,
             timeout=timeout,
         )

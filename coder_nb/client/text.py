@@ -141,6 +141,21 @@ def _permission(body: core.Permission) -> str:
     return f"? {body.title or body.tool}: {body.status}{by}"
 
 
+def answer_text(body: core.Question) -> str:
+    """What was answered, by the names of the choices; or why nothing was."""
+    labels = {choice.id: choice.label or choice.id for choice in body.choices}
+    nobody = "nobody was there to answer" if body.by == "nobody" else ""
+    return ", ".join(labels.get(one, one) for one in body.answer) or nobody or body.status
+
+
+def _question(body: core.Question) -> str:
+    """While it waits, with its choices, as a person at a terminal may have to answer it."""
+    if body.status != "pending":
+        return f"? {body.text}: {answer_text(body)}"
+    choices = [f"    {number}. {choice.label or choice.id}" for number, choice in enumerate(body.choices, 1)]
+    return "\n".join([f"? {body.text}: {body.status}", *choices])
+
+
 def _usage(body: core.Usage) -> str:
     return totals_text({"input": body.tokens.input, "output": body.tokens.output, "cost_nanousd": body.cost_nanousd})
 
@@ -166,7 +181,7 @@ DRAWN: Mapping[type[Any], Callable[[Any], str]] = {
     core.ToolCall: _tool_call,
     core.Plan: _plan,
     core.Permission: _permission,
-    core.Question: lambda body: f"? {body.text}: {', '.join(body.answer) or body.status}",
+    core.Question: _question,
     core.Commands: _quiet,
     core.Mode: _quiet,
     core.Usage: _usage,

@@ -12,8 +12,10 @@ from coder_nb.client.cell import current_cell, stdin_allowed
 from coder_nb.client.changes import Changes
 from coder_nb.client.follow import Follower
 from coder_nb.client.permission import Permission, question, take_answer
+from coder_nb.client.question import Question, prompt_of, take_typed
 from coder_nb.client.snapshot import Snapshot, take_turn
 from coder_nb.client.transcript import Entries
+from coder_nb.core import entries as core
 from coder_nb.core.entries import Text
 from coder_nb.core.values import Prompt
 from coder_nb.errors import CoderError, NobodyToAsk, TurnCancelled, TurnFailed
@@ -157,16 +159,27 @@ class Turn:
         chat = self._follower.watch.chat
         if chat is None or chat.asking != "stdin" or not stdin_allowed() or time.monotonic() < self._ask_from:
             return
-        for body in self._follower.watch.pending:
-            if body.request_id in self._asked:
-                continue
-            self._asked.add(body.request_id)
-            permission = Permission(body)
-            try:
-                take_answer(permission, input(question(permission)))
-            except EOFError:
-                permission.deny()
-            self._portal.call(self._verbs.answer, self.chat.id, body.request_id, permission.answer, by="stdin")
+        for entry_id, body in self._follower.watch.pending:
+            if entry_id not in self._asked and not self._follower.calls_back(body):
+                self._asked.add(entry_id)
+                self._ask_permission(body) if isinstance(body, core.Permission) else self._ask_question(body)
+
+    def _ask_permission(self, body: core.Permission) -> None:
+        permission = Permission(body)
+        try:
+            take_answer(permission, input(question(permission)))
+        except EOFError:
+            permission.deny()
+        self._portal.call(self._verbs.answer, self.chat.id, body.request_id, permission.answer, by="stdin")
+
+    def _ask_question(self, body: core.Question) -> None:
+        asked = Question(body)
+        try:
+            while not take_typed(asked, input(prompt_of(asked))):
+                pass
+        except EOFError:
+            asked.decline()
+        self._portal.call(self._verbs.reply, self.chat.id, body.request_id, asked.given, by="stdin")
 
     def __repr__(self) -> str:
         return f"<Turn of {self.prompt.agent or 'the default agent'}: {self.state}>"

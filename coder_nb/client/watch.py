@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coder_nb.core.entries import Entry, Permission, TurnEnded, TurnStarted
+from coder_nb.core.entries import Entry, Permission, Question, TurnEnded, TurnStarted
 from coder_nb.core.transcript import Transcript
 from coder_nb.core.values import ChatInfo, DeltaFrame, Frame, Hello, PageFrame, StateFrame
 
@@ -16,7 +16,7 @@ class Watch:
         self.ended: TurnEnded | None = None
         self.chat: ChatInfo | None = None
         self._fold = Transcript()
-        self._pending: dict[str, Permission] = {}
+        self._pending: dict[str, Permission | Question] = {}
 
     def take(self, frame: Frame) -> None:
         """Takes in the next frame; those of other turns change nothing."""
@@ -36,9 +36,9 @@ class Watch:
         return tuple(e for e in self._fold if e.turn_id == self.turn_id) if self.turn_id else ()
 
     @property
-    def pending(self) -> tuple[Permission, ...]:
-        """The permissions that the turn waits for."""
-        return tuple(self._pending.values())
+    def pending(self) -> tuple[tuple[str, Permission | Question], ...]:
+        """The permissions and questions that the turn waits for, each with the id of its entry."""
+        return tuple(self._pending.items())
 
     @property
     def is_lost(self) -> bool:
@@ -55,8 +55,8 @@ class Watch:
             return
         if isinstance(body, TurnEnded):
             self.ended = body
-        elif isinstance(body, Permission):
+        elif isinstance(body, Permission | Question):
             if body.status == "pending":
-                self._pending[body.request_id] = body
+                self._pending[entry.id] = body
             else:
-                self._pending.pop(body.request_id, None)
+                self._pending.pop(entry.id, None)

@@ -169,7 +169,7 @@ class Permission(Body, tag="permission"):
 
 
 class Question(Body, tag="question"):
-    """A question of the agent to the user; ends as answered or expired."""
+    """A question of the agent to the user; ends as answered, declined or expired."""
 
     request_id: str
     text: str = ""
@@ -178,9 +178,12 @@ class Question(Body, tag="question"):
     """Whether several choices may be taken."""
     custom: bool = True
     """Whether an answer in the user's own words is taken; always where there are no choices."""
-    status: Literal["pending", "answered", "expired"] = "pending"
+    status: Literal["pending", "answered", "declined", "expired"] = "pending"
     answer: tuple[str, ...] = ()
+    """Ids of choices, and words of the user's own."""
     by: str | None = None
+    """Who answered or declined, as in `Permission`."""
+    waited_ms: int | None = None
 
 
 class Commands(Body, tag="commands"):

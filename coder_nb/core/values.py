@@ -77,8 +77,9 @@ class Prompt(Value):
     cell: Cell | None = None
     attachments: tuple[Attachment, ...] = ()
     """Files and images that go with it."""
-    answers: tuple[Literal["callback", "stdin"], ...] = ()
-    """How the caller itself can answer a permission while it waits for this turn."""
+    answers: tuple[Literal["callback", "on_question", "stdin"], ...] = ()
+    """How the caller itself can answer while it waits for this turn: permissions by a callback, questions by one of
+    their own, both at the terminal."""
     created_at: int = 0
 
 

@@ -67,8 +67,14 @@ class Verbs(Protocol):
         Raises `InvalidOption` for an answer that was not offered.
         """
 
+    async def reply(self, chat_id: str, request_id: str, answer: Sequence[str] | None, *, by: str) -> bool:
+        """Answers a pending question by ids of its choices or in own words, None to decline; False as in `answer`.
+
+        Raises `InvalidOption` for an answer that the question does not take.
+        """
+
     async def attend(self, chat_id: str, *, who: str) -> None:
-        """Says that a browser, or another place where permissions can be answered, is there and watching."""
+        """Says that a browser, or another place where the agent's requests can be answered, is there and watching."""
 
     async def turns(self, chat_id: str) -> tuple[TurnInfo, ...]:
         """The chat's turns, the first first."""

@@ -1,14 +1,22 @@
-"""Permissions: who is there to answer, and the answers on their way to the agent."""
+"""What agents ask of people: who is there to answer, and the answers on their way to the agent."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from coder_nb.core import permissions
 from coder_nb.core.permissions import Answerer
-from coder_nb.errors import InvalidOption
+
+Kind = Literal["permission", "question"]
+Key = tuple[str, Kind, str]
+"""A request: its chat, what it is, and the agent's id of it."""
+Given = str | tuple[str, ...] | None
+"""What was answered: an option of a permission; choices and own words to a question; None refuses or declines."""
+
+_LOUDEST: tuple[Answerer, ...] = ("stdin", "browser", "callback")
+"""Who is named as asked in a chat with several requests: the terminal first, as it waits to be told."""
 
 
 class Presence:
@@ -26,78 +34,83 @@ class Presence:
         at = self._seen.get(chat_id)
         return None if at is None else int((self._clock() - at) * 1000)
 
-    def answerer(self, chat_id: str, answers: Sequence[str]) -> Answerer | None:
+    def answerer(self, chat_id: str, kind: Kind, answers: Sequence[str]) -> Answerer | None:
         """Who would be asked now, given how the prompt's caller can answer."""
+        callback = "callback" if kind == "permission" else "on_question"
         return permissions.answerer(
-            browser_seen_ms=self.ago_ms(chat_id), callback="callback" in answers, stdin="stdin" in answers
+            browser_seen_ms=self.ago_ms(chat_id), callback=callback in answers, stdin="stdin" in answers
         )
 
 
 class Answer(NamedTuple):
-    option_id: str | None
+    given: Given
     by: str
 
 
+class _Waiting:
+    """A request that waits: for which answers, and who is asked."""
+
+    def __init__(self, check: Callable[[Given], None]) -> None:
+        self.check = check
+        self.answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.asked: Answerer | None = None
+
+
 class Pending:
-    """The requests of running turns that wait for an answer, by chat and request id."""
+    """The requests of running turns that wait for an answer."""
 
     def __init__(self) -> None:
-        self._futures: dict[tuple[str, str], asyncio.Future[Answer]] = {}
-        self._options: dict[tuple[str, str], tuple[str, ...]] = {}
-        self._asked: dict[str, Answerer | None] = {}
+        self._waiting: dict[Key, _Waiting] = {}
 
     def asking(self, chat_id: str) -> Answerer | None:
         """Who is asked at this moment in a chat."""
-        return self._asked.get(chat_id)
+        asked = {one.asked for (chat, _, _), one in self._waiting.items() if chat == chat_id}
+        return next((who for who in _LOUDEST if who in asked), None)
 
-    def answer(self, chat_id: str, request_id: str, answer: Answer) -> bool:
+    def answer(self, key: Key, answer: Answer) -> bool:
         """Gives an answer; False where nothing waits for it. The first answer wins.
 
-        Raises `InvalidOption` for one that was not offered: an agent may take what it does not know for a yes.
+        Raises `InvalidOption` for one that the request does not take: an agent may take what it does not know for a
+        yes.
         """
-        future = self._futures.get((chat_id, request_id))
-        if future is None or future.done():
+        waiting = self._waiting.get(key)
+        if waiting is None or waiting.answer.done():
             return False
-        offered = self._options[chat_id, request_id]
-        if answer.option_id is not None and answer.option_id not in offered:
-            raise InvalidOption(
-                f"{answer.option_id!r} is no answer to this permission: choose one of {', '.join(offered)}, or null."
-            )
-        future.set_result(answer)
+        waiting.check(answer.given)
+        waiting.answer.set_result(answer)
         return True
 
     async def wait(
         self,
-        chat_id: str,
-        request_id: str,
+        key: Key,
         *,
-        options: Sequence[str],
+        check: Callable[[Given], None],
         who: Callable[[], Answerer | None],
         grace: float,
         changed: Callable[[], None],
     ) -> Answer | None:
         """The answer, or None once nobody has been there to give one for `grace` seconds.
 
-        `who` is asked again every little while: a browser may come or go. `changed` is called when its answer changes.
+        `check` raises for an answer that is none. `who` is asked again every little while: a browser may come or go.
+        `changed` is called when its answer changes.
         """
-        key = (chat_id, request_id)
-        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._futures[key], self._options[key] = future, tuple(options)
+        waiting = self._waiting[key] = _Waiting(check)
         alone = 0.0
         tick = min(0.25, grace / 4) if grace else 0.01
         try:
             while True:
                 asked = who()
-                if self._asked.get(chat_id) != asked:
-                    self._asked[chat_id] = asked
+                if waiting.asked != asked:
+                    waiting.asked = asked
                     changed()
-                done, _ = await asyncio.wait({future}, timeout=tick)
+                done, _ = await asyncio.wait({waiting.answer}, timeout=tick)
                 if done:
-                    return future.result()
+                    return waiting.answer.result()
                 alone = 0.0 if asked else alone + tick
                 if alone >= grace and not asked:
                     return None
         finally:
-            del self._futures[key], self._options[key]
-            if not any(chat == chat_id for chat, _ in self._futures):
-                self._asked.pop(chat_id, None)
+            if self._waiting.get(key) is waiting:
+                del self._waiting[key]
+            if waiting.asked is not None:
+                changed()

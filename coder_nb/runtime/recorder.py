@@ -20,6 +20,7 @@ from coder_nb.core.entries import (
     Notice,
     Permission,
     Plan,
+    Question,
     Raw,
     Reasoning,
     Text,
@@ -80,7 +81,7 @@ class Recorder:
     # What the agent says ---------------------------------------------------------------------------------------------
 
     def on(self, event: AnyEvent) -> Entry | None:
-        """Records an event; returns its entry where the caller may have to act on it (a permission)."""
+        """Records an event; returns its entry where the caller may have to act on it (a permission, a question)."""
         if not isinstance(event, base.TextDelta | base.ReasoningDelta):
             if not isinstance(event, base.UsageReported | base.CommandsChanged | base.ModeChanged):
                 self.close_text()
@@ -103,6 +104,8 @@ class Recorder:
                 return entry
             case base.PermissionAsked():
                 return self._permission(event, parent)
+            case base.QuestionAsked():
+                return self.add(question_body(event), open=True, parent=parent)
             case base.CommandsChanged():
                 return self.add(Commands(commands=event.commands))
             case base.ModeChanged():
@@ -224,6 +227,16 @@ def usage_body(event: base.UsageReported) -> Usage:
     )
 
 
+def question_body(event: base.QuestionAsked) -> Question:
+    return Question(
+        request_id=event.request_id,
+        text=event.text,
+        choices=event.choices,
+        multiple=event.multiple,
+        custom=event.custom or not event.choices,
+    )
+
+
 def tool_body(before: ToolCall | None, event: base.ToolUpdate) -> ToolCall:
     """A tool call after an update; what the update leaves out stays as it was."""
     call = before or ToolCall(name="")
@@ -248,7 +261,7 @@ def closed_body(body: object, tool_status: str) -> AnyBody:
     """An open body as it is once its turn has ended."""
     if isinstance(body, ToolCall):
         return _replace(body, status=tool_status)
-    if isinstance(body, Permission):
+    if isinstance(body, Permission | Question):
         return _replace(body, status="expired" if body.status == "pending" else body.status)
     return body  # type: ignore[return-value]  # a plan or a text closes as it is
 

@@ -14,11 +14,12 @@ from coder_nb import errors
 from coder_nb.backends import base
 from coder_nb.backends.base import AgentSession, AnyEvent, Asked, Done
 from coder_nb.core import lifecycle, permissions
-from coder_nb.core.entries import End, Entry, Permission, TurnEnded, TurnStarted, Usage, UserMessage
+from coder_nb.core.entries import End, TurnEnded, TurnStarted, Usage, UserMessage
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.core.values import Prompt, TurnInfo
-from coder_nb.runtime.asking import Answer
+from coder_nb.runtime.asking import Kind
 from coder_nb.runtime.context import Context
+from coder_nb.runtime.interview import Interview
 from coder_nb.runtime.recorder import Recorder
 from coder_nb.runtime.tree import Tree
 from coder_nb.runtime.writer import Writer
@@ -69,7 +70,15 @@ class Turn:
         self._verdict = Done(end="failed")
         self._work: asyncio.Task[Done] | None = None
         self._prompting: AgentSession | None = None
-        self._questions: dict[str, asyncio.Task[None]] = {}
+        self._interview = Interview(
+            context,
+            self._recorder,
+            chat_id=chat_id,
+            prompt=prompt,
+            mode=self._mode,
+            touched=self._writer.touch,
+            nobody=lambda: self.stop(message=errors.NobodyToAsk().message, code=errors.NobodyToAsk.code),
+        )
         self._why: _Why | None = None
         self._last_resort: asyncio.TimerHandle | None = None
 
@@ -132,7 +141,7 @@ class Turn:
                         await self._on(agent, event)
             finally:
                 self._prompting = None
-                await self._withdraw_questions()
+                await self._interview.withdraw()
             await self._context.remember(self._lease, self.chat_id, self.agent, agent, settled=True)
         return done
 
@@ -216,76 +225,21 @@ class Turn:
     # Events ----------------------------------------------------------------------------------------------------------
 
     async def _on(self, agent: AgentSession, event: AnyEvent) -> None:
-        if isinstance(event, base.PermissionGone):
-            question = self._questions.pop(event.request_id, None)
-            if question is not None:
-                question.cancel()
+        if isinstance(event, base.PermissionGone | base.QuestionGone):
+            kind: Kind = "permission" if isinstance(event, base.PermissionGone) else "question"
+            self._interview.gone(kind, event.request_id)
             return
         entry = self._recorder.on(event)
         if entry is not None and isinstance(entry.body, Usage):
             self._recorder.update(entry.id, await self._context.priced(entry.body), open=False)
-        if entry is not None and isinstance(entry.body, Permission):
-            await self._permission(agent, entry, entry.body)
+        if entry is not None:
+            await self._interview.take(agent, entry)
         self._writer.touch()
 
     def _record_all(self, events: Sequence[AnyEvent]) -> None:
         for event in events:
             self._recorder.on(event)
         self._writer.touch()
-
-    async def _permission(self, agent: AgentSession, entry: Entry, asked: Permission) -> None:
-        """Answers by the mode where it says so, else asks; other events go on meanwhile."""
-        verdict = permissions.decide(self._mode, asked.tool_kind)
-        if verdict == "ask":
-            task = asyncio.create_task(self._ask(agent, entry, asked), name=f"permission {asked.request_id}")
-            self._questions[asked.request_id] = task
-            return
-        option = permissions.option_for(asked.options, allow=verdict == "allow")
-        self._decided(entry, asked, Answer(option.id if option else None, "mode"), waited_ms=None)
-        await agent.answer(asked.request_id, option.id if option else None)
-
-    async def _ask(self, agent: AgentSession, entry: Entry, asked: Permission) -> None:
-        began = self._context.now()
-        context = self._context
-        answer = await context.pending.wait(
-            self.chat_id,
-            asked.request_id,
-            options=[option.id for option in asked.options],
-            who=lambda: context.presence.answerer(self.chat_id, self.prompt.answers),
-            grace=context.settings.permission_grace,
-            changed=lambda: self._feed.tell(state=True),
-        )
-        if answer is not None:
-            self._decided(entry, asked, answer, waited_ms=context.now() - began)
-            await agent.answer(asked.request_id, answer.option_id)
-            self._feed.tell(state=True)
-            return
-        option = permissions.option_for(asked.options, allow=False)
-        self._decided(entry, asked, Answer(option.id if option else None, "nobody"), waited_ms=context.now() - began)
-        await agent.answer(asked.request_id, option.id if option else None)
-        await self.stop(message=errors.NobodyToAsk().message, code=errors.NobodyToAsk.code)
-
-    def _decided(self, entry: Entry, asked: Permission, answer: Answer, *, waited_ms: int | None) -> None:
-        chosen = next((option for option in asked.options if option.id == answer.option_id), None)
-        allowed = chosen is not None and chosen.kind.startswith("allow")
-        body = _replace(
-            asked,
-            status="allowed" if allowed else "denied",
-            option_id=answer.option_id,
-            by=answer.by,
-            waited_ms=waited_ms,
-        )
-        self._recorder.update(entry.id, body, open=False)
-        self._writer.touch()
-
-    async def _withdraw_questions(self) -> None:
-        tasks = list(self._questions.values())
-        self._questions.clear()
-        for task in tasks:
-            task.cancel()
-        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
-            if isinstance(outcome, Exception):
-                _log.error("a permission of turn %s could not be answered", self.id, exc_info=outcome)
 
     # Files and figures -----------------------------------------------------------------------------------------------
 

@@ -20,6 +20,8 @@ from coder_nb.backends.base import (
     Done,
     Opening,
     PermissionAsked,
+    QuestionAsked,
+    QuestionGone,
     TextDelta,
 )
 
@@ -41,6 +43,8 @@ class Subject:
     """A prompt that says something, then goes on until it is stopped."""
     asks: tuple[str, Path] | None = None
     """A prompt that asks for one permission, and the file that is there only where it was allowed."""
+    question: tuple[str, tuple[str, ...], str] | None = None
+    """A prompt that asks one question, an answer to it, and what is said once it was given."""
     crash: str | None = None
     """A prompt in which the agent dies."""
     recall: tuple[str, str, str] | None = None
@@ -221,6 +225,44 @@ async def check_10_a_native_session_is_resumed_or_said_to_be_forgotten(subject: 
         assert session.native_id != "no-such-session"
 
 
+async def check_11_a_question_holds_back_nothing_is_answered_once_and_goes_on(subject: Subject) -> None:
+    assert subject.question
+    prompt, answer, said = subject.question
+    async with opened(subject) as session:
+        for given in (answer, None):
+            events: list[AnyEvent] = []
+            async with asyncio.timeout(LIMIT):
+                async for event in session.prompt(asked(prompt)):
+                    events.append(event)
+                    if isinstance(event, QuestionAsked):
+                        await session.reply(event.request_id, given)
+                        await session.reply(event.request_id, given)
+            assert sum(isinstance(event, QuestionAsked) for event in events) == 1, events
+            assert not any(isinstance(event, QuestionGone) for event in events), "it was not taken back"
+            assert done_of(events).alive, events
+            if given is not None:
+                assert done_of(events).end == "completed", events
+                assert said in text_of(events)
+
+
+async def check_12_a_stop_takes_a_pending_question_with_it(subject: Subject) -> None:
+    assert subject.question
+    prompt, answer, said = subject.question
+    async with opened(subject) as session:
+        pending: list[str] = []
+        events: list[AnyEvent] = []
+        async with asyncio.timeout(LIMIT):
+            async for event in session.prompt(asked(prompt)):
+                events.append(event)
+                if isinstance(event, QuestionAsked):
+                    pending.append(event.request_id)
+                    await session.cancel()
+        assert done_of(events).end == "cancelled"
+        assert len(pending) == 1
+        await session.reply(pending[0], answer)  # too late, and does nothing
+        assert said not in text_of(events)
+
+
 async def _answer_all(session: AgentSession, prompt: str, *, allow: bool) -> None:
     questions = 0
     async with asyncio.timeout(LIMIT):
@@ -251,6 +293,8 @@ CHECKS: tuple[tuple[Check, tuple[str, ...]], ...] = (
     (check_8_a_crash_ends_the_prompt_as_failed_and_says_why, ("crash", "text")),
     (check_9_a_close_is_bounded_ends_the_prompt_and_may_come_twice, ("endless",)),
     (check_10_a_native_session_is_resumed_or_said_to_be_forgotten, ("recall",)),
+    (check_11_a_question_holds_back_nothing_is_answered_once_and_goes_on, ("question",)),
+    (check_12_a_stop_takes_a_pending_question_with_it, ("question",)),
 )
 """Each check, and what a subject needs for it."""
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
+from coder_nb.core import questions
 from coder_nb.core.entries import (
     AnyBody,
     Delta,
@@ -17,6 +18,7 @@ from coder_nb.core.entries import (
     Page,
     Permission,
     PermissionOption,
+    Question,
     Text,
     ToolKind,
     TurnEnded,
@@ -108,6 +110,18 @@ class Stage:
         self.put(replace(body, status=status, option_id=option, by=by), entry_id=entry.id)
         return option, by
 
+    async def question(self, text: str, *, asking: Answerer, **fields: Any) -> tuple[tuple[str, ...], str]:
+        """Asks a question; returns the answer, empty where it was declined, and by whom."""
+        body = replace(Question(request_id=new_id(), text=text), **fields)
+        entry = self.put(body, open=True)
+        answer: asyncio.Future[tuple[tuple[str, ...], str]] = asyncio.get_running_loop().create_future()
+        self._runtime.questions[body.request_id] = (body, answer)
+        self._runtime.update(self._chat_id, asking=asking)
+        said, by = await answer
+        self._runtime.update(self._chat_id, asking=None)
+        self.put(replace(body, status="answered" if said else "declined", answer=said, by=by), entry_id=entry.id)
+        return said, by
+
     async def forever(self) -> None:
         """Goes on until the turn is stopped."""
         await asyncio.get_running_loop().create_future()
@@ -130,6 +144,7 @@ class MemoryRuntime:
         self.chats: dict[str, ChatInfo] = {}
         self.changed: dict[str, list[Change]] = {}
         self.waiting: dict[str, asyncio.Future[tuple[str | None, str]]] = {}
+        self.questions: dict[str, tuple[Question, asyncio.Future[tuple[tuple[str, ...], str]]]] = {}
         self.attended: list[str] = []
         self.closed = False
         self._sessions: dict[str, SessionInfo] = {}
@@ -247,6 +262,15 @@ class MemoryRuntime:
         if waiting is None or waiting.done():
             return False
         waiting.set_result((option_id, by))
+        return True
+
+    async def reply(self, chat_id: str, request_id: str, answer: Sequence[str] | None, *, by: str) -> bool:
+        asked, waiting = self.questions.get(request_id, (None, None))
+        if asked is None or waiting is None or waiting.done():
+            return False
+        if answer is not None:
+            questions.check(asked.choices, answer, multiple=asked.multiple, custom=asked.custom)
+        waiting.set_result((tuple(answer or ()), by))
         return True
 
     async def attend(self, chat_id: str, *, who: str) -> None:

@@ -69,6 +69,13 @@ def _answer(verbs: Verbs, ids: tuple[str, ...], query: Query, body: Any) -> Awai
     return _done(verbs.answer(ids[0], ids[1], None if option is None else str(option), by=WHO))
 
 
+def _reply(verbs: Verbs, ids: tuple[str, ...], query: Query, body: Any) -> Awaitable[object]:
+    given = body.get("answer")
+    return _done(
+        verbs.reply(ids[0], ids[1], None if given is None else msgspec.convert(given, tuple[str, ...]), by=WHO)
+    )
+
+
 def _open_session(verbs: Verbs, ids: tuple[str, ...], query: Query, body: Any) -> Awaitable[object]:
     return verbs.open_session(str(body["path"]), name=str(body.get("name") or "main"), new=bool(body.get("new")))
 
@@ -97,6 +104,7 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("POST", "chats/*/stop"): lambda v, ids, q, b: _done(v.stop(ids[0])),
     ("POST", "chats/*/go-on"): lambda v, ids, q, b: v.go_on(ids[0]),
     ("POST", "chats/*/permissions/*"): _answer,
+    ("POST", "chats/*/questions/*"): _reply,
     ("POST", "chats/*/attend"): lambda v, ids, q, b: v.attend(ids[0], who=WHO),
     ("GET", "chats/*/turns"): lambda v, ids, q, b: v.turns(ids[0]),
     ("GET", "chats/*/entries"): _entries,

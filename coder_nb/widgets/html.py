@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from coder_nb.client.snapshot import Snapshot
-from coder_nb.client.text import MARKS, clean, revealed, summary, sums, usage_text
+from coder_nb.client.text import MARKS, answer_text, clean, revealed, summary, sums, usage_text
 from coder_nb.core import entries as core
 from coder_nb.core.entries import Entry, Unknown
 from coder_nb.core.values import Change, Hunk, UsageRow
@@ -168,7 +168,15 @@ def _permission(body: core.Permission) -> str:
 
 
 def _question(body: core.Question) -> str:
-    return f'<p class="asked">{_text(body.text)} – {_text(", ".join(body.answer) or body.status)}</p>'
+    by = f" by {_text(body.by)}" if body.by and body.by != "nobody" else ""
+    head = f"Question: {_text(body.text)} – {_text(answer_text(body))}{by}"
+    items = "".join(
+        f"<li>{_text(choice.label or choice.id)}"
+        + (f' <span class="muted">{_text(choice.description)}</span>' if choice.description else "")
+        + "</li>"
+        for choice in body.choices
+    )
+    return f'<div class="asked"><p>{head}</p>{f"<ul>{items}</ul>" if items else ""}</div>'
 
 
 def _turn_started(body: core.TurnStarted) -> str:

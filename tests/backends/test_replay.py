@@ -30,6 +30,7 @@ from coder_nb.backends.replay.session import ReplaySession, write
 from coder_nb.core import codec
 from coder_nb.core.entries import (
     AnyBody,
+    Choice,
     Commands,
     Compaction,
     Entry,
@@ -100,6 +101,10 @@ def subject_of(tmp_path: Path) -> Subject:
         writer.add(TurnEnded("completed"), after=seconds)
     writer.turn("write", after=0.01)
     an_edit(writer)
+    writer.turn("which", after=0.01)
+    writer.add(Question(request_id="q", text="Which?", choices=(Choice("a"), Choice("b"))), after=0.01)
+    writer.add(Text("Taken."), after=0.01)
+    writer.add(TurnEnded("completed"), after=0.01)
     writer.turn("crash", after=0.01)
     writer.add(TurnEnded("failed", message="It died: prompt again.", code="agent_died"))
     path = tmp_path / "recording.jsonl"
@@ -115,6 +120,7 @@ def subject_of(tmp_path: Path) -> Subject:
         text=("say", "one two"),
         endless="hang",
         asks=("write", tmp_path / "a.txt"),
+        question=("which", ("b",), "Taken."),
         crash="crash",
         recall=("begin", "say", "one two"),
     )
@@ -411,8 +417,7 @@ def test_bodies_that_no_event_carries_are_kept_raw() -> None:
     writer = Writer()
     writer.turn(PROMPT)
     writer.add(Compaction("short"))
-    writer.add(Question(request_id="q", text="Which?"))
     writer.add(Commands())
     writer.add(Plan())
     found = [step.event for step in steps(parse(writer.bytes()).turns[0], {}) if isinstance(step, Tell)]
-    assert [event.type for event in found if isinstance(event, RawReceived)] == ["compaction", "question"]
+    assert [event.type for event in found if isinstance(event, RawReceived)] == ["compaction"]

@@ -140,6 +140,10 @@ class MemoryRuntime:
         self._heard("answer", chat_id, request_id, option_id, by)
         return True
 
+    async def reply(self, chat_id: str, request_id: str, answer: Sequence[str] | None, *, by: str) -> bool:
+        self._heard("reply", chat_id, request_id, answer, by)
+        return True
+
     async def attend(self, chat_id: str, *, who: str) -> None:
         self._heard("attend", chat_id, who)
         async with self._told:

@@ -54,9 +54,10 @@ async def test_what_cannot_be_an_id_is_not_found_and_reaches_nothing(server: Any
 
 
 @pytest.mark.parametrize("bad", BAD_REQUEST_IDS, ids=lambda bad: bad[:12])
-async def test_what_cannot_be_a_permissions_id_is_not_found(server: Any, runtime: Any, bad: str) -> None:
-    reply = await server.ask("POST", f"chats/{runtime.chat.id}/permissions/{bad}", {})
-    assert reply.status == 404
+async def test_what_cannot_be_a_requests_id_is_not_found(server: Any, runtime: Any, bad: str) -> None:
+    for asked in ("permissions", "questions"):
+        reply = await server.ask("POST", f"chats/{runtime.chat.id}/{asked}/{bad}", {})
+        assert reply.status == 404
     assert {asked[0] for asked in runtime.asked} <= {"health"}
 
 

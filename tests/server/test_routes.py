@@ -75,6 +75,16 @@ async def test_an_answer_is_given_in_the_name_of_who_gave_it(server: Any, runtim
     assert runtime.asked[-1][-1] == "the notebook"
 
 
+async def test_a_question_is_answered_in_the_name_of_who_answered_it(server: Any, runtime: Any) -> None:
+    path = f"chats/{runtime.chat.id}/questions/q_01"
+    await server.ask("POST", path, {"answer": ["a", "my own"], "by": "stdin"})
+    assert runtime.asked[-1][:4] == ("reply", runtime.chat.id, "q_01", ("a", "my own"))
+    assert runtime.asked[-1][-1].startswith("Anonymous")
+    await server.ask("POST", path, {"answer": None, "by": "stdin"}, headers=server.kernel)
+    assert runtime.asked[-1] == ("reply", runtime.chat.id, "q_01", None, "stdin")
+    assert (await server.ask("POST", path, {"answer": "no list"})).status == 400
+
+
 async def test_attending_answers_with_nothing(server: Any, runtime: Any) -> None:
     reply = await server.ask("POST", f"chats/{runtime.chat.id}/attend")
     assert (reply.status, reply.body) == (204, b"")

@@ -7,7 +7,7 @@ import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -21,6 +21,7 @@ from coder_nb.backends.base import (
     PermissionAsked,
     Plain,
     Probe,
+    QuestionAsked,
     ReasoningDelta,
     TextDelta,
     ToolUpdate,
@@ -44,6 +45,8 @@ from coder_nb.core.permissions import PermissionMode
 from coder_nb.errors import AgentUnavailable
 from coder_nb.recordings import FIRST_STEPS
 from coder_nb.settings import Settings
+
+Request = TypeVar("Request", bound=PermissionAsked | QuestionAsked)
 
 SLOWEST_WORD = 0.12
 """A text shorter than its time streams at this pace, in seconds a word, and then the rest of the time passes."""
@@ -95,14 +98,16 @@ class ReplaySession(Plain):
     tried again.
     """
 
-    capabilities = Capabilities(resume=True, load=False, fork=False, list=False, close=True, images=False, cost=True)
+    capabilities = Capabilities(
+        resume=True, load=False, fork=False, list=False, close=True, images=False, questions=True, cost=True
+    )
     pid: int | None = None
 
     def __init__(self, recording: Recording, opening: Opening, *, pace: float) -> None:
         self._recording, self._cwd, self._pace = recording, opening.cwd, pace
         self._place = opening.turns
         self._stop: asyncio.Event | None = None
-        self._answers: dict[str, asyncio.Future[str | None]] = {}
+        self._answers: dict[str, asyncio.Future[str | tuple[str, ...] | None]] = {}
         self.alive = True
         self.native_id: str | None = f"replay-{opening.chat_id}"
         known = opening.native_id in (None, self.native_id)
@@ -144,6 +149,12 @@ class ReplaySession(Plain):
         answer = self._answers.get(request_id)
         if answer is not None and not answer.done():
             answer.set_result(option_id)
+
+    async def reply(self, request_id: str, answer: tuple[str, ...] | None) -> None:
+        """Answers a pending question; whatever is said, the recording goes on as it was made."""
+        waiting = self._answers.get(request_id)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(answer)
 
     async def cancel(self) -> None:
         """Stops what is played, wherever it is."""
@@ -188,12 +199,13 @@ class ReplaySession(Plain):
                 return self._tell(step, key)
 
     async def _tell(self, step: Tell, key: str) -> AsyncGenerator[AnyEvent]:
-        if isinstance(step.event, PermissionAsked):
-            asked = self._open(step.event, key)
-            yield asked
-            await self._answered(asked)
-        elif step.event is not None:
-            yield step.event
+        event = step.event
+        if isinstance(event, PermissionAsked | QuestionAsked):
+            event = self._open(event, key)
+            yield event
+            await self._answer_to(event.request_id)
+        elif event is not None:
+            yield event
         await self._pass(step.seconds)
 
     async def _say(self, step: Say) -> AsyncGenerator[AnyEvent]:
@@ -239,16 +251,22 @@ class ReplaySession(Plain):
             )
         return asked and self._open(asked, key)
 
-    def _open(self, asked: PermissionAsked, key: str) -> PermissionAsked:
-        """A question with an id of its own, which from now on can be answered."""
+    def _open(self, asked: Request, key: str) -> Request:
+        """A request with an id of its own, which from now on can be answered."""
         asked = msgspec.structs.replace(asked, request_id=f"{asked.request_id}-{key}")
         self._answers[asked.request_id] = asyncio.get_running_loop().create_future()
         return asked
 
     async def _answered(self, asked: PermissionAsked) -> bool:
-        """Whether it was allowed; waits as long as it takes, but for a Stop."""
-        answer, stop = self._answers[asked.request_id], self._stop
-        assert stop is not None, "a permission is asked while a turn is played"
+        """Whether it was allowed."""
+        given = await self._answer_to(asked.request_id)
+        chosen = {option.id: option.kind for option in asked.options}.get(str(given))
+        return chosen in ("allow_once", "allow_always")
+
+    async def _answer_to(self, request_id: str) -> str | tuple[str, ...] | None:
+        """What was answered; waits as long as it takes, but for a Stop."""
+        answer, stop = self._answers[request_id], self._stop
+        assert stop is not None, "something is asked while a turn is played"
         stopped = asyncio.ensure_future(stop.wait())
         try:
             await asyncio.wait((answer, stopped), return_when=asyncio.FIRST_COMPLETED)
@@ -256,8 +274,7 @@ class ReplaySession(Plain):
             stopped.cancel()
         if stop.is_set():
             raise _Stopped
-        chosen = {option.id: option.kind for option in asked.options}.get(answer.result() or "")
-        return chosen in ("allow_once", "allow_always")
+        return answer.result()
 
     async def _pass(self, seconds: float) -> None:
         await self._wait(seconds / self._pace if self._pace > 0 else 0.0)

@@ -1,0 +1,155 @@
+"""What the agent of one turn asks of people: each request is answered at most once, and has an end (law 8)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
+from typing import Any, NamedTuple
+
+import msgspec
+
+from coder_nb.backends.base import AgentSession
+from coder_nb.core import permissions, questions
+from coder_nb.core.entries import Entry, Permission, Question
+from coder_nb.core.permissions import PermissionMode
+from coder_nb.core.values import Prompt
+from coder_nb.errors import InvalidOption
+from coder_nb.runtime.asking import Answer, Given, Kind
+from coder_nb.runtime.context import Context
+from coder_nb.runtime.recorder import Recorder, closed_body
+
+_log = logging.getLogger("coder_nb.turn")
+_replace = msgspec.structs.replace
+
+
+class _Open(NamedTuple):
+    """A request that waits for its answer."""
+
+    entry_id: str
+    task: asyncio.Task[None]
+
+
+class Interview:
+    """Answers by the mode where that says so, else asks; the turn's other events go on meanwhile.
+
+    Where nobody is there, a permission is denied and `nobody` is awaited, which stops the turn: without it the work
+    cannot be done. A question is declined and the turn goes on: the agent may know a way of its own.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        recorder: Recorder,
+        *,
+        chat_id: str,
+        prompt: Prompt,
+        mode: PermissionMode,
+        touched: Callable[[], None],
+        nobody: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._context, self._recorder = context, recorder
+        self._chat_id, self._prompt, self._mode = chat_id, prompt, mode
+        self._touched, self._nobody = touched, nobody
+        self._open: dict[tuple[Kind, str], _Open] = {}
+
+    async def take(self, agent: AgentSession, entry: Entry) -> None:
+        """Sees to an entry, if it asks for anything."""
+        body = entry.body
+        if isinstance(body, Question):
+            self._begin("question", body.request_id, entry, self._ask_question(agent, entry, body))
+        elif isinstance(body, Permission):
+            verdict = permissions.decide(self._mode, body.tool_kind)
+            if verdict == "ask":
+                self._begin("permission", body.request_id, entry, self._ask_permission(agent, entry, body))
+                return
+            option = permissions.option_for(body.options, allow=verdict == "allow")
+            answer = Answer(option.id if option else None, "mode")
+            self._settle(entry, _decided(body, answer))
+            await agent.answer(body.request_id, option.id if option else None)
+
+    def gone(self, kind: Kind, request_id: str) -> None:
+        """The agent took a request back: it is over at once, unless it was answered already."""
+        known = self._open.get((kind, request_id))
+        entry = self._recorder.get(known.entry_id) if known is not None else None
+        if known is not None and entry is not None and entry.open:
+            known.task.cancel()
+            self._settle(entry, closed_body(entry.body, ""))
+
+    async def withdraw(self) -> None:
+        """The prompt has ended: nothing of it is asked any more."""
+        tasks = [known.task for known in self._open.values()]
+        self._open.clear()
+        for task in tasks:
+            task.cancel()
+        for outcome in await asyncio.gather(*tasks, return_exceptions=True):
+            if isinstance(outcome, Exception):
+                _log.error("what an agent asked in chat %s could not be answered", self._chat_id, exc_info=outcome)
+
+    def _begin(self, kind: Kind, request_id: str, entry: Entry, asking: Coroutine[Any, Any, None]) -> None:
+        self._open[kind, request_id] = _Open(entry.id, asyncio.create_task(asking, name=f"{kind} {request_id}"))
+
+    async def _ask_permission(self, agent: AgentSession, entry: Entry, asked: Permission) -> None:
+        began = self._context.now()
+        answer = await self._wait("permission", asked.request_id, partial(_check_permission, asked))
+        if answer is None:
+            option = permissions.option_for(asked.options, allow=False)
+            given = Answer(option.id if option else None, "nobody")
+        else:
+            given = answer
+        self._settle(entry, _replace(_decided(asked, given), waited_ms=self._context.now() - began))
+        await agent.answer(asked.request_id, given.given if isinstance(given.given, str) else None)
+        if answer is None:
+            await self._nobody()
+
+    async def _ask_question(self, agent: AgentSession, entry: Entry, asked: Question) -> None:
+        began = self._context.now()
+        answer = await self._wait("question", asked.request_id, partial(_check_question, asked))
+        given, by = answer or Answer(None, "nobody")
+        said = given if isinstance(given, tuple) else ()
+        body = _replace(
+            asked,
+            status="answered" if said else "declined",
+            answer=said,
+            by=by,
+            waited_ms=self._context.now() - began,
+        )
+        self._settle(entry, body)
+        await agent.reply(asked.request_id, said or None)
+
+    async def _wait(self, kind: Kind, request_id: str, check: Callable[[Given], None]) -> Answer | None:
+        context, chat_id = self._context, self._chat_id
+        return await context.pending.wait(
+            (chat_id, kind, request_id),
+            check=check,
+            who=lambda: context.presence.answerer(chat_id, kind, self._prompt.answers),
+            grace=context.settings.permission_grace,
+            changed=lambda: context.feed(chat_id).tell(state=True),
+        )
+
+    def _settle(self, entry: Entry, body: Any) -> None:
+        self._recorder.update(entry.id, body, open=False)
+        self._touched()
+
+
+def _decided(asked: Permission, answer: Answer) -> Permission:
+    chosen = next((option for option in asked.options if option.id == answer.given), None)
+    allowed = chosen is not None and chosen.kind.startswith("allow")
+    return _replace(
+        asked,
+        status="allowed" if allowed else "denied",
+        option_id=answer.given if isinstance(answer.given, str) else None,
+        by=answer.by,
+    )
+
+
+def _check_permission(asked: Permission, given: Given) -> None:
+    offered = [option.id for option in asked.options]
+    if given is not None and given not in offered:
+        raise InvalidOption(f"{given!r} is no answer to this permission: choose one of {', '.join(offered)}, or null.")
+
+
+def _check_question(asked: Question, given: Given) -> None:
+    if given is not None:
+        questions.check(asked.choices, tuple(given), multiple=asked.multiple, custom=asked.custom)
