@@ -27,6 +27,7 @@
     * LeaseLost                  another process took this session over
     * Conflict                   the state of things does not allow it now
         * ApplyConflict
+        * AtRisk                 work would be lost; carries the report
         * QueueFull
     * StoreError                 the database cannot be used
         * StoreLocked
@@ -58,6 +59,11 @@ class CoderError(Exception):
 
     def __init__(self, message: str | None = None) -> None:
         super().__init__(message or " ".join((self.__doc__ or "").split()))
+
+    @property
+    def details(self) -> object:
+        """What crosses the wire beside the sentence, where there is more to say."""
+        return None
 
     @property
     def message(self) -> str:
@@ -234,6 +240,28 @@ class ApplyConflict(Conflict):
     """The checkout has changed where this change would land: nothing was written."""
 
     code = "apply_conflict"
+
+
+class StaleChange(Conflict):
+    """The change is not what it was when it was shown: nothing was done. Look again, then decide."""
+
+    code = "stale_change"
+
+
+class AtRisk(Conflict):
+    """Work in the worktree would be lost: apply or reject it, keep it (`session.stash()`, `session.keep_branch(name)`),
+    or say `force=True`."""
+
+    code = "at_risk"
+
+    def __init__(self, message: str | None = None, *, report: object = None) -> None:
+        super().__init__(message)
+        self.report = report
+        """What is at risk: a `core.risk.Risk`."""
+
+    @property
+    def details(self) -> object:
+        return self.report
 
 
 class QueueFull(Conflict):

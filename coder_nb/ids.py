@@ -26,6 +26,15 @@ def id_of(*parts: str) -> str:
     return encode(int.from_bytes(digest[:6], "big"), int.from_bytes(digest[6:16], "big"))
 
 
+def made_at(id: str) -> int:
+    """When an id was made, in milliseconds since the epoch; 0 for one that was made otherwise."""
+    try:
+        digits = [_ALPHABET.index(letter) for letter in reversed(id)]
+    except ValueError:
+        return 0
+    return sum(digit << 5 * place for place, digit in enumerate(digits)) >> 80
+
+
 def is_id(text: str) -> bool:
     """Whether a string from outside has the shape of an id (so that it may be used in a path or a route)."""
     return len(text) == 26 and all(c in "abcdefghijklmnopqrstuvwxyz0123456789" for c in text)

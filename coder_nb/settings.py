@@ -34,6 +34,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Your own MCP servers, by name, for all agents that take them: `command`, `args`, `env`, or `url`, `headers`."""
     copy_ignored: tuple[str, ...] = ()
     """Folders that git ignores and that the worktree gets a copy of, such as ``data``."""
+    link_ignored: tuple[str, ...] = ()
+    """Folders and files that git ignores or that are left out for their size, and that the worktree gets a link to,
+    such as ``data`` or ``*.parquet``; agents write through it."""
+    large_file: int = 104_857_600
+    """Files beyond this size that git does not track are left out of worktrees and checkpoints."""
+    shadow_files: int = 20_000
+    """How many files a folder without a git repository may have to be worked on."""
+    isolation: typing.Literal["worktree", "none"] = "worktree"
+    """Where the agents of a new session work: in a worktree of their own, or with ``none`` in the checkout itself."""
+    checkpoint_days: float = 30.0
+    """How long the state before a turn can be restored."""
+    checkpoint_limit: int = 200
+    """How many such states are kept for one session."""
+    orphan_grace: float = 3600.0
+    """How long the worktree of a session that is gone is left alone before it may be removed."""
     replay_recording: str = ""
     """The recording that the replay agent plays; empty for the one that is shipped."""
     replay_pace: float = 1.0

@@ -52,6 +52,8 @@ STATUS: Mapping[str, int] = {
     "lease_lost": 409,
     "conflict": 409,
     "apply_conflict": 409,
+    "at_risk": 409,
+    "stale_change": 409,
     "queue_full": 429,
     "store": 503,
     "store_locked": 503,
@@ -104,6 +106,8 @@ class Route:
     call: Callable[..., Awaitable[Any]]
     may: Action
     status: int = 200
+    body_limit: int | None = None
+    """Bytes of a body that are taken, where that is more than a prompt may have."""
 
     @cached_property
     def signature(self) -> inspect.Signature:
@@ -201,14 +205,15 @@ class Guard(JupyterHandler):
         if not await self.permits(action):
             raise Forbidden(f"You may not {action} here: ask the administrator of this server for that right.")
 
-    def refuse(self, status: int, code: str, message: str) -> None:
-        """Answers with an error; there is nothing in it but a code and a sentence."""
+    def refuse(self, status: int, code: str, message: str, details: object = None) -> None:
+        """Answers with an error: a code, a sentence, and details where the error has some."""
         self.set_status(status)
         self.set_header("Content-Type", "application/json")
-        self.finish(msgspec.json.encode({"code": code, "message": message}))
+        more = {} if details is None else {"details": details}
+        self.finish(msgspec.json.encode({"code": code, "message": message, **more}))
 
     def refuse_with(self, error: CoderError, *, status: int | None = None) -> None:
-        self.refuse(status or STATUS.get(error.code, 500), error.code, error.message)
+        self.refuse(status or STATUS.get(error.code, 500), error.code, error.message, error.details)
 
     async def runtime_is_open(self) -> bool:
         """Whether there is a runtime to ask; answers with the cause where there is none."""
@@ -252,7 +257,7 @@ class RestHandler(Guard, APIHandler):
         """What the route's function wants of the request, by name."""
         arguments: dict[str, Any] = dict(checked_ids(ids))
         if (body := route.kind_of("body")) is not None:
-            arguments["body"] = decoded(self.request.body, body, limit=self.body_limit)
+            arguments["body"] = decoded(self.request.body, body, limit=route.body_limit or self.body_limit)
         if (query := route.kind_of("query")) is not None:
             arguments["query"] = converted(self.request.query_arguments, query)
         if route.kind_of("caller") is not None:

@@ -5,13 +5,14 @@ Places are those that the hunk headers name, never found by looking around: a hu
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Literal
 
 from coder_nb.core.entries import Value
-from coder_nb.core.values import Hunk, Operation
+from coder_nb.core.values import CellDelta, Hunk, Operation
 from coder_nb.errors import ApplyConflict
 
 NO_NEWLINE = "\\ No newline at end of file"
@@ -58,6 +59,7 @@ class FileDelta(Value):
     old_blob: str | None = None
     new_blob: str | None = None
     hunks: tuple[Hunk, ...] = ()
+    cells: tuple[CellDelta, ...] | None = None
     note: str = ""
 
 
@@ -179,9 +181,19 @@ def _replace(text: str, moves: list[tuple[int, list[str], list[str]]]) -> str:
 
 
 def keep_line_ends(content: bytes, like: bytes) -> bytes:
-    """Content with the line ends of what it replaces, where those are all of one kind."""
+    """Content with the line ends of what it replaces: those of each line that stays, where they are of both kinds."""
     ends, crlf = like.count(b"\n"), like.count(b"\r\n")
-    if ends == 0 or 0 < crlf < ends:
+    if ends == 0:
         return content
+    if 0 < crlf < ends:
+        return _with_each_end(content, like)
     plain = content.replace(b"\r\n", b"\n")
     return plain.replace(b"\n", b"\r\n") if crlf else plain
+
+
+def _with_each_end(content: bytes, like: bytes) -> bytes:
+    lines, have = content.splitlines(keepends=True), like.splitlines(keepends=True)
+    bare = [line.rstrip(b"\r\n") for line in lines], [line.rstrip(b"\r\n") for line in have]
+    for at_have, at, count in difflib.SequenceMatcher(None, bare[1], bare[0], autojunk=False).get_matching_blocks():
+        lines[at : at + count] = have[at_have : at_have + count]
+    return b"".join(lines)

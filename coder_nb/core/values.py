@@ -11,6 +11,8 @@ from coder_nb.core.permissions import Answerer, PermissionMode
 PROTOCOL = 1
 """The version of the wire: within a major it only grows."""
 
+Isolation = Literal["worktree", "none"]
+"""Where agents work: in a worktree of the session's, or in the checkout itself."""
 Operation = Literal["create", "edit", "delete", "rename"]
 ChangeStatus = Literal["pending", "applied", "rejected", "reverted", "superseded", "conflict"]
 
@@ -33,6 +35,9 @@ class SessionInfo(Value):
     chats: tuple[str, ...] = ()
     archived_at: int | None = None
     """When it was put away; None while it is in use."""
+    isolation: Isolation = "worktree"
+    base: str | None = None
+    """The commit or branch that the worktree begins with, where it is not the checkout as it is."""
 
 
 class ChatInfo(Value):
@@ -117,6 +122,17 @@ class AgentInfo(Value):
     default: bool = False
 
 
+class ForkedFrom(Value):
+    """What an agent session branches off from when it is first opened, where its agent can do so."""
+
+    native_id: str
+    at: str | None = None
+    """The native id of the last message of the user that is kept; None: all, while nothing was added since."""
+    chat_id: str = ""
+    turns: int = 0
+    """How many turns the agent had taken in that chat."""
+
+
 class AgentSessionInfo(Value):
     """One agent's own context in one chat."""
 
@@ -129,9 +145,36 @@ class AgentSessionInfo(Value):
     models: tuple[Choice, ...] = ()
     commands: tuple[Command, ...] = ()
     config_hash: str = ""
+    forked_from: ForkedFrom | None = None
     host: str | None = None
     pid: int | None = None
     last_active_at: int | None = None
+
+
+class NativeSession(Value):
+    """A session that an agent keeps by itself."""
+
+    native_id: str
+    title: str = ""
+    cwd: str = ""
+    updated_at: int | None = None
+    """Milliseconds since the epoch."""
+
+
+class Share(Value):
+    """A link by which others may look at a chat, and do nothing else, until it is revoked."""
+
+    id: str
+    chat_id: str
+    by: str = ""
+    created_at: int = 0
+    revoked_at: int | None = None
+    link: str = ""
+    """The secret part of the address; given once, when it is made."""
+
+
+Files = Literal["shared", "cloned", "fresh"]
+"""What a fork works on: the same worktree, a copy of it with its work that is not applied, or a new one."""
 
 
 class Hunk(Value):
@@ -142,6 +185,23 @@ class Hunk(Value):
     new_start: int
     new_lines: int
     lines: tuple[str, ...]
+    id: str = ""
+    """Made of its lines, and kept while other hunks are decided: a decision names it, and a view that is out of date is
+    refused. Empty in diffs that nobody decides about."""
+
+
+class CellDelta(Value):
+    """What a change did to one cell of a notebook."""
+
+    operation: Literal["create", "edit", "delete"]
+    cell_type: str
+    number: int
+    """The cell's place among the notebook's cells, from 1: among the new ones, or the old ones where it was deleted."""
+    cell_id: str = ""
+    hunks: tuple[Hunk, ...] = ()
+    """What changed in its source."""
+    note: str = ""
+    """What else changed, in words: outputs, metadata, its kind, its place."""
 
 
 class Change(Value):
@@ -165,10 +225,63 @@ class Change(Value):
     old_blob: str | None = None
     new_blob: str | None = None
     hunks: tuple[Hunk, ...] = ()
+    cells: tuple[CellDelta, ...] | None = None
+    """The same by the cells of a notebook; None for what is none."""
     note: str = ""
     """What to know before applying: a conflict, a secret file, a checkout that moved on."""
     created_at: int = 0
     decided_at: int | None = None
+
+
+class Clash(Value):
+    """A place where the checkout and a change differ from what both began with; lines are without their ends."""
+
+    line: int
+    """Where it begins in the checkout's file, from 1."""
+    yours: tuple[str, ...]
+    base: tuple[str, ...]
+    theirs: tuple[str, ...]
+
+
+class Preview(Value):
+    """What applying a change would do to the checkout as it is now."""
+
+    change_id: str
+    outcome: Literal["clean", "merges", "done", "conflict"]
+    """``clean``: the file is as the agent found it. ``merges``: yours has changed, elsewhere. ``done``: it has the
+    change already. ``conflict``: nothing would be written."""
+    note: str = ""
+    clashes: tuple[Clash, ...] = ()
+
+
+class FileContent(Value):
+    """A file of a change, before or after it."""
+
+    media_type: str
+    size: int
+    text: str | None = None
+    base64: str | None = None
+    """The bytes of an image."""
+    note: str = ""
+    """Why neither is given."""
+
+
+class CheckpointInfo(Value):
+    """A state of the files and of the conversation to which a chat can be restored."""
+
+    id: str
+    """Of the turn that it is from before, or of the restore."""
+    chat_id: str
+    commit: str
+    kind: Literal["turn", "restore"] = "turn"
+    ts: int = 0
+    agent: str | None = None
+    prompt: str = ""
+    """What the turn was asked, cut to 80 characters."""
+    files: bool = True
+    """Whether the files are still kept; older ones are forgotten, the conversation never is."""
+    hidden: bool = False
+    """Whether a restore has hidden what came after it, and with it this one."""
 
 
 class UsageRow(Value):
@@ -185,6 +298,8 @@ class UsageRow(Value):
     cost_nanousd: int | None = None
     cost_source: CostSource = "unknown"
     counted: bool = True
+    native_id: str | None = None
+    """The agent's own id of the conversation; None where it was not written down."""
 
 
 class Health(Value):

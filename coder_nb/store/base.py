@@ -19,8 +19,10 @@ from coder_nb.core.values import (
     Change,
     ChangeStatus,
     ChatInfo,
+    Isolation,
     Prompt,
     SessionInfo,
+    Share,
     TurnInfo,
     UsageRow,
 )
@@ -127,7 +129,16 @@ class Catalog(Protocol):
     """Sessions, chats, worktrees and agent sessions."""
 
     async def open_session(
-        self, owner: str, path: str, *, name: str, new: bool, session_id: str, now: int
+        self,
+        owner: str,
+        path: str,
+        *,
+        name: str,
+        new: bool,
+        session_id: str,
+        now: int,
+        isolation: Isolation = "worktree",
+        base: str | None = None,
     ) -> SessionInfo:
         """Get or create, by (owner, path, name); with `new`, ``name-2`` and so on where the name is taken."""
 
@@ -142,7 +153,9 @@ class Catalog(Protocol):
     async def delete_session(self, lease: Lease, session_id: str) -> None:
         """Removes a session with all its chats, whole or not at all; its worktree's row stays, without a session."""
 
-    async def set_worktree(self, lease: Lease, session_id: str, *, path: str, branch: str, base_commit: str) -> None:
+    async def set_worktree(
+        self, lease: Lease, session_id: str, *, path: str, branch: str, base_commit: str, checkout: str = ""
+    ) -> None:
         """Records the session's worktree, or its new base; the row outlives the session's."""
 
     async def open_chat(self, session_id: str, *, name: str, new: bool, chat_id: str, now: int) -> ChatInfo: ...
@@ -171,6 +184,33 @@ class Catalog(Protocol):
 
     async def usage(self, chat_id: str | None = None) -> tuple[UsageRow, ...]:
         """From the entries of kind ``usage``: there is no second truth."""
+
+
+TreeStatus = Literal["active", "closing", "deleting", "removed"]
+"""Of a worktree's row; the two in the middle say that its end was begun, and must be finished or taken back."""
+
+
+class TreeRow(Value):
+    """What is written down of a worktree."""
+
+    session_id: str | None
+    path: str
+    checkout: str
+    base_commit: str
+    host: str
+    status: TreeStatus
+
+
+class Trees(Protocol):
+    """Worktrees, also those of sessions that are gone; `Catalog.set_worktree` records them."""
+
+    async def rows(self) -> tuple[TreeRow, ...]: ...
+
+    async def mark(self, lease: Lease, session_id: str, status: TreeStatus, *, was: Sequence[TreeStatus]) -> bool:
+        """Gives a session's worktree another status, if it has one of those; False where it has not."""
+
+    async def forget(self, path: str) -> None:
+        """Marks as removed what was at a path, for a session that is gone."""
 
 
 class Inbox(Protocol):
@@ -227,15 +267,52 @@ class Leases(Protocol):
         """Who holds it now, alive and in time; None if nobody."""
 
 
+class Copies(Protocol):
+    """Chats that begin with a transcript."""
+
+    async def plant(
+        self,
+        lease: Lease,
+        chat: ChatInfo,
+        *,
+        entries: Sequence[Entry],
+        turns: Sequence[TurnInfo],
+        agents: Sequence[AgentSessionInfo] = (),
+        changes: Sequence[Change] = (),
+    ) -> bool:
+        """Makes a chat with its log, turns, agent sessions and changes; False where there is one of its id, which stays.
+
+        Its name is made free with a number; entries stand at 1, 2, 3 and so on, in their order.
+        """
+
+
+class Shares(Protocol):
+    """Links by which a chat can be looked at; of the secret in a link only a hash is kept."""
+
+    async def add(self, share: Share, secret_hash: str) -> None: ...
+
+    async def of_chat(self, chat_id: str) -> tuple[Share, ...]:
+        """All of them, revoked ones too, the oldest first."""
+
+    async def find(self, secret_hash: str) -> Share:
+        """Raises `NotFound` where no link has that secret, or where it was revoked."""
+
+    async def revoke(self, share_id: str, *, at: int) -> bool:
+        """False where it was revoked before; raises `NotFound` where there is none."""
+
+
 class Store(Protocol):
     """All of it, over one database."""
 
     log: Log
     catalog: Catalog
+    trees: Trees
     inbox: Inbox
     changes: Changes
     leases: Leases
     history: History
+    copies: Copies
+    shares: Shares
     engine: Literal["sqlite", "postgresql"]
 
     def watch(self) -> AsyncIterator[frozenset[str] | None]:

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from coder_nb.core.codec import decode, decode_body, encode
 from coder_nb.core.entries import Usage
-from coder_nb.core.values import AgentSessionInfo, ChatInfo, SessionInfo, TurnInfo, UsageRow
+from coder_nb.core.values import AgentSessionInfo, ChatInfo, Isolation, SessionInfo, TurnInfo, UsageRow
 from coder_nb.ids import new_id
 from coder_nb.store.base import Lease
 from coder_nb.store.database import Database, Row, Statement, Tx, clean, constant, param
@@ -36,6 +36,8 @@ _sessions = (
         worktrees.c.base_commit,
         worktrees.c.host,
         sessions.c.archived_at,
+        sessions.c.isolation,
+        sessions.c.base,
     )
     .select_from(sessions)
     .outerjoin(worktrees, and_(worktrees.c.session_id == sessions.c.id, worktrees.c.status == _ACTIVE))
@@ -61,13 +63,14 @@ _tree = insert(worktrees).values(
     branch=param("branch"),
     base_commit=param("base_commit"),
     host=param("host"),
+    checkout=param("checkout"),
     status=_ACTIVE,
 )
 _ADD_TREE = Statement(_tree)
 _MOVE_TREE = Statement(
     update(worktrees)
     .where(worktrees.c.session_id == param("of_session"), worktrees.c.status == _ACTIVE)
-    .values({name: param(name) for name in ("path", "branch", "base_commit", "host")})
+    .values({name: param(name) for name in ("path", "branch", "base_commit", "host", "checkout")})
 )
 
 _CHAT_FIELDS = (
@@ -132,7 +135,16 @@ class SqlCatalog:
         self._database = database
 
     async def open_session(
-        self, owner: str, path: str, *, name: str, new: bool, session_id: str, now: int
+        self,
+        owner: str,
+        path: str,
+        *,
+        name: str,
+        new: bool,
+        session_id: str,
+        now: int,
+        isolation: Isolation = "worktree",
+        base: str | None = None,
     ) -> SessionInfo:
         async with self._database.write() as tx:
             while True:  # until nobody else has taken the name meanwhile
@@ -151,6 +163,8 @@ class SqlCatalog:
                     title="",
                     created_at=now,
                     archived_at=None,
+                    isolation=isolation,
+                    base=base and clean(base),
                 )
 
     async def get_session(self, session_id: str) -> SessionInfo:
@@ -174,8 +188,11 @@ class SqlCatalog:
             await guard_session(tx, lease, session_id)
             await tx.run(_DELETE_SESSION, session_id=session_id)
 
-    async def set_worktree(self, lease: Lease, session_id: str, *, path: str, branch: str, base_commit: str) -> None:
-        tree = {"path": path, "branch": branch, "base_commit": base_commit, "host": socket.gethostname()}
+    async def set_worktree(
+        self, lease: Lease, session_id: str, *, path: str, branch: str, base_commit: str, checkout: str = ""
+    ) -> None:
+        tree = {"path": path, "branch": branch, "base_commit": base_commit, "checkout": checkout}
+        tree["host"] = socket.gethostname()
         async with self._database.write() as tx:
             await guard_session(tx, lease, session_id)
             if not await tx.run(_MOVE_TREE, of_session=session_id, **tree):
@@ -283,7 +300,7 @@ async def _session(tx: Tx, session_id: str) -> SessionInfo:
 
 
 def _session_info(row: Row, chat_ids: Iterable[str]) -> SessionInfo:
-    session_id, owner, path, name, title, created_at, worktree, branch, base_commit, host, archived_at = row
+    session_id, owner, path, name, title, created_at, worktree, branch, base_commit, host, archived_at, *rest = row
     return SessionInfo(
         id=session_id,
         owner=owner,
@@ -297,6 +314,8 @@ def _session_info(row: Row, chat_ids: Iterable[str]) -> SessionInfo:
         host=host,
         chats=tuple(chat_ids),
         archived_at=archived_at,
+        isolation=rest[0],
+        base=rest[1],
     )
 
 

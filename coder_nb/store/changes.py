@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from coder_nb.core.codec import decode, encode
 from coder_nb.core.values import Change, ChangeStatus
 from coder_nb.store.base import Lease
-from coder_nb.store.database import Database, Row, Statement, clean, constant, param
+from coder_nb.store.database import Database, Row, Statement, Tx, clean, constant, param
 from coder_nb.store.guard import guard_chat, unknown
 from coder_nb.store.schema import changes, chats
 
@@ -31,6 +31,17 @@ _DECIDE = Statement(
     update(changes)
     .where(changes.c.id == _ID)
     .values(status=param("status"), note=param("note"), decided_at=param("decided_at"))
+)
+_REVISE = Statement(
+    update(changes)
+    .where(changes.c.id == _ID)
+    .values(
+        path=param("path"),
+        status=param("status"),
+        note=param("note"),
+        decided_at=param("decided_at"),
+        body=param("body"),
+    )
 )
 _OF_CHAT = Statement(
     select(*_columns)
@@ -54,25 +65,21 @@ class SqlChanges:
 
     async def record(self, lease: Lease, changes: Sequence[Change]) -> None:
         async with self._database.write() as tx:
-            for chat_id in dict.fromkeys(change.chat_id for change in changes):
-                await guard_chat(tx, lease, chat_id)
+            await _guard(tx, lease, changes)
             for change in changes:
                 if await tx.row(_CHAT_OF, change_id=change.id):
                     continue
                 await tx.run(_SUPERSEDE, of_session=change.session_id, of_path=clean(change.path))
-                ((last,),) = await tx.rows(_LAST_SEQ, chat_id=change.chat_id)
-                await tx.run(
-                    _ADD,
-                    id=change.id,
-                    chat_id=change.chat_id,
-                    session_id=change.session_id,
-                    seq=last + 1,
-                    path=clean(change.path),
-                    status=change.status,
-                    note=clean(change.note),
-                    decided_at=change.decided_at,
-                    body=encode(change),
-                )
+                await add(tx, change)
+
+    async def revise(self, lease: Lease, changes: Sequence[Change]) -> None:
+        async with self._database.write() as tx:
+            await _guard(tx, lease, changes)
+            for change in changes:
+                if await tx.row(_CHAT_OF, change_id=change.id):
+                    await tx.run(_REVISE, change_id=change.id, **_values(change))
+                else:
+                    await add(tx, change)
 
     async def decide(self, lease: Lease, decisions: Mapping[str, tuple[ChangeStatus, str]], *, now: int) -> None:
         async with self._database.write() as tx:
@@ -100,6 +107,28 @@ class SqlChanges:
         if not found:
             raise unknown("change", change_id)
         return found[0]
+
+
+async def _guard(tx: Tx, lease: Lease, changes: Iterable[Change]) -> None:
+    for chat_id in dict.fromkeys(change.chat_id for change in changes):
+        await guard_chat(tx, lease, chat_id)
+
+
+async def add(tx: Tx, change: Change) -> None:
+    """Adds a change to its chat, after those that are there."""
+    ((last,),) = await tx.rows(_LAST_SEQ, chat_id=change.chat_id)
+    fixed = {"id": change.id, "chat_id": change.chat_id, "session_id": change.session_id, "seq": last + 1}
+    await tx.run(_ADD, **fixed, **_values(change))
+
+
+def _values(change: Change) -> dict[str, object]:
+    return {
+        "path": clean(change.path),
+        "status": change.status,
+        "note": clean(change.note),
+        "decided_at": change.decided_at,
+        "body": encode(change),
+    }
 
 
 def _changes(rows: Iterable[Row]) -> tuple[Change, ...]:

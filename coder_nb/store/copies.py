@@ -10,9 +10,10 @@ from sqlalchemy.dialects.postgresql import insert
 
 from coder_nb.core.codec import encode
 from coder_nb.core.entries import Entry
-from coder_nb.core.values import AgentSessionInfo, ChatInfo, TurnInfo
+from coder_nb.core.values import AgentSessionInfo, Change, ChatInfo, TurnInfo
 from coder_nb.store.appending import entry_row, turn_row
 from coder_nb.store.base import Lease
+from coder_nb.store.changes import add
 from coder_nb.store.database import Database, Statement, Tx, clean, param
 from coder_nb.store.guard import guard_session
 from coder_nb.store.schema import agent_sessions, chats, entries, turns
@@ -45,6 +46,7 @@ class SqlCopies:
         entries: Sequence[Entry],
         turns: Sequence[TurnInfo],
         agents: Sequence[AgentSessionInfo] = (),
+        changes: Sequence[Change] = (),
     ) -> bool:
         async with self._database.write() as tx:
             await guard_session(tx, lease, chat.session_id)
@@ -58,6 +60,8 @@ class SqlCopies:
                 await tx.many(_ADD_TURN, [turn_row(turn, 1 + place) for place, turn in enumerate(turns)])
             if agents:
                 await tx.many(_ADD_AGENT, map(_agent_row, agents))
+            for change in changes:
+                await add(tx, change)
             tx.touch(chat.id)
             return True
 

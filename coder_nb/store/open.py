@@ -8,14 +8,17 @@ from typing import Literal
 from coder_nb.backends.history import History
 from coder_nb.errors import MissingExtra
 from coder_nb.settings import Settings
-from coder_nb.store.base import Catalog, Changes, Inbox, Leases, Log
+from coder_nb.store.base import Catalog, Changes, Copies, Inbox, Leases, Log, Shares, Trees
 from coder_nb.store.catalog import SqlCatalog
 from coder_nb.store.changes import SqlChanges
+from coder_nb.store.copies import SqlCopies
 from coder_nb.store.database import Database
 from coder_nb.store.history import SqlHistory
 from coder_nb.store.inbox import SqlInbox
 from coder_nb.store.leases import SqlLeases
 from coder_nb.store.log import SqlLog
+from coder_nb.store.shares import SqlShares
+from coder_nb.store.trees import SqlTrees
 
 Engine = Literal["sqlite", "postgresql"]
 
@@ -27,10 +30,13 @@ class SqlStore:
         self.engine: Engine = engine
         self.log: Log = SqlLog(database)
         self.catalog: Catalog = SqlCatalog(database)
+        self.trees: Trees = SqlTrees(database)
         self.inbox: Inbox = SqlInbox(database)
         self.changes: Changes = SqlChanges(database)
         self.leases: Leases = SqlLeases(database)
         self.history: History = SqlHistory(database)
+        self.copies: Copies = SqlCopies(database)
+        self.shares: Shares = SqlShares(database)
         self._database = database
 
     def watch(self) -> AsyncGenerator[frozenset[str] | None]:

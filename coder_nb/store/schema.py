@@ -59,6 +59,8 @@ sessions = Table(
     _text("title"),
     _count("created_at"),
     Column("archived_at", BigInteger, nullable=True),
+    _text("isolation", server_default="worktree"),
+    _text_or_null("base"),
     UniqueConstraint("owner", "path", "name"),
 )
 Index("ix_sessions_path", sessions.c.path)
@@ -74,6 +76,7 @@ worktrees = Table(
     _text("base_commit"),
     _text("host"),
     _text("status"),
+    _text("checkout", server_default=""),
 )
 _active = text("status = 'active'")
 Index("uq_worktrees_active", worktrees.c.session_id, unique=True, sqlite_where=_active, postgresql_where=_active)

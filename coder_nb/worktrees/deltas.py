@@ -10,9 +10,11 @@ import msgspec
 
 from coder_nb.core.changes import FileDelta, is_secret, sections
 from coder_nb.core.entries import Value
+from coder_nb.core.parts import with_ids
 from coder_nb.core.values import Hunk, Operation
+from coder_nb.worktrees import cells
 from coder_nb.worktrees.git import git, run
-from coder_nb.worktrees.snapshot import commit_tree, head_of, snapshot
+from coder_nb.worktrees.snapshot import commit_tree, head_of, of_worktree
 from coder_nb.worktrees.state import WorktreeState, ref
 
 SHOWN = 4 * 1024 * 1024
@@ -37,7 +39,7 @@ class _Record(Value):
 
 async def keep(state: WorktreeState, *, timeout: float) -> str:
     """The worktree's content now as a commit that git keeps with all earlier ones, as changes refer to their blobs."""
-    now = await snapshot(state.root, guarded=False, timeout=timeout)
+    now = await of_worktree(state, timeout=timeout)
     name = ref(state.session_id, "kept")
     found = await run(state.root, "log", "-1", "--format=%H %T %P", name, "--", timeout=timeout)
     last, tree, *parents = found.out.decode().split() if found.code == 0 else (None, None)
@@ -64,7 +66,8 @@ async def list_deltas(state: WorktreeState, before: str, *, timeout: float) -> l
     names = ("diff-tree", "-r", "--no-renames", "--name-only", "-z", before, kept, "--")
     touched = set(os.fsdecode(await git(state.root, *names, timeout=timeout)).split("\0"))
     hunks = iter(sections(patch))
-    return [_noted(state.root, _delta(r, stats, hunks, touched)) for r in records]
+    found = [_noted(state.root, _delta(r, stats, hunks, touched)) for r in records]
+    return [await cells.told(state.root, delta, timeout=timeout) for delta in found]
 
 
 def _parse(listed: str) -> tuple[list[_Record], dict[str, tuple[int | None, int | None]]]:
@@ -124,7 +127,7 @@ def _delta(
         new_mode=None if record.status == "D" else record.new_mode,
         old_blob=None if record.status == "A" else record.old_blob,
         new_blob=None if record.status == "D" else record.new_blob,
-        hunks=hunks,
+        hunks=with_ids(hunks),
     )
 
 

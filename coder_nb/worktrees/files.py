@@ -105,9 +105,14 @@ def write(root: Path, path: str, content: bytes, *, mode: str | None, old_mode: 
 
 def set_executable(root: Path, path: str, found: Found, *, mode: str | None, old_mode: str | None) -> None:
     """Give a file that has the right content the executable bit that the change gives it."""
-    wanted = found.permissions if found.link else _permissions(found.permissions, mode, old_mode)
+    wanted = permissions(found, mode=mode, old_mode=old_mode)
     if wanted != found.permissions:
         place_of(root, path).chmod(wanted)
+
+
+def permissions(found: Found, *, mode: str | None, old_mode: str | None) -> int:
+    """What a file's permissions become by a change of its mode."""
+    return found.permissions if found.link else _permissions(found.permissions, mode, old_mode)
 
 
 def remove(root: Path, path: str, found: Found) -> None:

@@ -6,8 +6,9 @@ import asyncio
 import os
 import shutil
 import signal
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
 from coder_nb.core.entries import Value
@@ -43,6 +44,18 @@ _ENVIRONMENT = {
     "LANGUAGE": "C",
 }
 _NOT_FOR_GIT = ("GIT_", "JUPYTER", "JPY", "CODER_NB_")
+_shadow: ContextVar[tuple[str, str] | None] = ContextVar("shadow", default=None)
+"""A folder without a repository of its own, and the repository outside of it that stands for one."""
+
+
+@contextmanager
+def shadowed(folder: str, git_dir: str) -> Iterator[None]:
+    """Within, git commands in `folder` itself use the repository `git_dir`; an empty one changes nothing."""
+    token = _shadow.set((folder, git_dir) if git_dir else None)
+    try:
+        yield
+    finally:
+        _shadow.reset(token)
 
 
 class Outcome(Value):
@@ -96,7 +109,7 @@ async def run(
 async def _once(
     cwd: Path, args: tuple[str, ...], *, input: bytes | None, env: Mapping[str, str] | None, timeout: float
 ) -> Outcome:
-    surroundings = environment() | dict(env or {})
+    surroundings = environment() | _led_to(cwd) | dict(env or {})
     process = await _start(cwd, args, surroundings, input is not None)
     try:
         async with asyncio.timeout(timeout):
@@ -121,6 +134,11 @@ def environment() -> dict[str, str]:
     return {
         name: value for name, value in os.environ.items() if not name.upper().startswith(_NOT_FOR_GIT)
     } | _ENVIRONMENT
+
+
+def _led_to(cwd: Path) -> dict[str, str]:
+    shadow = _shadow.get()
+    return {"GIT_DIR": shadow[1], "GIT_WORK_TREE": shadow[0]} if shadow and str(cwd) == shadow[0] else {}
 
 
 async def _start(cwd: Path, args: tuple[str, ...], env: dict[str, str], piped: bool) -> asyncio.subprocess.Process:

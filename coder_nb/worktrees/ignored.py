@@ -1,4 +1,4 @@
-"""Copies of ignored files, such as data, into a new worktree; without using disk where the file system can share it."""
+"""Ignored files, such as data, in a new worktree: copied, sharing the disk where the file system can, or linked."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import shutil
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from fnmatch import fnmatchcase
 from pathlib import Path
 
+from coder_nb.core.changes import is_secret
 from coder_nb.errors import BadPath
 from coder_nb.worktrees.git import git
 
@@ -61,3 +63,17 @@ def _clone(source: str, target: str) -> str:
         shutil.copystat(source, target)
         return target
     return shutil.copy2(source, target)
+
+
+def link(checkout: Path, worktree: Path, names: Sequence[str], left_out: Sequence[str]) -> None:
+    """Links into the checkout for what the names say, of what git ignores or what was left out for its size.
+
+    Whoever writes through such a link writes in the checkout: it is made on request only, and never to a secret.
+    """
+    wanted = [name for name in names if _inside(checkout, name)]
+    wanted += [name for name in left_out if any(fnmatchcase(name, pattern) for pattern in names)]
+    for name in dict.fromkeys(wanted):
+        place = worktree / name.rstrip("/")
+        if not os.path.lexists(place) and not is_secret(name.rstrip("/")):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.symlink_to(checkout / name.rstrip("/"))

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import msgspec
+
+from coder_nb.core.values import Clash
 from coder_nb.errors import ApplyConflict, GitError
 from coder_nb.worktrees.git import run
 
@@ -35,6 +40,50 @@ async def merge(path: str, ours: bytes, base: bytes, theirs: bytes, *, timeout: 
             "Undo the change of yours there, or copy this one by hand."
         )
     return b"\n".join(merged)
+
+
+async def clashes(ours: bytes, base: bytes, theirs: bytes, *, timeout: float) -> tuple[Clash, ...]:
+    """The places where both sides changed the same lines otherwise; none where the sides are no text."""
+    if any(b"\0" in side for side in (ours, base, theirs)):
+        return ()
+    with TemporaryDirectory(prefix="coder-nb-") as scratch:
+        await asyncio.to_thread(_lay_out, Path(scratch), [side.split(b"\n") for side in (ours, base, theirs)])
+        options = ("merge-file", "-p", "-q", "--diff3", f"--marker-size={_MARKER}", "0", "1", "2")
+        outcome = await run(Path(scratch), *options, timeout=timeout)
+    found, kept = _clashes(outcome.out.decode("utf-8", "replace").split("\n"))
+    places = difflib.SequenceMatcher(None, kept, ours.decode("utf-8", "replace").split("\n"), autojunk=False)
+    blocks = places.get_matching_blocks()
+    return tuple(msgspec.structs.replace(clash, line=_place(blocks, clash.line - 1) + 1) for clash in found)
+
+
+def _place(blocks: Sequence[difflib.Match], line: int) -> int:
+    """Where a line of the one text is in the other."""
+    before = [block for block in blocks if block.a <= line]
+    last = before[-1] if before else difflib.Match(0, 0, 0)
+    return last.b + min(line - last.a, last.size)
+
+
+def _clashes(lines: list[str]) -> tuple[list[Clash], list[str]]:
+    """Marked conflicts, and the text in which ours stands in each."""
+    found: list[Clash] = []
+    kept: list[str] = []
+    sides: dict[str, list[str]] = {}
+    side = ""
+    for text in lines:
+        mark = text[:1] if text[:1] in ("<", "|", "=", ">") and text[:_MARKER] == text[:1] * _MARKER else ""
+        if mark == ">":
+            yours, base, theirs = (tuple(sides[name]) for name in "<|=")
+            found.append(Clash(line=len(kept) + 1, yours=yours, base=base, theirs=theirs))
+            kept += yours
+            side = ""
+        elif mark:
+            side = mark
+            sides[side] = []
+        elif side:
+            sides[side].append(text)
+        else:
+            kept.append(text)
+    return found, kept
 
 
 async def _agreed(

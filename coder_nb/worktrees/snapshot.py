@@ -14,9 +14,8 @@ from tempfile import TemporaryDirectory
 from coder_nb.core.changes import is_secret
 from coder_nb.core.entries import Value
 from coder_nb.worktrees.git import git, run
+from coder_nb.worktrees.state import LARGE, WorktreeState
 
-LARGE = 100 * 1024 * 1024
-"""Untracked files of the user's beyond this size are left out: git would keep a copy of each of their versions."""
 EMAIL = "worktrees@coder-nb.invalid"
 _STATUS = (
     "status",
@@ -65,17 +64,40 @@ async def head_of(root: Path, commit: str, *, timeout: float) -> Head:
     return Head(commit=words[0], tree=words[1], time=words[2])
 
 
-async def snapshot(root: Path, *, guarded: bool, in_place: bool = False, timeout: float) -> Snapshot:
+class Sieve(Value):
+    """What is not taken into a snapshot."""
+
+    guarded: bool
+    """Leave out what agents must not get: secrets, and files beyond the `limit`."""
+    limit: int = LARGE
+    links_to: str | None = None
+    """A checkout; links at the place of what they lead to in it are ours, made on request, and no work of an agent."""
+
+
+def sieve_of(state: WorktreeState) -> Sieve:
+    """What is not taken of the place where a session's agents work."""
+    if state.isolation == "none":
+        return Sieve(guarded=True, limit=state.large)
+    return Sieve(guarded=False, links_to=state.repository)
+
+
+async def of_worktree(state: WorktreeState, *, timeout: float) -> Snapshot:
+    """The content of the place where a session's agents work, as it is now."""
+    own_index = state.isolation == "none" and bool(state.shadow)
+    return await snapshot(state.root, sieve=sieve_of(state), in_place=own_index, timeout=timeout)
+
+
+async def snapshot(root: Path, *, sieve: Sieve, in_place: bool = False, timeout: float) -> Snapshot:
     """The content of a working tree, tracked and untracked, as a private commit on its HEAD.
 
-    The same HEAD and content give the same commit, and unchanged content gives HEAD itself. `guarded` leaves out what
-    agents must not get. `in_place` stages everything in the tree's own index, which only a worktree of ours may see.
+    The same HEAD and content give the same commit, and unchanged content gives HEAD itself. `in_place` stages
+    everything in the tree's own index, which nobody but us may see: that of a worktree, or of a shadow repository.
     """
     look = await _look(root, timeout=timeout)
     head = await head_of(root, look.commit, timeout=timeout)
     left_out: list[str] = []
     if look.changed or look.untracked:
-        tree, left_out = await _gather(root, look, guarded=guarded, in_place=in_place, timeout=timeout)
+        tree, left_out = await _gather(root, look, sieve=sieve, in_place=in_place, timeout=timeout)
     else:
         tree = head.tree if head.commit == look.commit else await tree_of(root, look.commit, timeout=timeout)
     commit = await private_commit(root, tree, head, timeout=timeout)
@@ -91,7 +113,7 @@ async def _look(root: Path, *, timeout: float) -> _Look:
     return _Look(commit=commit, changed=bool(kinds & {b"1", b"2", b"u"}), untracked=b"?" in kinds)
 
 
-async def _gather(root: Path, look: _Look, *, guarded: bool, in_place: bool, timeout: float) -> tuple[str, list[str]]:
+async def _gather(root: Path, look: _Look, *, sieve: Sieve, in_place: bool, timeout: float) -> tuple[str, list[str]]:
     """The tree of what is there, by way of an index, and what is left out of it."""
     left_out: list[str] = []
     with TemporaryDirectory(prefix="coder-nb-") as scratch:
@@ -102,8 +124,8 @@ async def _gather(root: Path, look: _Look, *, guarded: bool, in_place: bool, tim
         if look.changed:
             await git(root, "add", "--update", "--", ".", env=env, timeout=timeout)
         if look.untracked:
-            left_out += await _add_untracked(root, env, guarded=guarded, timeout=timeout)
-        if guarded and look.changed:
+            left_out += await _add_untracked(root, env, sieve=sieve, timeout=timeout)
+        if sieve.guarded and look.changed:
             left_out += await _drop_staged_secrets(root, env, timeout=timeout)
         tree = (await git(root, "write-tree", env=env, timeout=timeout)).decode().strip()
     return tree, left_out
@@ -116,26 +138,36 @@ async def _copy_index(root: Path, index: Path, *, timeout: float) -> None:
         await asyncio.to_thread(shutil.copy2, root / os.fsdecode(place), index)
 
 
-async def _add_untracked(root: Path, env: Mapping[str, str], *, guarded: bool, timeout: float) -> list[str]:
+async def _add_untracked(root: Path, env: Mapping[str, str], *, sieve: Sieve, timeout: float) -> list[str]:
     listed = await git(root, "ls-files", "-z", "--others", "--exclude-standard", env=env, timeout=timeout)
     names = [os.fsdecode(name) for name in listed.split(b"\0") if name]
     if not names:
         return []
-    added, left_out = await asyncio.to_thread(_sift, root, names, guarded)
+    added, left_out = await asyncio.to_thread(_sift, root, names, sieve)
     if added:
         lines = b"".join(os.fsencode(name) + b"\0" for name in added)
         await git(root, "update-index", "--add", "--remove", "-z", "--stdin", input=lines, env=env, timeout=timeout)
     return left_out
 
 
-def _sift(root: Path, names: Iterable[str], guarded: bool) -> tuple[list[str], list[str]]:
+def _sift(root: Path, names: Iterable[str], sieve: Sieve) -> tuple[list[str], list[str]]:
     """Untracked files, those to add and those to leave out."""
     added: list[str] = []
     left_out: list[str] = []
     for name in names:
-        fits = not name.endswith("/") and _readable(root / name, LARGE if guarded else None)
-        (added if fits and not (guarded and is_secret(name)) else left_out).append(name)
+        if sieve.links_to is not None and is_our_link(root / name, Path(sieve.links_to) / name):
+            continue
+        fits = not name.endswith("/") and _readable(root / name, sieve.limit if sieve.guarded else None)
+        (added if fits and not (sieve.guarded and is_secret(name)) else left_out).append(name)
     return added, left_out
+
+
+def is_our_link(place: Path, target: Path) -> bool:
+    """Whether a link leads to its own place in the checkout, as only ours do."""
+    try:
+        return os.readlink(place) == str(target)
+    except OSError:
+        return False
 
 
 def _readable(path: Path, limit: int | None) -> bool:

@@ -6,6 +6,10 @@ from pathlib import Path
 from typing import Literal
 
 from coder_nb.core.entries import Value
+from coder_nb.core.values import Isolation
+
+LARGE = 100 * 1024 * 1024
+"""Untracked files of the user's beyond this size are left out: git would keep a copy of each of their versions."""
 
 
 class Repository(Value):
@@ -17,6 +21,8 @@ class Repository(Value):
     """The root of the checkout."""
     common_dir: str
     """Where git keeps the objects and refs that all worktrees of the repository share."""
+    shadow: str = ""
+    """Where the folder has no repository: the one outside of it that stands for it."""
 
     @property
     def root(self) -> Path:
@@ -47,6 +53,12 @@ class WorktreeState(Value):
     repositories inside the repository."""
     stale: bool = False
     """Whether the checkout has moved on while changes are pending, so that the worktree could not follow."""
+    isolation: Isolation = "worktree"
+    """``none``: the agents work in the checkout itself, which is the `path` then."""
+    shadow: str = ""
+    """As `Repository.shadow`."""
+    large: int = LARGE
+    """The size beyond which files of the checkout are left out."""
 
     @property
     def checkout(self) -> Path:

@@ -1,30 +1,46 @@
-"""Each session's worktree: made where it is missing, mended where it was broken, moved on with the user's checkout.
+"""Each session's worktree: made, mended, moved on, looked at, gone back in, reviewed from, and removed.
 
 All state is in git: a worktree on a detached HEAD, and private refs under ``refs/coder-nb/<session id>/``:
-``base`` (what the user saw), ``kept`` (a chain of all that a change may still need) and ``checkpoints/<turn id>``.
+``base`` (what the user saw), ``kept`` (a chain of all that a change may still need), ``checkpoints/<id>`` (the files as
+they were before a turn or a restore), ``restoring/<id>`` (what a restore was about to bring back) and ``undo/*``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import shutil
-import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from weakref import WeakValueDictionary
 
 import msgspec
 
 from coder_nb.core.changes import FileDelta
-from coder_nb.core.values import Change
-from coder_nb.errors import BadPath, CoderError, GitError, NoCommit, NotARepository
+from coder_nb.core.parts import inverse
+from coder_nb.core.risk import Risk
+from coder_nb.core.values import Change, Isolation
+from coder_nb.errors import ApplyConflict, BadPath, CoderError, GitError, InvalidOption, NoCommit, NotARepository
 from coder_nb.settings import Settings
-from coder_nb.worktrees import ignored, review
+from coder_nb.worktrees import checkpoints, keeping, removal, review, risk, shadow
+from coder_nb.worktrees.commits import tree_with
 from coder_nb.worktrees.deltas import keep, list_deltas
-from coder_nb.worktrees.git import Outcome, git, run
-from coder_nb.worktrees.snapshot import Snapshot, head_of, private_commit, resolve, snapshot, tree_of
+from coder_nb.worktrees.git import Outcome, git, run, shadowed
+from coder_nb.worktrees.making import Making
+from coder_nb.worktrees.snapshot import (
+    Sieve,
+    Snapshot,
+    commit_tree,
+    head_of,
+    of_worktree,
+    private_commit,
+    resolve,
+    snapshot,
+    tree_of,
+)
 from coder_nb.worktrees.state import Applied, Repository, WorktreeState, ref
+
+_replace = msgspec.structs.replace
 
 
 class Worktrees:
@@ -32,19 +48,35 @@ class Worktrees:
 
     def __init__(self, root: Path, settings: Settings | None = None) -> None:
         self.root = root.expanduser().resolve()
+        self.timeout = (settings or Settings()).git_timeout
         self._settings = settings or Settings()
-        self._timeout = self._settings.git_timeout
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
+    @asynccontextmanager
+    async def at(self, place: WorktreeState | Repository) -> AsyncIterator[None]:
+        """Within, nobody else works on the repository, and git finds it also where it is a shadow."""
+        toplevel = place.repository if isinstance(place, WorktreeState) else place.toplevel
+        lock = self._locks.get(toplevel)
+        if lock is None:
+            lock = self._locks[toplevel] = asyncio.Lock()
+        async with lock:
+            with shadowed(toplevel, place.shadow):
+                yield
+
     async def locate(self, path: Path) -> Repository:
-        """The repository of a directory. Raises `BadPath`, `NotARepository` or `NoCommit`, with the cure."""
+        """The repository of a directory, a shadow where it has none.
+
+        Raises `BadPath`, `NoCommit`, or `NotARepository` for what no agent can work on, with the cure.
+        """
         real = await asyncio.to_thread(_real_directory, path)
         places = ("rev-parse", "--path-format=absolute", "--show-toplevel", "--git-common-dir")
-        found = await run(real, *places, "HEAD^{commit}", timeout=self._timeout)
+        found = await run(real, *places, "HEAD^{commit}", timeout=self.timeout)
         born = found.code == 0
         if not born:
-            found = await run(real, *places, timeout=self._timeout)
+            found = await run(real, *places, timeout=self.timeout)
         if found.code != 0:
+            if "not a git repository" in found.err:
+                return shadow.of(self.root, real)
             raise _why_not(real, found)
         toplevel, common_dir = os.fsdecode(found.out).removesuffix("\n").split("\n")[:2]
         if not born:
@@ -55,191 +87,219 @@ class Worktrees:
         return Repository(path=str(real), toplevel=toplevel, common_dir=common_dir)
 
     async def ensure(
-        self, session_id: str, path: Path, *, has_pending: bool, known: WorktreeState | None = None
+        self,
+        session_id: str,
+        path: Path,
+        *,
+        has_pending: bool,
+        known: WorktreeState | None = None,
+        isolation: Isolation = "worktree",
+        base: str | None = None,
+        pending: Sequence[Change] = (),
     ) -> WorktreeState:
         """The session's worktree, ready for a turn: made, mended, or moved on to what the user sees now.
 
         With pending changes it stays at its base and is `stale` where the checkout has moved on; a worktree with work
-        in it that no change accounts for is treated the same. `known` helps where the private refs were lost.
+        in it that no change accounts for is treated the same. `known` helps where the private refs were lost. With a
+        `base`, what it follows is that commit or branch. With isolation ``none`` it is the checkout itself, and its
+        base is what is there but for the `pending` changes.
         """
         repository = await self.locate(path)
-        async with self._lock(repository.toplevel):
-            now = await snapshot(repository.root, guarded=True, timeout=self._timeout)
-            home = self.root / session_id / (repository.root.name or "repository")
-            standing = await self._standing(home, repository)
-            base = await self._base(repository, session_id, known, home if standing == "ready" else None)
-            if standing == "cut off" and base is not None:
-                await self._relink(home, repository, base)
-            elif standing != "ready":
-                base = await self._make(home, repository, session_id, base if has_pending and base else now.commit)
-            base = base or now.commit
-            if base != now.commit and not has_pending:
-                base = await self._follow(home, session_id, base, now)
-            return await self._state(repository, session_id, home, base, now)
+        async with self.at(repository):
+            if repository.shadow:
+                await shadow.ensure(repository, files=self._settings.shadow_files, timeout=self.timeout)
+            now = await self._seen(repository, base)
+            if isolation == "none":
+                return await self._in_place(repository, session_id, now, pending)
+            making = Making(self.root, self._settings, repository, session_id)
+            return await making.ready(now, has_pending=has_pending, known=known, requested=base is not None)
 
     async def checkpoint(self, state: WorktreeState, turn_id: str) -> str:
         """Keep the worktree's content as it is before a turn; gives the commit."""
-        async with self._lock(state.repository):
-            made = await snapshot(state.root, guarded=False, timeout=self._timeout)
-            name = ref(state.session_id, "checkpoints", turn_id)
-            await git(state.root, "update-ref", name, made.commit, timeout=self._timeout)
-            return made.commit
+        async with self.at(state):
+            return await checkpoints.take(state, turn_id, timeout=self.timeout)
+
+    async def restore(self, state: WorktreeState, checkpoint: str, *, restore_id: str) -> None:
+        """Give the files back what they held at a checkpoint, by its id; how they are now is a checkpoint first.
+
+        Until `settle_restore` says that it counts, a crash takes it back. `Conflict` names what could not be written;
+        then nothing was.
+        """
+        async with self.at(state):
+            await keep(state, timeout=self.timeout)
+            await checkpoints.restore(state, checkpoint, restore_id, timeout=self.timeout)
+
+    async def unsettled(self, state: WorktreeState) -> tuple[str, ...]:
+        """The ids of restores that were not settled, as a crash came between."""
+        async with self.at(state):
+            return await checkpoints.unsettled(state, timeout=self.timeout)
+
+    async def settle_restore(self, state: WorktreeState, restore_id: str, *, counts: bool) -> None:
+        """Leave a restore as it is, or where it does not count, take it back."""
+        async with self.at(state):
+            await checkpoints.settle(state, restore_id, counts=counts, timeout=self.timeout)
+
+    async def checkpoint_ids(self, state: WorktreeState) -> frozenset[str]:
+        """The ids of all checkpoints that are still kept."""
+        async with self.at(state):
+            return await checkpoints.kept(state, timeout=self.timeout)
+
+    async def prune(self, state: WorktreeState, *, now: float) -> int:
+        """Forget checkpoints beyond the settings' age and count; gives how many."""
+        age, most = self._settings.checkpoint_days * 86_400, self._settings.checkpoint_limit
+        async with self.at(state):
+            return await checkpoints.prune(state, oldest=now - age, most=most, timeout=self.timeout)
 
     async def changes(self, state: WorktreeState, *, before: str) -> list[FileDelta]:
         """All that differs between the base and the worktree now; `touched` tells what changed since `before`."""
-        async with self._lock(state.repository):
-            return await list_deltas(state, before, timeout=self._timeout)
+        async with self.at(state):
+            return await list_deltas(state, before, timeout=self.timeout)
 
     async def apply(self, state: WorktreeState, change: Change | FileDelta) -> Applied:
         """Bring one file's change into the checkout, wholly or not at all; applying twice is applying once (law 16).
 
-        The user's index is not touched. Follow it with `rebase_after_apply`, or the change will show again.
+        The user's index is not touched. Follow it with `rebase_after_apply`, or the change will show again. What an
+        agent did in the checkout itself is there already.
         """
-        async with self._lock(state.repository):
-            return await review.apply(state.checkout, change, timeout=self._timeout)
+        if state.isolation == "none":
+            return Applied(path=change.path, status="applied")
+        kept_as = ref(state.session_id, "undo", change.id) if isinstance(change, Change) else None
+        async with self.at(state):
+            return await review.apply(state.checkout, change, timeout=self.timeout, kept_as=kept_as)
 
     async def reject(self, state: WorktreeState, change: Change | FileDelta) -> None:
-        """Give the worktree's file its base content back. `Conflict` where the worktree no longer has room for it."""
-        async with self._lock(state.repository):
-            await keep(state, timeout=self._timeout)
-            await review.reject(state.root, change, timeout=self._timeout)
-            await keep(state, timeout=self._timeout)
+        """Give the worktree's file its base content back. `Conflict` where the worktree no longer has room for it.
+
+        In the checkout itself, what the user did to the file since stays; `ApplyConflict` where that is not clear.
+        """
+        async with self.at(state):
+            await keep(state, timeout=self.timeout)
+            if state.isolation == "none" and isinstance(change, Change):
+                done = await review.apply(state.checkout, inverse(change), timeout=self.timeout)
+                if done.status == "conflict":
+                    raise ApplyConflict(done.note)
+            else:
+                await review.reject(state.root, change, timeout=self.timeout)
+            await keep(state, timeout=self.timeout)
 
     async def rebase_after_apply(self, state: WorktreeState, applied: Sequence[Change | FileDelta]) -> WorktreeState:
         """The state whose base has these changes in it, so that they do not show again and all others still do."""
-        async with self._lock(state.repository):
-            tree = await review.tree_with(state.root, state.base_commit, applied, timeout=self._timeout)
-            under = await head_of(state.root, state.base_commit, timeout=self._timeout)
-            base = await private_commit(state.root, tree, under, timeout=self._timeout)
-            moved = msgspec.structs.replace(state, base_commit=base)
-            await keep(moved, timeout=self._timeout)
-            await git(state.root, "update-ref", ref(state.session_id, "base"), base, timeout=self._timeout)
-            await self._move_head(state, base)
+        async with self.at(state):
+            tree = await tree_with(state.root, state.base_commit, applied, timeout=self.timeout)
+        return await self.rebase_onto(state, tree)
+
+    async def rebase_onto(self, state: WorktreeState, tree: str) -> WorktreeState:
+        """The state whose base has this content."""
+        async with self.at(state):
+            under = await head_of(state.root, state.base_commit, timeout=self.timeout)
+            base = await private_commit(state.root, tree, under, timeout=self.timeout)
+            moved = _replace(state, base_commit=base)
+            await keep(moved, timeout=self.timeout)
+            await git(state.root, "update-ref", ref(state.session_id, "base"), base, timeout=self.timeout)
+            if state.isolation == "worktree":
+                await self._move_head(state, base)
             return moved
 
-    def _lock(self, toplevel: str) -> asyncio.Lock:
-        lock = self._locks.get(toplevel)
-        if lock is None:
-            lock = self._locks[toplevel] = asyncio.Lock()
-        return lock
+    async def clone(self, state: WorktreeState, session_id: str, path: Path) -> WorktreeState:
+        """A worktree for another session on `path`, with the same base and the same uncommitted work in it."""
+        repository = await self.locate(path)
+        async with self.at(state):
+            now = await of_worktree(state, timeout=self.timeout)
+            base, time = state.base_commit, now.head.time
+            kept = await commit_tree(
+                state.root, now.tree, [base, now.commit], "The worktree as it was", time, timeout=self.timeout
+            )
+            for name, commit in (("base", base), ("kept", kept)):
+                await git(state.root, "update-ref", ref(session_id, name), commit, timeout=self.timeout)
+            seen = await self._seen(repository, None)
+            making = Making(self.root, self._settings, repository, session_id)
+            return await making.ready(seen, has_pending=True, known=None, requested=False)
 
-    async def _base(
-        self, repository: Repository, session_id: str, known: WorktreeState | None, home: Path | None
-    ) -> str | None:
-        """The session's base; where its ref was lost, the one the caller knows or the commit the worktree stands on."""
-        name = ref(session_id, "base")
-        base = await resolve(repository.root, name, timeout=self._timeout)
-        if base is not None:
-            return base
-        if known is not None:
-            base = await resolve(repository.root, known.base_commit, timeout=self._timeout)
-        if base is None and home is not None:
-            base = await resolve(home, "HEAD", timeout=self._timeout)
-        if base is not None:
-            await git(repository.root, "update-ref", name, base, timeout=self._timeout)
-        return base
+    # The end of a worktree -------------------------------------------------------------------------------------------
 
-    async def _standing(self, home: Path, repository: Repository) -> str:
-        """``ready``, ``missing``, or ``cut off``: the folder is there and git does not know it as a worktree of this
-        repository."""
-        if not await asyncio.to_thread(home.is_dir):
-            return "missing"
-        places = ("rev-parse", "--path-format=absolute", "--show-toplevel", "--git-common-dir", "--git-dir", "HEAD")
-        found = await run(home, *places, timeout=self._timeout)
-        words = os.fsdecode(found.out).split("\n")
-        if found.code != 0 or words[:2] != [str(home), repository.common_dir]:
-            return "cut off"
-        if not await asyncio.to_thread(_leads_back, Path(words[2]), home):
-            await git(repository.root, "worktree", "repair", str(home), timeout=self._timeout)
-        return "ready"
+    async def inspect(self, session_id: str, home: Path, checkout: Path | None, *, pending: int = 0) -> Risk:
+        """What would be lost with a worktree's folder; never raises: a failure is in the report, and "at risk"."""
+        return await risk.inspect(
+            session_id, home, checkout, listed=self._settings.copy_ignored, pending=pending, timeout=self.timeout
+        )
 
-    async def _make(self, home: Path, repository: Repository, session_id: str, base: str) -> str:
-        """Make the worktree aside and put it in its place when it is complete, so that a crash leaves nothing half."""
-        await asyncio.to_thread(_set_aside, home, home.parent)
-        await git(repository.root, "update-ref", ref(session_id, "base"), base, timeout=self._timeout)
-        making = await self._clear(home, repository)
-        await git(repository.root, "worktree", "add", "-f", "-f", "--detach", str(making), base, timeout=self._timeout)
-        kept = await resolve(repository.root, ref(session_id, "kept"), timeout=self._timeout)
-        if kept is not None and await self._follows(repository.root, kept, base):
-            await git(making, "read-tree", "--reset", "-u", kept, timeout=self._timeout)
-            await git(making, "reset", "--quiet", "--mixed", timeout=self._timeout)
-        await ignored.copy(repository.root, making, self._settings.copy_ignored, timeout=self._timeout)
-        await asyncio.to_thread(_put_in_place, making, home)
-        await git(repository.root, "worktree", "repair", str(home), timeout=self._timeout)
-        return base
+    async def remove(self, session_id: str, checkout: Path | None, *, forget: bool) -> None:
+        """Removes a session's worktree, whatever is in it; again after a crash, it finishes. `forget` the refs too."""
+        repository = None if checkout is None else await self._repository_of(checkout)
+        if repository is None:
+            await removal.remove(self.root, session_id, None, forget=forget, timeout=self.timeout)
+            return
+        async with self.at(repository):
+            await removal.remove(self.root, session_id, repository.root, forget=forget, timeout=self.timeout)
 
-    async def _follows(self, root: Path, kept: str, base: str) -> bool:
-        """Whether what was kept is work on this base, which is put back into a worktree that was lost."""
-        parents = (await git(root, "log", "-1", "--format=%P", kept, "--", timeout=self._timeout)).decode().split()
-        return parents[:1] == [base]
+    async def stash(self, state: WorktreeState, title: str) -> None:
+        """Put all work in the worktree that is not committed into the repository's stash; it is clean then."""
+        async with self.at(state):
+            await keeping.stash(state, title, timeout=self.timeout)
 
-    async def _clear(self, home: Path, repository: Repository) -> Path:
-        """A free place to make a worktree in; what git remembers of one that is gone is forgotten, ours alone."""
-        making = self.root / f"{home.parent.name}.making" / home.name
-        for place in (making, home):
-            if place == making or not await asyncio.to_thread(home.exists):
-                await run(repository.root, "worktree", "remove", "-f", "-f", str(place), timeout=self._timeout)
-        await asyncio.to_thread(shutil.rmtree, making.parent, ignore_errors=True)
-        await asyncio.to_thread(making.parent.mkdir, parents=True, exist_ok=True)
-        return making
+    async def keep_branch(self, state: WorktreeState, name: str, title: str) -> str:
+        """Commit all work in the worktree to a new branch, which then has it alone; gives the commit."""
+        async with self.at(state):
+            return await keeping.branch(state, name, title, timeout=self.timeout)
 
-    async def _relink(self, home: Path, repository: Repository, base: str) -> None:
-        """Make git know a folder again whose link was pruned or broken; the folder's content stays as it is."""
-        making = await self._clear(home, repository)
-        add = ("worktree", "add", "-f", "-f", "--detach", "--no-checkout", str(making), base)
-        await git(repository.root, *add, timeout=self._timeout)
-        await asyncio.to_thread(_move_link, making, home)
-        await git(repository.root, "worktree", "repair", str(home), timeout=self._timeout)
-        await git(home, "reset", "--quiet", "--mixed", timeout=self._timeout)
+    # Within ----------------------------------------------------------------------------------------------------------
 
-    async def _follow(self, home: Path, session_id: str, base: str, now: Snapshot) -> str:
-        """Move the worktree to what the user sees now, unless there is work in it; gives the base it is at."""
-        await asyncio.to_thread(_drop_stale_lock, await self._index(home), self._timeout)
-        mine = await snapshot(home, guarded=False, timeout=self._timeout)
-        if mine.tree not in (now.tree, await tree_of(home, base, timeout=self._timeout)):
-            return base
-        await snapshot(home, guarded=False, in_place=True, timeout=self._timeout)
-        await git(home, "checkout", "--quiet", "--force", "--detach", now.commit, timeout=self._timeout)
-        await git(home, "update-ref", ref(session_id, "base"), now.commit, timeout=self._timeout)
-        return now.commit
+    async def _repository_of(self, checkout: Path) -> Repository | None:
+        """The repository of a checkout that may be gone."""
+        try:
+            return await self.locate(checkout)
+        except (BadPath, NotARepository, NoCommit):
+            return None
 
-    async def _index(self, home: Path) -> Path:
-        place = await git(home, "rev-parse", "--path-format=absolute", "--git-path", "index", timeout=self._timeout)
-        return Path(os.fsdecode(place.removesuffix(b"\n")))
+    async def _seen(self, repository: Repository, base: str | None) -> Snapshot:
+        """What a session begins with: the checkout as it is, or a commit that was asked for."""
+        if base is None:
+            sieve = Sieve(guarded=True, limit=self._settings.large_file)
+            own_index = bool(repository.shadow)
+            return await snapshot(repository.root, sieve=sieve, in_place=own_index, timeout=self.timeout)
+        commit = await resolve(repository.root, base, timeout=self.timeout)
+        if commit is None:
+            raise InvalidOption(f"There is no commit or branch {base!r} in {repository.toplevel}: check its name.")
+        head = await head_of(repository.root, commit, timeout=self.timeout)
+        return Snapshot(commit=commit, tree=await tree_of(repository.root, commit, timeout=self.timeout), head=head)
+
+    async def _in_place(
+        self, repository: Repository, session_id: str, now: Snapshot, pending: Sequence[Change]
+    ) -> WorktreeState:
+        """The checkout as its own worktree; a pending change that the user has edited since is not taken out."""
+        root = repository.root
+        untouched = await checkpoints.as_left(root, now.commit, pending, timeout=self.timeout)
+        tree = await tree_with(root, now.commit, [inverse(one) for one in untouched], timeout=self.timeout)
+        base = await private_commit(root, tree, now.head, timeout=self.timeout)
+        await git(root, "update-ref", ref(session_id, "base"), base, timeout=self.timeout)
+        return WorktreeState(
+            session_id=session_id,
+            repository=repository.toplevel,
+            path=repository.toplevel,
+            cwd=repository.path,
+            base_commit=base,
+            files_left_out=now.left_out,
+            isolation="none",
+            shadow=repository.shadow,
+            large=self._settings.large_file,
+        )
 
     async def _move_head(self, state: WorktreeState, base: str) -> None:
         """Let the agent's own `git status` show what is pending and no more, where it made no commits of its own.
 
         Only for show: where the agent's git is at work at this moment, it is left as it is.
         """
-        head = await run(state.root, "rev-parse", "--verify", "HEAD", timeout=self._timeout)
-        named = await run(state.root, "symbolic-ref", "--quiet", "HEAD", timeout=self._timeout)
+        head = await run(state.root, "rev-parse", "--verify", "HEAD", timeout=self.timeout)
+        named = await run(state.root, "symbolic-ref", "--quiet", "HEAD", timeout=self.timeout)
         if named.code != 0 and head.out.decode().strip() == state.base_commit != base:
-            await run(state.root, "update-ref", "--no-deref", "HEAD", base, state.base_commit, timeout=self._timeout)
-            await run(state.root, "reset", "--quiet", "--mixed", timeout=self._timeout)
-
-    async def _state(
-        self, repository: Repository, session_id: str, home: Path, base: str, now: Snapshot
-    ) -> WorktreeState:
-        cwd = home / repository.subdirectory
-        await asyncio.to_thread(cwd.mkdir, parents=True, exist_ok=True)
-        return WorktreeState(
-            session_id=session_id,
-            repository=repository.toplevel,
-            path=str(home),
-            cwd=str(cwd),
-            base_commit=base,
-            files_left_out=now.left_out,
-            stale=base != now.commit and await tree_of(home, base, timeout=self._timeout) != now.tree,
-        )
+            await run(state.root, "update-ref", "--no-deref", "HEAD", base, state.base_commit, timeout=self.timeout)
+            await run(state.root, "reset", "--quiet", "--mixed", timeout=self.timeout)
 
 
 def _why_not(path: Path, outcome: Outcome) -> CoderError:
     """Why git names no checkout for a directory."""
     if "must be run in a work tree" in outcome.err:
         return NotARepository(f"{path} is a bare repository or inside a .git folder: give a checkout of it.")
-    if "not a git repository" in outcome.err:
-        return NotARepository(f"{path} is in no git repository: run `git init` and commit once in it, then try again.")
     if "dubious ownership" in outcome.err:
         return GitError(
             f"The repository at {path} belongs to another user, so git does not trust it: if you do, run "
@@ -256,35 +316,3 @@ def _real_directory(path: Path) -> Path:
     if not real.is_dir():
         raise BadPath(f"{path} is a file: give the directory that it lies in, {real.parent}.")
     return real
-
-
-def _set_aside(place: Path, folder: Path) -> None:
-    """Move what stands where something of ours has to be; its content may be somebody's work."""
-    if os.path.lexists(place):
-        place.rename(folder / f"{place.name}.aside-{time.time_ns()}")
-
-
-def _put_in_place(making: Path, home: Path) -> None:
-    home.parent.mkdir(parents=True, exist_ok=True)
-    making.rename(home)
-    making.parent.rmdir()
-
-
-def _move_link(making: Path, home: Path) -> None:
-    if (home / ".git").is_dir():
-        _set_aside(home / ".git", home.parent)
-    (making / ".git").replace(home / ".git")
-    shutil.rmtree(making.parent, ignore_errors=True)
-
-
-def _leads_back(git_dir: Path, home: Path) -> bool:
-    """Whether git would find the worktree from the repository; after a crash in mid-move it would prune it instead."""
-    link = git_dir / "gitdir"
-    return link.exists() and os.fsdecode(link.read_bytes()).strip() == str(home / ".git")
-
-
-def _drop_stale_lock(index: Path, age: float) -> None:
-    """Remove the lock that a killed git left: older than any git of ours can be."""
-    lock = index.with_name(f"{index.name}.lock")
-    if lock.exists() and time.time() - lock.stat().st_mtime > age:
-        lock.unlink(missing_ok=True)

@@ -12,8 +12,7 @@ import pytest
 
 from coder_nb.errors import BadPath, NoCommit, NotARepository
 from coder_nb.settings import Settings
-from coder_nb.worktrees.snapshot import LARGE
-from coder_nb.worktrees.state import WorktreeState
+from coder_nb.worktrees.state import LARGE, WorktreeState
 from coder_nb.worktrees.worktrees import Worktrees
 
 pytestmark = pytest.mark.anyio

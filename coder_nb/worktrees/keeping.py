@@ -1,0 +1,52 @@
+"""The ways out for work that nobody has applied: the repository's stash, or a branch of its own."""
+
+from __future__ import annotations
+
+from coder_nb.errors import Conflict, InvalidOption
+from coder_nb.worktrees.git import git, run
+from coder_nb.worktrees.snapshot import of_worktree, resolve, sieve_of, snapshot
+from coder_nb.worktrees.state import WorktreeState
+
+_ELSEWHERE = (
+    "The agents work in the checkout itself, or in a folder without a git repository: what they did is yours already."
+)
+
+
+async def stash(state: WorktreeState, title: str, *, timeout: float) -> None:
+    """Stash all uncommitted work, untracked files too; `git stash` shows it in the checkout as well."""
+    _check(state)
+    push = ("stash", "push", "--quiet", "--include-untracked", "--message", title)
+    await git(state.root, *push, env=await _identity(state, timeout=timeout), timeout=timeout)
+
+
+async def branch(state: WorktreeState, name: str, title: str, *, timeout: float) -> str:
+    """Commit all work to a new branch; the worktree stands at its base then, without it. Gives the commit."""
+    _check(state)
+    full = f"refs/heads/{name}"
+    if name.startswith("-") or (await run(state.root, "check-ref-format", full, timeout=timeout)).code != 0:
+        raise InvalidOption(f"{name!r} cannot be the name of a branch: choose another one.")
+    if await resolve(state.root, full, timeout=timeout) is not None:
+        raise Conflict(f"There is a branch {name} already: choose another name.")
+    now = await of_worktree(state, timeout=timeout)
+    env = await _identity(state, timeout=timeout)
+    words = ("commit-tree", now.tree, "-p", now.head.commit)
+    made = (await git(state.root, *words, input=f"{title}\n".encode(), env=env, timeout=timeout)).decode().strip()
+    await git(state.root, "update-ref", full, made, "", timeout=timeout)
+    await snapshot(state.root, sieve=sieve_of(state), in_place=True, timeout=timeout)
+    await git(state.root, "checkout", "--quiet", "--force", "--detach", state.base_commit, timeout=timeout)
+    return made
+
+
+def _check(state: WorktreeState) -> None:
+    if state.isolation == "none" or state.shadow:
+        raise Conflict(_ELSEWHERE)
+
+
+async def _identity(state: WorktreeState, *, timeout: float) -> dict[str, str]:
+    """Who commits: the user as git knows her, else somebody."""
+    if (await run(state.root, "var", "GIT_AUTHOR_IDENT", timeout=timeout)).code == 0:
+        return {}
+    return {f"GIT_{who}_{what}": value for who in ("AUTHOR", "COMMITTER") for what, value in _SOMEBODY.items()}
+
+
+_SOMEBODY = {"NAME": "coder-nb", "EMAIL": "nobody@coder-nb.invalid"}
