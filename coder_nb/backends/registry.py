@@ -32,6 +32,10 @@ class AgentSpec(Value, forbid_unknown_fields=True):
     argv: tuple[str, ...] = ()
     env: dict[str, str] = {}
     """Variables that are set for it."""
+    model: str = ""
+    """For the backend ``native``: the model where none is asked for, as ``provider/name``."""
+    base_url: str = ""
+    """For the backend ``native``: the endpoint of that model, where it is not the provider's own."""
     variables: tuple[str, ...] = ()
     """Names of the user's variables that it may see, such as its keys; ``NAME_*`` for all that begin so."""
     modes: dict[PermissionMode, AgentMode] = {}
@@ -171,6 +175,14 @@ KNOWN: tuple[AgentSpec, ...] = (
         login="run `claude` in a terminal and log in, or set ANTHROPIC_API_KEY",
         enabled=False,
         tested=False,
+    ),
+    AgentSpec(
+        name="native",
+        label="The native agent",
+        backend="native",
+        variables=_KEYS,
+        install="pip install 'coder-nb[native]'",
+        login="set ANTHROPIC_API_KEY, OPENAI_API_KEY or GEMINI_API_KEY where Jupyter starts",
     ),
     AgentSpec(name="replay", label="Replay", backend="replay"),
 )

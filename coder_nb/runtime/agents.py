@@ -11,6 +11,8 @@ import msgspec
 from coder_nb.backends import mcp
 from coder_nb.backends.acp.backend import AcpBackend
 from coder_nb.backends.base import AgentSession, AnyEvent, Backend, Opening, Probe, Spawner
+from coder_nb.backends.history import History
+from coder_nb.backends.native.backend import NativeBackend
 from coder_nb.backends.opencode.backend import OpencodeBackend
 from coder_nb.backends.registry import AgentSpec, registry
 from coder_nb.backends.replay import ReplayBackend
@@ -25,13 +27,14 @@ PROBE_TTL = 60.0
 class Agents:
     """Knows every agent of the registry and the settings, and opens sessions with them."""
 
-    def __init__(self, settings: Settings, spawner: Spawner) -> None:
+    def __init__(self, settings: Settings, spawner: Spawner, history: History) -> None:
         self._settings = settings
         self._specs = registry(settings.agents)
         self._mcp_servers = mcp.servers(settings.mcp_servers)
         self._backends: dict[str, Backend] = {
             "acp": AcpBackend(settings, self._specs, spawner),
             "opencode": OpencodeBackend(settings, self._specs, spawner),
+            "native": NativeBackend(settings, self._specs, spawner, history),
             "replay": ReplayBackend(settings),
         }
         self._probes: dict[str, tuple[float, Probe]] = {}

@@ -62,7 +62,7 @@ class Runtime:
         self.runtime_id = runtime_id
         self._store = store
         self._keeper = Keeper(runtime_id)
-        self._agents = Agents(settings, self._keeper)
+        self._agents = Agents(settings, self._keeper, store.history)
         self._pool = Pool(clock=time.monotonic)
         self._context = Context(
             settings,

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 
 import pytest
+from support.history import MemoryHistory
 from support.place import DEADLINE, Person, Place, aclosing_stream, make_repository
 
 from coder_nb import errors, ids
@@ -370,7 +371,7 @@ async def test_a_user_without_a_name_owns_what_they_make(place: Place, monkeypat
 
 async def test_where_no_agent_can_be_used_it_is_said(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    agents = Agents(Settings(replay_recording=str(place.root / "absent.jsonl")), Keeper("0" * 26))
+    agents = Agents(Settings(replay_recording=str(place.root / "absent.jsonl")), Keeper("0" * 26), MemoryHistory())
     with pytest.raises(errors.AgentUnavailable, match="No agent can be used here"):
         await agents.default()
 

@@ -1,0 +1,39 @@
+"""From a model's name to the LLM library's model, with connections that are closed when its owner is."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import httpx2
+from pydantic_ai.models import KnownModelName, Model, infer_model
+from pydantic_ai.providers import Provider, infer_provider_class
+
+from coder_nb.backends.native.providers import Target
+
+_TIMEOUT = httpx2.Timeout(connect=15.0, read=600.0, write=60.0, pool=60.0)
+"""A model that thinks may be silent for minutes; one that cannot be reached should say so soon."""
+
+
+class Models:
+    """Makes models over one pool of connections; the user's proxy and certificate variables hold for it."""
+
+    def __init__(self) -> None:
+        self._http = httpx2.AsyncClient(timeout=_TIMEOUT, follow_redirects=True)
+
+    def make(self, target: Target) -> Model:
+        return infer_model(f"{target.wire}:{target.model}", provider_factory=lambda name: self._provider(name, target))
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    def _provider(self, name: str, target: Target) -> Provider[object]:
+        made = infer_provider_class(name)
+        if target.url:
+            return made(api_key=target.key, base_url=target.url, http_client=self._http)  # type: ignore[call-arg]
+        return made(api_key=target.key, http_client=self._http)  # type: ignore[call-arg]
+
+
+def known(provider: str) -> list[str]:
+    """The models of a provider that the library knows by name."""
+    names = get_args(KnownModelName.__value__)
+    return [name.replace(":", "/", 1) for name in names if name.startswith(f"{provider}:")]

@@ -1,0 +1,339 @@
+"""A native session: a loop of asking the model and doing what it calls for, until it only answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Literal
+
+from pydantic_ai.direct import model_request_stream
+from pydantic_ai.messages import (
+    ModelRequest,
+    ModelRequestPart,
+    ModelResponse,
+    ToolCallPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
+from pydantic_ai.models import Model, ModelRequestParameters
+from pydantic_ai.settings import ModelSettings
+from pydantic_ai.tools import ToolDefinition
+
+from coder_nb.backends.base import (
+    AnyEvent,
+    Asked,
+    Capabilities,
+    Done,
+    PermissionAsked,
+    Plain,
+    PlanUpdate,
+    QuestionAsked,
+    ToolUpdate,
+    UserSaid,
+)
+from coder_nb.backends.native import failures, tools, translate
+from coder_nb.backends.native.memory import Memory, sendable
+from coder_nb.backends.native.providers import Target
+from coder_nb.backends.native.tools import AskUser, Deed, MakePlan, Outcome, Shell
+from coder_nb.backends.native.words import instructions
+from coder_nb.backends.native.workplace import Refused, Workplace
+from coder_nb.core.entries import Choice, PermissionOption
+from coder_nb.core.permissions import PermissionMode
+from coder_nb.core.tools import kind_of, normal_name
+from coder_nb.ids import new_id
+
+STEPS = 100
+"""How often the model is asked in one turn, at most."""
+_REFUSED = "The user refused this."
+_STOPPED = "The user stopped the turn before this was done."
+_DEFINITIONS = [
+    ToolDefinition(name=name, description=description, parameters_json_schema=schema)
+    for name, (description, schema) in ((name, tools.schema(name)) for name in tools.ARGUMENTS)
+]
+
+
+class NativeSession(Plain):
+    """One context of the native agent. The work of a turn is a task of this object, so that it can be stopped."""
+
+    pid: int | None = None
+
+    def __init__(
+        self,
+        agent: str,
+        *,
+        place: Workplace,
+        shell: Shell,
+        memory: Memory,
+        resumed: Literal["new", "resumed", "forked", "forgotten"],
+        model_of: Callable[[str | None], tuple[Target, Model]],
+        models: tuple[Choice, ...],
+        steps: int = STEPS,
+    ) -> None:
+        self.resumed: Literal["new", "resumed", "forked", "forgotten"] = resumed
+        self.capabilities = Capabilities(
+            resume=True, load=False, fork=True, list=False, images=True, files=True, mcp=False, questions=True,
+            rewind=True, steer=True, models=models, commands=False, cost=False,
+        )  # fmt: skip
+        self._agent, self._place, self._shell, self._memory = agent, place, shell, memory
+        self._model_of, self._steps = model_of, steps
+        self._alive = True
+        self._events: asyncio.Queue[AnyEvent] = asyncio.Queue()
+        self._work: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._waiting: dict[str, asyncio.Future[object]] = {}
+        self._allowed: set[str] = set()
+        self._steered: list[str] = []
+
+    @property
+    def native_id(self) -> str | None:
+        return self._memory.native_id
+
+    @property
+    def alive(self) -> bool:
+        return self._alive
+
+    async def prompt(self, asked: Asked) -> AsyncIterator[AnyEvent]:
+        if self._work is not None:
+            raise RuntimeError("this session takes one prompt at a time")
+        if not self._alive:
+            yield Done(end="failed", message="This session is closed: prompt again.", code="agent_failed", alive=False)
+            return
+        self._events, self._stopping = asyncio.Queue(), False
+        self._work = asyncio.create_task(self._turn(asked), name=f"native {self.native_id}")
+        try:
+            while True:
+                event = await self._events.get()
+                yield event
+                if isinstance(event, Done):
+                    return
+        finally:
+            await self._end_work()
+
+    async def answer(self, request_id: str, option_id: str | None) -> None:
+        self._settle(request_id, option_id)
+
+    async def reply(self, request_id: str, answer: tuple[str, ...] | None) -> None:
+        self._settle(request_id, answer)
+
+    async def steer(self, text: str) -> bool:
+        if self._work is None or self._stopping:
+            return False
+        self._steered.append(text)
+        return True
+
+    async def rewind(self, to: str | None) -> bool:
+        return self._work is None and await self._memory.rewind(to)
+
+    async def cancel(self) -> None:
+        if self._work is not None and not self._stopping:
+            self._stopping = True
+            self._work.cancel()
+
+    async def close(self) -> None:
+        self._alive = False
+        await self.cancel()
+
+    # The turn ---------------------------------------------------------------------------------------------------------
+
+    async def _turn(self, asked: Asked) -> None:
+        """Does the work, and gives it its one end."""
+        target: Target | None = None
+        self._steered.clear()
+        try:
+            target, model = self._model_of(asked.model)
+            done = await self._steps_of(asked, target, model)
+        except asyncio.CancelledError:
+            done = Done(end="cancelled")
+        except Exception as error:
+            done = failures.done_of(error, target, self._agent)
+        finally:
+            self._waiting.clear()
+        self._events.put_nowait(
+            Done(end=done.end, reason=done.reason, message=done.message, code=done.code, alive=self._alive)
+        )
+
+    async def _steps_of(self, asked: Asked, target: Target, model: Model) -> Done:
+        words = instructions(self._place.cwd, self._place.root, asked.mode)
+        user_id = new_id()
+        await self._memory.add(translate.request(asked, self._place, words, user_id))
+        self._say(UserSaid(text="", native_id=user_id))
+        for step in range(self._steps):
+            response = await self._respond(target, model, step)
+            calls = [part for part in response.parts if isinstance(part, ToolCallPart)]
+            if response.finish_reason == "length":
+                await self._remember(calls, {}, words, why="The answer was cut off at its longest.")
+                text = "The model's answer reached its longest: prompt again to let it go on."
+                return Done(end="limited", reason="length", message=text, code="answer_too_long")
+            if response.finish_reason == "content_filter":
+                text = "The model's provider held the answer back: say it in other words, or choose another model."
+                return Done(end="refused", reason="content_filter", message=text, code="refused")
+            if not calls and not self._steered:
+                return Done(end="completed", reason=response.finish_reason or "")
+            await self._do_all(calls, asked.mode, words)
+        text = f"The turn was ended after {self._steps} requests to the model: prompt again to let it go on."
+        return Done(end="limited", reason="steps", message=text, code="too_many_steps")
+
+    async def _respond(self, target: Target, model: Model, step: int) -> ModelResponse:
+        """One answer of the model, remembered; one that is cut short is remembered as far as it came."""
+        parameters = ModelRequestParameters(function_tools=_DEFINITIONS)
+        conversation = sendable(self._memory.messages)
+        response: ModelResponse | None = None
+        try:
+            async with model_request_stream(
+                model, conversation, model_settings=_settings(target, model), model_request_parameters=parameters
+            ) as stream:
+                try:
+                    async for event in stream:
+                        for said in translate.streamed(event, step):
+                            self._say(said)
+                finally:
+                    response = stream.get()
+        finally:
+            if response is not None:
+                await self._keep(response, target, model)
+        return response
+
+    async def _keep(self, response: ModelResponse, target: Target, model: Model) -> None:
+        context = model.profile.get("context_window")
+        used = translate.usage(response, provider=target.provider, model=target.model, context=context)
+        if used is not None:
+            self._say(used)
+        kept = response if response.state == "complete" else translate.spoken(response)
+        if kept is not None:
+            await self._memory.add(kept)
+
+    # Tool calls -------------------------------------------------------------------------------------------------------
+
+    async def _do_all(self, calls: Sequence[ToolCallPart], mode: PermissionMode, words: str) -> None:
+        """Does one call after another, then tells the model all of what came of them, and what the user added."""
+        outcomes: dict[str, Outcome] = {}
+        try:
+            for call in calls:
+                outcomes[call.tool_call_id] = await self._do(call, mode)
+        except asyncio.CancelledError:
+            await self._remember(calls, outcomes, words, why=_STOPPED)
+            raise
+        await self._remember(calls, outcomes, words, why=_STOPPED)
+
+    async def _remember(
+        self, calls: Sequence[ToolCallPart], outcomes: dict[str, Outcome], words: str, *, why: str
+    ) -> None:
+        parts: list[ModelRequestPart] = [
+            ToolReturnPart(
+                tool_name=call.tool_name,
+                content=outcomes[call.tool_call_id].text if call.tool_call_id in outcomes else why,
+                tool_call_id=call.tool_call_id,
+            )
+            for call in calls
+        ]
+        steered, self._steered = self._steered, []
+        parts.extend(UserPromptPart(text) for text in steered)
+        if parts:
+            await self._memory.add(ModelRequest(parts=parts, instructions=words))
+
+    async def _do(self, call: ToolCallPart, mode: PermissionMode) -> Outcome:
+        """One call: understood, allowed, done, and shown."""
+        try:
+            outcome = await self._outcome(call, mode)
+        except Refused as refused:
+            outcome = Outcome(str(refused), failed=True)
+        self._say(
+            ToolUpdate(
+                call_id=call.tool_call_id,
+                status="failed" if outcome.failed else "completed",
+                content=outcome.text,
+                exit_code=outcome.exit_code,
+            )
+        )
+        return outcome
+
+    async def _outcome(self, call: ToolCallPart, mode: PermissionMode) -> Outcome:
+        given = tools.understood(call.tool_name, translate.arguments(call))
+        if isinstance(given, MakePlan):
+            self._say(PlanUpdate(items=tools.plan_items(given)))
+            self._say(ToolUpdate(call_id=call.tool_call_id, title="Plan"))
+            return Outcome("The user sees the plan.")
+        if isinstance(given, AskUser):
+            return await self._ask_user(call.tool_call_id, given)
+        deed = await asyncio.to_thread(tools.prepared, given, self._place, self._shell)
+        self._say(
+            ToolUpdate(call_id=call.tool_call_id, title=deed.title, locations=deed.locations, diffs=deed.diffs or None)
+        )
+        if deed.asks and not await self._may(call, deed, mode):
+            return Outcome(_REFUSED, failed=True)
+        self._say(ToolUpdate(call_id=call.tool_call_id, status="in_progress"))
+        return await deed.act()
+
+    async def _may(self, call: ToolCallPart, deed: Deed, mode: PermissionMode) -> bool:
+        """Whether the user lets it be done. What is always allowed is not asked again, but in the mode ``plan``."""
+        if deed.asks in self._allowed and mode != "plan":
+            return True
+        always = "Always allow edits here" if deed.asks == "edit" else "Always allow this command here"
+        request_id = new_id()
+        self._say(
+            PermissionAsked(
+                request_id=request_id,
+                title=deed.title,
+                tool=call.tool_name,
+                tool_kind=kind_of(normal_name(call.tool_name)),
+                call_id=call.tool_call_id,
+                input=translate.arguments(call),
+                diffs=deed.diffs,
+                options=(
+                    PermissionOption("once", "Allow", "allow_once"),
+                    PermissionOption("always", always, "allow_always"),
+                    PermissionOption("no", "Refuse", "reject_once"),
+                ),
+            )
+        )
+        option = await self._wait_for(request_id)
+        if option == "always":
+            self._allowed.add(deed.asks)
+        return option in ("once", "always")
+
+    async def _ask_user(self, call_id: str, given: AskUser) -> Outcome:
+        self._say(ToolUpdate(call_id=call_id, title="Ask the user", status="in_progress"))
+        request_id = new_id()
+        choices = tuple(Choice(id=choice, label=choice) for choice in dict.fromkeys(given.choices))
+        self._say(
+            QuestionAsked(
+                request_id=request_id, text=given.question, choices=choices, multiple=given.multiple, call_id=call_id
+            )
+        )
+        answer = await self._wait_for(request_id)
+        if not isinstance(answer, tuple) or not answer:
+            return Outcome("The user did not answer: decide by yourself, and say what you assumed.")
+        return Outcome("The user answered: " + "; ".join(str(one) for one in answer))
+
+    async def _wait_for(self, request_id: str) -> object:
+        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self._waiting[request_id] = future
+        return await future
+
+    def _settle(self, request_id: str, answer: object) -> None:
+        future = self._waiting.pop(request_id, None)
+        if future is not None and not future.done():
+            future.set_result(answer)
+
+    # Within -----------------------------------------------------------------------------------------------------------
+
+    def _say(self, event: AnyEvent) -> None:
+        self._events.put_nowait(event)
+
+    async def _end_work(self) -> None:
+        """The task is over when the prompt is, also where its reader walks away."""
+        work, self._work = self._work, None
+        if work is not None:
+            if not work.done() and not self._stopping:
+                work.cancel()
+            await asyncio.wait({work})
+
+
+def _settings(target: Target, model: Model) -> ModelSettings:
+    """Thought where the model can, and a cache where one has to be asked for."""
+    settings = ModelSettings()
+    if model.profile.get("supports_thinking"):
+        settings["thinking"] = True
+    if target.provider == "anthropic":
+        return {**settings, "anthropic_cache": True}  # type: ignore[typeddict-unknown-key]
+    return settings
