@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import socket
-from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, delete, select, update
+from sqlalchemy import ColumnElement, Select, and_, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from coder_nb.core.codec import decode, decode_body, encode
 from coder_nb.core.entries import Usage
-from coder_nb.core.values import AgentSessionInfo, ChatInfo, Isolation, SessionInfo, TurnInfo, UsageRow
+from coder_nb.core.values import AgentSessionInfo, ChatInfo, Isolation, Prompt, SessionInfo, TurnInfo, UsageRow
 from coder_nb.ids import new_id
 from coder_nb.store.base import Lease
-from coder_nb.store.database import Database, Row, Statement, Tx, clean, constant, param
+from coder_nb.store.database import Database, Row, Statement, Tx, clean, constant, param, patient
 from coder_nb.store.guard import guard_chat, guard_session, unknown
-from coder_nb.store.inbox import waiting
-from coder_nb.store.schema import agent_sessions, chats, entries, sessions, turns, worktrees
+from coder_nb.store.schema import agent_sessions, chats, entries, inbox, sessions, turns, worktrees
 
 _ACTIVE = constant("active")
 _SESSION, _CHAT, _NAME = param("session_id"), param("chat_id"), param("name")
 
+# A session comes once for each of its chats, a chat once for each of its queued prompts: one trip for the whole.
 _sessions = (
     select(
         sessions.c.id,
@@ -32,21 +33,22 @@ _sessions = (
         sessions.c.title,
         sessions.c.created_at,
         worktrees.c.path.label("worktree"),
-        worktrees.c.branch,
+        func.nullif(worktrees.c.branch, constant("")).label("branch"),
         worktrees.c.base_commit,
         worktrees.c.host,
         sessions.c.archived_at,
         sessions.c.isolation,
         sessions.c.base,
+        chats.c.id.label("chats"),
     )
     .select_from(sessions)
     .outerjoin(worktrees, and_(worktrees.c.session_id == sessions.c.id, worktrees.c.status == _ACTIVE))
-    .order_by(sessions.c.created_at, sessions.c.id)
+    .outerjoin(chats, chats.c.session_id == sessions.c.id)
+    .order_by(sessions.c.created_at, sessions.c.id, chats.c.created_at, chats.c.id)
 )
-_chat_ids = select(chats.c.session_id, chats.c.id).order_by(chats.c.created_at, chats.c.id)
-_SESSIONS, _CHAT_IDS = Statement(_sessions), Statement(_chat_ids)
+_SESSION_FIELDS = tuple(column.name for column in _sessions.selected_columns)
+_SESSIONS = Statement(_sessions)
 _SESSION_BY_ID = Statement(_sessions.where(sessions.c.id == _SESSION))
-_CHAT_IDS_OF = Statement(_chat_ids.where(chats.c.session_id == _SESSION))
 _SESSION_NAMES = Statement(
     select(sessions.c.name, sessions.c.id).where(sessions.c.owner == param("owner"), sessions.c.path == param("path"))
 )
@@ -77,7 +79,12 @@ _CHAT_FIELDS = (
     "id", "session_id", "name", "title", "created_at", "rev", "run_status", "inbox_cursor", "turn_id", "held", "error",
     "archived_at",
 )  # fmt: skip
-_chats = select(*(chats.c[name] for name in _CHAT_FIELDS)).order_by(chats.c.created_at, chats.c.id)
+_chats = (
+    select(*(chats.c[name] for name in _CHAT_FIELDS), inbox.c.body)
+    .select_from(chats)
+    .outerjoin(inbox, and_(inbox.c.chat_id == chats.c.id, inbox.c.status == constant("waiting")))
+    .order_by(chats.c.created_at, chats.c.id, inbox.c.seq)
+)
 _CHAT_BY_ID = Statement(_chats.where(chats.c.id == _CHAT))
 _CHATS_OF = Statement(_chats.where(chats.c.session_id == _SESSION))
 _CHAT_NAMES = Statement(select(chats.c.name, chats.c.id).where(chats.c.session_id == _SESSION))
@@ -134,6 +141,7 @@ class SqlCatalog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @patient
     async def open_session(
         self,
         owner: str,
@@ -167,27 +175,29 @@ class SqlCatalog:
                     base=base and clean(base),
                 )
 
+    @patient
     async def get_session(self, session_id: str) -> SessionInfo:
-        async with self._database.read() as tx:
+        async with self._database.read(once=True) as tx:
             return await _session(tx, session_id)
 
+    @patient
     async def sessions(self) -> tuple[SessionInfo, ...]:
-        async with self._database.read() as tx:
-            of_session = defaultdict(list)
-            for session_id, chat_id in await tx.rows(_CHAT_IDS):
-                of_session[session_id].append(chat_id)
-            return tuple(_session_info(row, of_session[row[0]]) for row in await tx.rows(_SESSIONS))
+        async with self._database.read(once=True) as tx:
+            return _session_infos(await tx.rows(_SESSIONS))
 
+    @patient
     async def archive_session(self, lease: Lease, session_id: str, *, at: int | None) -> None:
         async with self._database.write() as tx:
             await guard_session(tx, lease, session_id)
             await tx.run(_ARCHIVE_SESSION, of_session=session_id, archived_at=at)
 
+    @patient
     async def delete_session(self, lease: Lease, session_id: str) -> None:
         async with self._database.write() as tx:
             await guard_session(tx, lease, session_id)
             await tx.run(_DELETE_SESSION, session_id=session_id)
 
+    @patient
     async def set_worktree(
         self, lease: Lease, session_id: str, *, path: str, branch: str, base_commit: str, checkout: str = ""
     ) -> None:
@@ -198,6 +208,7 @@ class SqlCatalog:
             if not await tx.run(_MOVE_TREE, of_session=session_id, **tree):
                 await tx.run(_ADD_TREE, tree_id=new_id(), session_id=session_id, **tree)
 
+    @patient
     async def open_chat(self, session_id: str, *, name: str, new: bool, chat_id: str, now: int) -> ChatInfo:
         async with self._database.write() as tx:
             await _session(tx, session_id)
@@ -210,41 +221,50 @@ class SqlCatalog:
                     return await _chat(tx, taken[name])
                 await tx.run(_ADD_CHAT, **_new_chat(chat_id, session_id, _free_name(name, taken), now))
 
+    @patient
     async def get_chat(self, chat_id: str) -> ChatInfo:
-        async with self._database.read() as tx:
+        async with self._database.read(once=True) as tx:
             return await _chat(tx, chat_id)
 
+    @patient
     async def chats(self, session_id: str) -> tuple[ChatInfo, ...]:
-        async with self._database.read() as tx:
-            return tuple([await _chat_info(tx, row) for row in await tx.rows(_CHATS_OF, session_id=session_id)])
+        async with self._database.read(once=True) as tx:
+            return _chat_infos(await tx.rows(_CHATS_OF, session_id=session_id))
 
+    @patient
     async def archive_chat(self, lease: Lease, chat_id: str, *, at: int | None) -> None:
         async with self._database.write() as tx:
             await guard_chat(tx, lease, chat_id)
             await tx.run(_ARCHIVE_CHAT, of_chat=chat_id, archived_at=at)
 
+    @patient
     async def delete_chat(self, lease: Lease, chat_id: str) -> None:
         async with self._database.write() as tx:
             await guard_chat(tx, lease, chat_id)
             await tx.run(_DELETE_CHAT, chat_id=chat_id)
 
+    @patient
     async def turns(self, chat_id: str) -> tuple[TurnInfo, ...]:
         async with self._database.read(once=True) as tx:
             return _turn_infos(await tx.rows(_TURNS_OF, chat_id=chat_id))
 
+    @patient
     async def unfinished(self, path: str) -> tuple[TurnInfo, ...]:
         async with self._database.read(once=True) as tx:
             return _turn_infos(await tx.rows(_UNFINISHED, path=path))
 
+    @patient
     async def agent_sessions(self, session_id: str) -> tuple[AgentSessionInfo, ...]:
         async with self._database.read(once=True) as tx:
             return tuple(decode(body, AgentSessionInfo) for (body,) in await tx.rows(_AGENTS_OF, session_id=session_id))
 
+    @patient
     async def get_agent_session(self, chat_id: str, agent: str) -> AgentSessionInfo | None:
         async with self._database.read(once=True) as tx:
             found = await tx.row(_AGENT, chat_id=chat_id, agent=agent)
         return None if found is None else decode(found[0], AgentSessionInfo)
 
+    @patient
     async def put_agent_session(self, lease: Lease, info: AgentSessionInfo) -> None:
         async with self._database.write() as tx:
             await guard_chat(tx, lease, info.chat_id)
@@ -260,6 +280,7 @@ class SqlCatalog:
                 body=encode(info),
             )
 
+    @patient
     async def usage(self, chat_id: str | None = None) -> tuple[UsageRow, ...]:
         async with self._database.read(once=True) as tx:
             rows = await (tx.rows(_USAGE) if chat_id is None else tx.rows(_USAGE_OF, chat_id=chat_id))
@@ -293,42 +314,36 @@ def _free_name(name: str, taken: Iterable[str]) -> str:
 
 
 async def _session(tx: Tx, session_id: str) -> SessionInfo:
-    row = await tx.row(_SESSION_BY_ID, session_id=session_id)
-    if row is None:
+    found = _session_infos(await tx.rows(_SESSION_BY_ID, session_id=session_id))
+    if not found:
         raise unknown("session", session_id)
-    return _session_info(row, [chat_id for _, chat_id in await tx.rows(_CHAT_IDS_OF, session_id=session_id)])
+    return found[0]
 
 
-def _session_info(row: Row, chat_ids: Iterable[str]) -> SessionInfo:
-    session_id, owner, path, name, title, created_at, worktree, branch, base_commit, host, archived_at, *rest = row
-    return SessionInfo(
-        id=session_id,
-        owner=owner,
-        path=path,
-        name=name,
-        title=title,
-        created_at=created_at,
-        worktree=worktree,
-        branch=branch or None,
-        base_commit=base_commit,
-        host=host,
-        chats=tuple(chat_ids),
-        archived_at=archived_at,
-        isolation=rest[0],
-        base=rest[1],
-    )
+def _session_infos(rows: Sequence[Row]) -> tuple[SessionInfo, ...]:
+    return tuple(_session_info(list(of_one)) for _, of_one in groupby(rows, key=itemgetter(0)))
+
+
+def _session_info(rows: Sequence[Row]) -> SessionInfo:
+    fields = dict(zip(_SESSION_FIELDS, rows[0], strict=True))
+    return SessionInfo(**fields | {"chats": tuple(row[-1] for row in rows if row[-1] is not None)})
 
 
 async def _chat(tx: Tx, chat_id: str) -> ChatInfo:
-    row = await tx.row(_CHAT_BY_ID, chat_id=chat_id)
-    if row is None:
+    found = _chat_infos(await tx.rows(_CHAT_BY_ID, chat_id=chat_id))
+    if not found:
         raise unknown("chat", chat_id)
-    return await _chat_info(tx, row)
+    return found[0]
 
 
-async def _chat_info(tx: Tx, row: Row) -> ChatInfo:
-    fields = dict(zip(_CHAT_FIELDS, row, strict=True))
-    return ChatInfo(**fields | {"held": bool(fields["held"])}, queued=await waiting(tx, fields["id"]))
+def _chat_infos(rows: Sequence[Row]) -> tuple[ChatInfo, ...]:
+    return tuple(_chat_info(list(of_one)) for _, of_one in groupby(rows, key=itemgetter(0)))
+
+
+def _chat_info(rows: Sequence[Row]) -> ChatInfo:
+    fields = dict(zip(_CHAT_FIELDS, rows[0], strict=False))
+    queued = tuple(decode(row[-1], Prompt) for row in rows if row[-1] is not None)
+    return ChatInfo(**fields | {"held": bool(fields["held"])}, queued=queued)
 
 
 def _turn_infos(rows: Iterable[Row]) -> tuple[TurnInfo, ...]:

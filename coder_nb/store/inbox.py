@@ -9,7 +9,7 @@ from coder_nb.core.codec import decode, encode
 from coder_nb.core.values import Prompt
 from coder_nb.errors import QueueFull
 from coder_nb.store.base import Lease
-from coder_nb.store.database import Database, Statement, Tx, constant, param
+from coder_nb.store.database import Database, Statement, Tx, constant, param, patient
 from coder_nb.store.guard import guard_chat
 from coder_nb.store.schema import inbox
 
@@ -40,6 +40,7 @@ class SqlInbox:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @patient
     async def accept(self, lease: Lease, chat_id: str, prompt: Prompt, *, limit: int) -> bool:
         async with self._database.write() as tx:
             await guard_chat(tx, lease, chat_id)
@@ -54,10 +55,12 @@ class SqlInbox:
             await tx.run(_ADD, id=prompt.id, chat_id=chat_id, seq=last + 1, status="waiting", body=encode(prompt))
         return True
 
+    @patient
     async def waiting(self, chat_id: str) -> tuple[Prompt, ...]:
         async with self._database.read(once=True) as tx:
             return await waiting(tx, chat_id)
 
+    @patient
     async def withdraw(self, lease: Lease, chat_id: str, prompt_id: str) -> bool:
         async with self._database.write() as tx:
             await guard_chat(tx, lease, chat_id)

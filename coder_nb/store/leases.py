@@ -12,7 +12,7 @@ from sqlalchemy.sql.expression import FunctionElement
 from coder_nb.core.codec import decode, encode
 from coder_nb.errors import RunElsewhere
 from coder_nb.store.base import Lease, Owner
-from coder_nb.store.database import Database, Statement, constant, param
+from coder_nb.store.database import Database, Statement, constant, param, patient
 from coder_nb.store.guard import lost
 from coder_nb.store.owner import is_dead, this_process
 from coder_nb.store.schema import leases
@@ -68,6 +68,7 @@ class SqlLeases:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @patient
     async def acquire(self, path: str, owner: Owner, *, ttl: float) -> Lease:
         async with self._database.write(begins_by_writing=True) as tx:
             await tx.run(_KNOW, lease_path=path)
@@ -87,15 +88,18 @@ class SqlLeases:
             )
         return Lease(path=path, owner=owner, generation=generation)
 
+    @patient
     async def renew(self, lease: Lease, *, ttl: float) -> None:
         async with self._database.write(begins_by_writing=True) as tx:
             if not await tx.run(_RENEW, ttl=_ms(ttl), **_mine(lease)):
                 raise lost(lease)
 
+    @patient
     async def release(self, lease: Lease) -> None:
         async with self._database.write(begins_by_writing=True) as tx:
             await tx.run(_RELEASE, **_mine(lease))
 
+    @patient
     async def holder(self, path: str) -> Owner | None:
         async with self._database.read(once=True) as tx:
             row = await tx.row(_FIND, lease_path=path)

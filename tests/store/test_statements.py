@@ -19,8 +19,10 @@ STATEMENTS = {
     for name, statement in vars(module).items()
     if isinstance(statement, Statement)
 }
-WHOLE = {"catalog_SESSIONS", "catalog_CHAT_IDS", "catalog_USAGE"}
+WHOLE = {"catalog_SESSIONS", "catalog_USAGE"}
 """Those that are asked for everything there is."""
+FOUND = {"SCAN page", "SCAN found"}
+"""What a statement has just found itself: one row, or a page."""
 
 
 async def test_every_statement_finds_its_rows_by_an_index(opened, path: Path) -> None:
@@ -32,7 +34,7 @@ async def test_every_statement_finds_its_rows_by_an_index(opened, path: Path) ->
             sql = STATEMENTS[name].sqlite.sql
             plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", [None] * sql.count("?")).fetchall()
             steps = [step[3] for step in plan if "CONSTANT ROW" not in step[3]]
-            scans += [(name, step) for step in steps if step.startswith("SCAN")]
+            scans += [(name, step) for step in steps if step.startswith("SCAN") and step not in FOUND]
     assert scans == []
 
 
