@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -12,7 +12,9 @@ from coder_nb.core.values import (
     AgentSessionInfo,
     Change,
     ChatInfo,
+    FileContent,
     Health,
+    Preview,
     Prompt,
     SessionInfo,
     TurnInfo,
@@ -58,6 +60,25 @@ class Chosen(Struct, frozen=True, kw_only=True):
     """Changes, by their ids."""
 
     ids: tuple[str, ...]
+    hunks: dict[str, tuple[str, ...]] = {}
+    """Of these changes only these hunks."""
+
+
+class Applied(Chosen, frozen=True, kw_only=True):
+    """Changes to apply, and where to."""
+
+    to: str = ""
+    commit: str = ""
+
+
+class Reverted(Struct, frozen=True, kw_only=True):
+    """Changes to take back, by their ids."""
+
+    ids: tuple[str, ...]
+
+
+class SideQuery(Struct, frozen=True, kw_only=True):
+    side: Literal["old", "new"] = "new"
 
 
 class EntriesQuery(Struct, frozen=True, kw_only=True):
@@ -156,12 +177,24 @@ async def changes(runtime: Verbs, chat_id: str) -> tuple[Change, ...]:
     return await runtime.changes(chat_id)
 
 
-async def apply(runtime: Verbs, chat_id: str, body: Chosen) -> tuple[Change, ...]:
-    return await runtime.apply(chat_id, body.ids)
+async def apply(runtime: Verbs, chat_id: str, body: Applied) -> tuple[Change, ...]:
+    return await runtime.apply(chat_id, body.ids, hunks=body.hunks, to=body.to, commit=body.commit)
 
 
 async def reject(runtime: Verbs, chat_id: str, body: Chosen) -> tuple[Change, ...]:
-    return await runtime.reject(chat_id, body.ids)
+    return await runtime.reject(chat_id, body.ids, hunks=body.hunks)
+
+
+async def revert(runtime: Verbs, chat_id: str, body: Reverted) -> tuple[Change, ...]:
+    return await runtime.revert(chat_id, body.ids)
+
+
+async def preview(runtime: Verbs, chat_id: str) -> tuple[Preview, ...]:
+    return await runtime.preview(chat_id)
+
+
+async def content(runtime: Verbs, chat_id: str, change_id: str, query: SideQuery) -> FileContent:
+    return await runtime.content(chat_id, change_id, old=query.side == "old")
 
 
 async def usage(runtime: Verbs, chat_id: str) -> tuple[UsageRow, ...]:

@@ -30,6 +30,9 @@ ROUTES = (
     Route("GET", "chats/{chat_id}/changes", rest.changes, "read"),
     Route("POST", "chats/{chat_id}/changes/apply", rest.apply, "execute"),
     Route("POST", "chats/{chat_id}/changes/reject", rest.reject, "execute"),
+    Route("POST", "chats/{chat_id}/changes/revert", rest.revert, "execute"),
+    Route("GET", "chats/{chat_id}/changes/preview", rest.preview, "read"),
+    Route("GET", "chats/{chat_id}/changes/{change_id}/content", rest.content, "read"),
     Route("GET", "chats/{chat_id}/usage", rest.usage, "read"),
 )
 

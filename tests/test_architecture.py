@@ -77,7 +77,10 @@ THIRD_PARTIES: dict[str, set[str]] = {
 LAZY = {"claude_agent_sdk", "pandas", "pyarrow", "numpy", "matplotlib", "genai_prices", "nest_asyncio", "IPython"}
 """Third parties that are imported inside functions only (IPython: but by the kernel extension, which lives in it)."""
 
-PURE = {"__future__", "bisect", "collections", "dataclasses", "enum", "fnmatch", "functools", "re", "typing"}
+PURE = {
+    *("__future__", "bisect", "collections", "dataclasses", "difflib", "enum", "fnmatch", "functools", "hashlib"),
+    *("re", "typing"),
+}
 """All of the standard library that the core knows: no I/O, no clock, no loop."""
 
 OWNERS = {

@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import ssl
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 from urllib.parse import urlencode, urlsplit
@@ -28,10 +28,12 @@ from coder_nb.core.values import (
     AgentSessionInfo,
     Change,
     ChatInfo,
+    FileContent,
     Frame,
     Health,
     Hello,
     PageFrame,
+    Preview,
     Prompt,
     SessionInfo,
     TurnInfo,
@@ -164,11 +166,33 @@ class Remote:
     async def changes(self, chat_id: str) -> tuple[Change, ...]:
         return await self._get(f"chats/{chat_id}/changes", tuple[Change, ...])
 
-    async def apply(self, chat_id: str, change_ids: Sequence[str]) -> tuple[Change, ...]:
-        return await self._post(f"chats/{chat_id}/changes/apply", tuple[Change, ...], {"ids": list(change_ids)})
+    async def apply(
+        self,
+        chat_id: str,
+        change_ids: Sequence[str],
+        *,
+        hunks: Mapping[str, Sequence[str]] | None = None,
+        to: str = "",
+        commit: str = "",
+    ) -> tuple[Change, ...]:
+        body = {"ids": list(change_ids), "hunks": dict(hunks or {}), "to": to, "commit": commit}
+        return await self._post(f"chats/{chat_id}/changes/apply", tuple[Change, ...], body)
 
-    async def reject(self, chat_id: str, change_ids: Sequence[str]) -> tuple[Change, ...]:
-        return await self._post(f"chats/{chat_id}/changes/reject", tuple[Change, ...], {"ids": list(change_ids)})
+    async def reject(
+        self, chat_id: str, change_ids: Sequence[str], *, hunks: Mapping[str, Sequence[str]] | None = None
+    ) -> tuple[Change, ...]:
+        body = {"ids": list(change_ids), "hunks": dict(hunks or {})}
+        return await self._post(f"chats/{chat_id}/changes/reject", tuple[Change, ...], body)
+
+    async def revert(self, chat_id: str, change_ids: Sequence[str]) -> tuple[Change, ...]:
+        return await self._post(f"chats/{chat_id}/changes/revert", tuple[Change, ...], {"ids": list(change_ids)})
+
+    async def preview(self, chat_id: str) -> tuple[Preview, ...]:
+        return await self._get(f"chats/{chat_id}/changes/preview", tuple[Preview, ...])
+
+    async def content(self, chat_id: str, change_id: str, *, old: bool = False) -> FileContent:
+        side = "old" if old else "new"
+        return await self._get(f"chats/{chat_id}/changes/{change_id}/content?side={side}", FileContent)
 
     async def usage(self, chat_id: str | None = None) -> tuple[UsageRow, ...]:
         return await self._get("usage" if chat_id is None else f"chats/{chat_id}/usage", tuple[UsageRow, ...])

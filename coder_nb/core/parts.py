@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Literal
 
+import msgspec
 from msgspec.structs import replace
 
 from coder_nb.core.changes import counts
@@ -148,8 +148,8 @@ def check_still_readable(path: str, content: bytes) -> None:
     if not path.endswith(".ipynb"):
         return
     try:
-        json.loads(content)
-    except ValueError:
+        msgspec.json.decode(content)
+    except msgspec.DecodeError:
         raise ApplyConflict(
             f"{path} would be no notebook any more with these hunks alone: nothing was done. Choose the hunks that "
             "belong together, or decide the file as a whole."

@@ -6,7 +6,7 @@ extension's handlers call it. Every call raises `coder_nb.errors` only.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
 from coder_nb.core.entries import Page
@@ -15,8 +15,10 @@ from coder_nb.core.values import (
     AgentSessionInfo,
     Change,
     ChatInfo,
+    FileContent,
     Frame,
     Health,
+    Preview,
     Prompt,
     SessionInfo,
     TurnInfo,
@@ -91,15 +93,42 @@ class Verbs(Protocol):
     async def changes(self, chat_id: str) -> tuple[Change, ...]:
         """The changes of the chat's turns, superseded ones left out, the oldest first."""
 
-    async def apply(self, chat_id: str, change_ids: Sequence[str]) -> tuple[Change, ...]:
-        """Writes changes into the checkout, file by file, all or nothing for each, and returns them as they are now.
+    async def apply(
+        self,
+        chat_id: str,
+        change_ids: Sequence[str],
+        *,
+        hunks: Mapping[str, Sequence[str]] | None = None,
+        to: str = "",
+        commit: str = "",
+    ) -> tuple[Change, ...]:
+        """Writes changes into the checkout, each file wholly or not; returns all that it touched, as it is now.
 
-        One that cannot land has the status ``conflict`` and a note that says why; nothing of it was written. One that
-        was applied before is left as it is.
+        `hunks` names, by a change's id, the ids of those of its hunks that are meant; the change itself keeps what is
+        left to decide, and a new one holds what was decided. One that cannot land has the status ``conflict`` and a
+        note that says why; nothing of it was written. What was applied before is left as it is.
+
+        With `commit`, a message, they become one commit of the checkout's HEAD as well; with `to`, ``branch:<name>``,
+        one commit of that branch instead, and the checkout is left alone: all of them or none. Raises `StaleChange`
+        where something is not what it was when it was shown.
         """
 
-    async def reject(self, chat_id: str, change_ids: Sequence[str]) -> tuple[Change, ...]:
-        """Takes changes back in the worktree, so that the agent goes on without them; returns them as they are now."""
+    async def reject(
+        self, chat_id: str, change_ids: Sequence[str], *, hunks: Mapping[str, Sequence[str]] | None = None
+    ) -> tuple[Change, ...]:
+        """Takes changes back in the worktree, so that the agent goes on without them; `hunks` and answer as `apply`."""
+
+    async def revert(self, chat_id: str, change_ids: Sequence[str]) -> tuple[Change, ...]:
+        """Takes applied changes out of the checkout again, to the byte where nobody wrote there since; then they pend.
+
+        One that cannot be taken back stays applied, with a note that says why. Answers as `apply`.
+        """
+
+    async def preview(self, chat_id: str) -> tuple[Preview, ...]:
+        """What applying each pending change would do to the checkout as it is now; writes nothing."""
+
+    async def content(self, chat_id: str, change_id: str, *, old: bool = False) -> FileContent:
+        """A changed file, as it is after the change, or before."""
 
     async def usage(self, chat_id: str | None = None) -> tuple[UsageRow, ...]:
         """One row a report of an agent; of one chat, or of all."""

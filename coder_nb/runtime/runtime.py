@@ -22,8 +22,10 @@ from coder_nb.core.values import (
     AgentSessionInfo,
     Change,
     ChatInfo,
+    FileContent,
     Frame,
     Health,
+    Preview,
     Prompt,
     SessionInfo,
     TurnInfo,
@@ -36,12 +38,14 @@ from coder_nb.runtime.agents import Agents
 from coder_nb.runtime.asking import Answer
 from coder_nb.runtime.context import Context
 from coder_nb.runtime.leaseholder import Leaseholder
+from coder_nb.runtime.review import Hunks, Review
 from coder_nb.runtime.runner import Runner
 from coder_nb.runtime.tasks import Tasks
 from coder_nb.settings import Settings
 from coder_nb.store.base import Batch, Lease, RunState, Store
 from coder_nb.store.open import open_store
 from coder_nb.store.owner import this_process
+from coder_nb.worktrees.decisions import Decisions
 from coder_nb.worktrees.worktrees import Worktrees
 
 _log = logging.getLogger("coder_nb.runtime")
@@ -71,6 +75,7 @@ class Runtime:
             agents=self._agents,
             worktrees=Worktrees(settings.worktrees_path(), settings),
         )
+        self._decisions = Decisions(self._context.worktrees)
         self._leases = Leaseholder(
             store.leases, this_process(runtime_id, label), ttl=settings.lease_ttl, taken=self._taken, lost=self._lost
         )
@@ -257,17 +262,34 @@ class Runtime:
     async def changes(self, chat_id: str) -> tuple[Change, ...]:
         return await self._store.changes.of_chat(chat_id)
 
-    async def apply(self, chat_id: str, change_ids: Sequence[str]) -> tuple[Change, ...]:
-        lease, runner = await self._runner_of(await self._store.catalog.get_chat(chat_id))
-        await runner.tree.apply(lease, change_ids)
-        return await self._decided(chat_id, change_ids)
+    async def apply(
+        self, chat_id: str, change_ids: Sequence[str], *, hunks: Hunks | None = None, to: str = "", commit: str = ""
+    ) -> tuple[Change, ...]:
+        review, _ = await self._review(chat_id)
+        return self._decided(await review.apply(change_ids, hunks or {}, to=to, commit=commit))
 
-    async def reject(self, chat_id: str, change_ids: Sequence[str]) -> tuple[Change, ...]:
-        lease, runner = await self._runner_of(await self._store.catalog.get_chat(chat_id))
+    async def reject(
+        self, chat_id: str, change_ids: Sequence[str], *, hunks: Hunks | None = None
+    ) -> tuple[Change, ...]:
+        review, runner = await self._review(chat_id)
         if runner.turn is not None:
             raise errors.Conflict("The agent is still working on these files: stop it or wait for it, then reject.")
-        await runner.tree.reject(lease, change_ids)
-        return await self._decided(chat_id, change_ids)
+        return self._decided(await review.reject(change_ids, hunks or {}))
+
+    async def revert(self, chat_id: str, change_ids: Sequence[str]) -> tuple[Change, ...]:
+        review, _ = await self._review(chat_id)
+        return self._decided(await review.revert(change_ids))
+
+    async def preview(self, chat_id: str) -> tuple[Preview, ...]:
+        changes = [c for c in await self.changes(chat_id) if c.status in ("pending", "conflict")]
+        chat = await self._store.catalog.get_chat(chat_id)
+        return await self._decisions.preview(await self._path_of(chat.session_id), changes)
+
+    async def content(self, chat_id: str, change_id: str, *, old: bool = False) -> FileContent:
+        change = await self._store.changes.get(change_id)
+        if change.chat_id != chat_id:
+            raise errors.NotFound("This chat has no such change: look at `chat.changes` again.")
+        return await self._decisions.content(await self._path_of(change.session_id), change, old=old)
 
     # Within ----------------------------------------------------------------------------------------------------------
 
@@ -335,9 +357,14 @@ class Runtime:
             await self._leases.hold(path)
         return await self._store.catalog.get_chat(chat.id)
 
-    async def _decided(self, chat_id: str, change_ids: Sequence[str]) -> tuple[Change, ...]:
-        self._context.feed(chat_id).tell(changes=True)
-        return tuple([await self._store.changes.get(change_id) for change_id in change_ids])
+    async def _review(self, chat_id: str) -> tuple[Review, Runner]:
+        lease, runner = await self._runner_of(await self._store.catalog.get_chat(chat_id))
+        return Review(self._context, runner.tree, lease), runner
+
+    def _decided(self, changes: tuple[Change, ...]) -> tuple[Change, ...]:
+        for chat_id in {change.chat_id for change in changes}:
+            self._context.feed(chat_id).tell(changes=True)
+        return changes
 
     async def _taken(self, lease: Lease) -> None:
         await recovery.settle(self._context, lease)

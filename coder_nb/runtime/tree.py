@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from coder_nb.backends.base import Noticed
 from coder_nb.core.changes import FileDelta
 from coder_nb.core.entries import Checkpoint, FileChange
 from coder_nb.core.values import Change, ChangeStatus
-from coder_nb.errors import Conflict, NotFound
 from coder_nb.runtime.context import Context
 from coder_nb.store.base import Lease
 from coder_nb.worktrees.state import WorktreeState
@@ -21,7 +21,7 @@ class Tree:
 
     def __init__(self, context: Context, session_id: str, path: str) -> None:
         self._context = context
-        self._session_id, self._path = session_id, path
+        self.session_id, self._path = session_id, path
         self._state: WorktreeState | None = None
         self._before: str | None = None
         self._lock = asyncio.Lock()
@@ -42,7 +42,7 @@ class Tree:
         async with self._lock:
             store = self._context.store.changes
             found = await self._context.worktrees.changes(self._state, before=self._before)
-            pending = await store.pending(self._session_id)
+            pending = await store.pending(self.session_id)
             # Work of a turn that our own death cut short was never recorded: it is nobody's until now.
             known = {change.path for change in pending}
             unseen = [delta for delta in found if delta.touched or delta.path not in known]
@@ -61,63 +61,34 @@ class Tree:
             self._before = None
             return [_entry_of(change) for change in fresh]
 
-    async def apply(self, lease: Lease, change_ids: Sequence[str]) -> None:
-        """Writes changes into the checkout, each whole or not at all; the base moves, so they are not shown again."""
+    @asynccontextmanager
+    async def standing(self, lease: Lease) -> AsyncIterator[WorktreeState]:
+        """The worktree as it stands, while nothing else is done to it."""
         async with self._lock:
-            state = self._state or await self._ensure(lease)
-            decisions: dict[str, tuple[ChangeStatus, str]] = {}
-            landed: list[Change] = []
-            # Deletions first: a folder may have become a file.
-            for change in sorted(await self._pending(change_ids), key=lambda change: change.operation != "delete"):
-                done = await self._context.worktrees.apply(state, change)
-                decisions[change.id] = (done.status, done.note)
-                if done.status == "applied":
-                    landed.append(change)
-            await self._context.store.changes.decide(lease, decisions, now=self._context.now())
-            if landed:
-                await self._keep(lease, await self._context.worktrees.rebase_after_apply(state, landed))
-
-    async def reject(self, lease: Lease, change_ids: Sequence[str]) -> None:
-        """Restores the base's content in the worktree."""
-        async with self._lock:
-            state = self._state or await self._ensure(lease)
-            decisions: dict[str, tuple[ChangeStatus, str]] = {}
-            for change in await self._pending(change_ids):
-                try:
-                    await self._context.worktrees.reject(state, change)
-                    decisions[change.id] = ("rejected", "")
-                except Conflict as conflict:
-                    decisions[change.id] = ("conflict", conflict.message)
-            await self._context.store.changes.decide(lease, decisions, now=self._context.now())
-
-    async def _pending(self, change_ids: Sequence[str]) -> list[Change]:
-        """The changes of those ids that are still to be decided; decided ones are left as they are."""
-        found = [await self._context.store.changes.get(change_id) for change_id in change_ids]
-        if any(change.session_id != self._session_id for change in found):
-            raise NotFound("This chat has no such change: look at `chat.changes` again.")
-        return [change for change in found if change.status in ("pending", "conflict")]
+            yield self._state or await self._ensure(lease)
 
     async def _ensure(self, lease: Lease) -> WorktreeState:
         context = self._context
-        pending = await context.store.changes.pending(self._session_id)
+        pending = await context.store.changes.pending(self.session_id)
         state = await context.worktrees.ensure(
-            self._session_id, Path(self._path), has_pending=bool(pending), known=self._state
+            self.session_id, Path(self._path), has_pending=bool(pending), known=self._state
         )
         self.notices = notices(state, before=self._state)
-        await self._keep(lease, state)
+        await self.keep(lease, state)
         return state
 
-    async def _keep(self, lease: Lease, state: WorktreeState) -> None:
+    async def keep(self, lease: Lease, state: WorktreeState) -> None:
+        """Takes over a new state of the worktree."""
         if self._state is None or (state.path, state.base_commit) != (self._state.path, self._state.base_commit):
             await self._context.store.catalog.set_worktree(
-                lease, self._session_id, path=state.path, branch=state.branch or "", base_commit=state.base_commit
+                lease, self.session_id, path=state.path, branch=state.branch or "", base_commit=state.base_commit
             )
         self._state = state
 
     def _change(self, delta: FileDelta, chat_id: str, turn_id: str, agent: str) -> Change:
         return Change(
             id=self._context.new_id(),
-            session_id=self._session_id,
+            session_id=self.session_id,
             chat_id=chat_id,
             turn_id=turn_id,
             path=delta.path,
@@ -132,6 +103,7 @@ class Tree:
             old_blob=delta.old_blob,
             new_blob=delta.new_blob,
             hunks=delta.hunks,
+            cells=delta.cells,
             note=delta.note,
             created_at=self._context.now(),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
@@ -26,6 +26,7 @@ from coder_nb.core.entries import (
     Usage,
     UserMessage,
 )
+from coder_nb.core.parts import choose, halves, is_whole
 from coder_nb.core.permissions import Answerer
 from coder_nb.core.values import (
     PROTOCOL,
@@ -33,12 +34,15 @@ from coder_nb.core.values import (
     AgentSessionInfo,
     Change,
     ChangesFrame,
+    ChangeStatus,
     ChatInfo,
     DeltaFrame,
+    FileContent,
     Frame,
     Health,
     Hello,
     PageFrame,
+    Preview,
     Prompt,
     SessionInfo,
     StateFrame,
@@ -314,11 +318,33 @@ class MemoryRuntime:
     async def changes(self, chat_id: str) -> tuple[Change, ...]:
         return tuple(self.changed[chat_id])
 
-    async def apply(self, chat_id: str, change_ids: Sequence[str]) -> tuple[Change, ...]:
-        return self._decide(chat_id, change_ids, "applied")
+    async def apply(
+        self,
+        chat_id: str,
+        change_ids: Sequence[str],
+        *,
+        hunks: Mapping[str, Sequence[str]] | None = None,
+        to: str = "",
+        commit: str = "",
+    ) -> tuple[Change, ...]:
+        return self._decide(chat_id, change_ids, "applied", hunks or {})
 
-    async def reject(self, chat_id: str, change_ids: Sequence[str]) -> tuple[Change, ...]:
-        return self._decide(chat_id, change_ids, "rejected")
+    async def reject(
+        self, chat_id: str, change_ids: Sequence[str], *, hunks: Mapping[str, Sequence[str]] | None = None
+    ) -> tuple[Change, ...]:
+        return self._decide(chat_id, change_ids, "rejected", hunks or {})
+
+    async def revert(self, chat_id: str, change_ids: Sequence[str]) -> tuple[Change, ...]:
+        applied = [change.id for change in self.changed[chat_id] if change.status == "applied"]
+        return self._decide(chat_id, [i for i in change_ids if i in applied], "reverted", {})
+
+    async def preview(self, chat_id: str) -> tuple[Preview, ...]:
+        pending = [change for change in self.changed[chat_id] if change.status in ("pending", "conflict")]
+        return tuple(Preview(change_id=change.id, outcome="clean") for change in pending)
+
+    async def content(self, chat_id: str, change_id: str, *, old: bool = False) -> FileContent:
+        text = "before\n" if old else "after\n"
+        return FileContent(media_type="text/plain", size=len(text), text=text)
 
     async def usage(self, chat_id: str | None = None) -> tuple[UsageRow, ...]:
         logs = self._log.values() if chat_id is None else [self._log[chat_id]]
@@ -395,17 +421,27 @@ class MemoryRuntime:
         self.update(chat_id, run_status="idle", turn_id=None, asking=None)
         return stopped
 
-    def _decide(self, chat_id: str, ids: Sequence[str], status: str) -> tuple[Change, ...]:
+    def _decide(
+        self, chat_id: str, ids: Sequence[str], status: ChangeStatus, hunks: Mapping[str, Sequence[str]]
+    ) -> tuple[Change, ...]:
         changes = self.changed[chat_id]
+        touched = []
         for index, change in enumerate(changes):
-            if change.id in ids:
-                if change.note:
-                    changes[index] = replace(change, status="conflict")
-                else:
-                    changes[index] = replace(change, status=status, decided_at=3)
+            if change.id not in ids:
+                continue
+            chosen = choose(change, hunks.get(change.id, ()))
+            if change.note:
+                changes[index] = replace(change, status="conflict")
+            elif chosen and not is_whole(change, chosen):
+                part, changes[index] = halves(change, chosen, "middle", named="second")
+                touched.append(replace(part, id=new_id(), status=status, decided_at=3))
+            else:
+                changes[index] = replace(change, status=status, decided_at=3)
+            touched.append(changes[index])
+        changes += [change for change in touched if change not in changes]
         if not changes and ids:
             raise Conflict
-        return tuple(change for change in changes if change.id in ids)
+        return tuple(touched)
 
 
 def _pos(entry: Entry) -> int:

@@ -85,6 +85,11 @@ def _open_chat(verbs: Verbs, ids: tuple[str, ...], query: Query, body: Any) -> A
     return verbs.open_chat(ids[0], name=str(given.get("name") or "main"), new=bool(given.get("new")))
 
 
+def _apply(verbs: Verbs, ids: tuple[str, ...], query: Query, body: Any) -> Awaitable[object]:
+    to, commit = str(body.get("to") or ""), str(body.get("commit") or "")
+    return verbs.apply(ids[0], _changed(body), hunks=body.get("hunks"), to=to, commit=commit)
+
+
 def _changed(body: Any) -> list[str]:
     return [str(change_id) for change_id in body["ids"]]
 
@@ -109,8 +114,11 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("GET", "chats/*/turns"): lambda v, ids, q, b: v.turns(ids[0]),
     ("GET", "chats/*/entries"): _entries,
     ("GET", "chats/*/changes"): lambda v, ids, q, b: v.changes(ids[0]),
-    ("POST", "chats/*/changes/apply"): lambda v, ids, q, b: v.apply(ids[0], _changed(b)),
-    ("POST", "chats/*/changes/reject"): lambda v, ids, q, b: v.reject(ids[0], _changed(b)),
+    ("POST", "chats/*/changes/apply"): _apply,
+    ("POST", "chats/*/changes/reject"): lambda v, ids, q, b: v.reject(ids[0], _changed(b), hunks=b.get("hunks")),
+    ("POST", "chats/*/changes/revert"): lambda v, ids, q, b: v.revert(ids[0], _changed(b)),
+    ("GET", "chats/*/changes/preview"): lambda v, ids, q, b: v.preview(ids[0]),
+    ("GET", "chats/*/changes/*/content"): lambda v, ids, q, b: v.content(ids[0], ids[1], old=q.get("side") == "old"),
     ("GET", "chats/*/usage"): lambda v, ids, q, b: v.usage(ids[0]),
 }
 """Each route that has no stream; a test holds the table to the document."""

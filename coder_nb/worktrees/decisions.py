@@ -30,9 +30,9 @@ MOST_TEXT = deltas.SHOWN
 class Decisions:
     """Calls for one repository run one after another, as those of `Worktrees`, beside which this stands."""
 
-    def __init__(self, worktrees: Worktrees, *, timeout: float) -> None:
+    def __init__(self, worktrees: Worktrees) -> None:
         self._worktrees = worktrees
-        self._timeout = timeout
+        self._timeout = worktrees.timeout
 
     async def divide(
         self, state: WorktreeState, change: Change, chosen: Collection[str], *, rejecting: bool

@@ -10,7 +10,7 @@ import json
 import sys
 import threading
 import types
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,10 +29,12 @@ from coder_nb.core.values import (
     AgentSessionInfo,
     Change,
     ChatInfo,
+    FileContent,
     Frame,
     Health,
     Hello,
     PageFrame,
+    Preview,
     Prompt,
     SessionInfo,
     StateFrame,
@@ -207,13 +209,35 @@ class MemoryRuntime:
         self._heard("changes", chat_id)
         return ()
 
-    async def apply(self, chat_id: str, change_ids: Sequence[str]) -> tuple[Change, ...]:
-        self._heard("apply", chat_id, tuple(change_ids))
+    async def apply(
+        self,
+        chat_id: str,
+        change_ids: Sequence[str],
+        *,
+        hunks: Mapping[str, Sequence[str]] | None = None,
+        to: str = "",
+        commit: str = "",
+    ) -> tuple[Change, ...]:
+        self._heard("apply", chat_id, tuple(change_ids), hunks, to, commit)
         return ()
 
-    async def reject(self, chat_id: str, change_ids: Sequence[str]) -> tuple[Change, ...]:
-        self._heard("reject", chat_id, tuple(change_ids))
+    async def reject(
+        self, chat_id: str, change_ids: Sequence[str], *, hunks: Mapping[str, Sequence[str]] | None = None
+    ) -> tuple[Change, ...]:
+        self._heard("reject", chat_id, tuple(change_ids), hunks)
         return ()
+
+    async def revert(self, chat_id: str, change_ids: Sequence[str]) -> tuple[Change, ...]:
+        self._heard("revert", chat_id, tuple(change_ids))
+        return ()
+
+    async def preview(self, chat_id: str) -> tuple[Preview, ...]:
+        self._heard("preview", chat_id)
+        return ()
+
+    async def content(self, chat_id: str, change_id: str, *, old: bool = False) -> FileContent:
+        self._heard("content", chat_id, change_id, old)
+        return FileContent(media_type="text/plain", size=1, text="x")
 
     async def usage(self, chat_id: str | None = None) -> tuple[UsageRow, ...]:
         self._heard("usage", chat_id)

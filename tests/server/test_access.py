@@ -21,6 +21,7 @@ BODIES: dict[str, Any] = {
     "chats/{chat_id}/attend": None,
     "chats/{chat_id}/changes/apply": {"ids": []},
     "chats/{chat_id}/changes/reject": {"ids": []},
+    "chats/{chat_id}/changes/revert": {"ids": []},
 }
 """A body that each POST takes: a new route has to name its own here."""
 
@@ -38,6 +39,7 @@ def walk(server: Any, runtime: Any) -> Any:
 
     async def ask(route: Route, headers: dict[str, str]) -> Any:
         ids = {"chat_id": runtime.chat.id, "session_id": runtime.session.id, "prompt_id": new_id(), "request_id": "r1"}
+        ids["change_id"] = new_id()
         body = BODIES[route.path] if route.method == "POST" else None
         return await server.ask(route.method, route.path.format(**ids), body, headers=headers)
 

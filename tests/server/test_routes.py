@@ -49,8 +49,19 @@ async def test_the_routes_ask_the_runtime_what_their_callers_ask(server: Any, ru
         ("GET", f"chats/{chat}/entries?after=3&limit=7", None, 200, ("read", chat, 3, None, 7)),
         ("GET", f"chats/{chat}/entries?before=9", None, 200, ("read", chat, 0, 9, 500)),
         ("GET", f"chats/{chat}/changes", None, 200, ("changes", chat)),
-        ("POST", f"chats/{chat}/changes/apply", {"ids": ["a"]}, 200, ("apply", chat, ("a",))),
-        ("POST", f"chats/{chat}/changes/reject", {"ids": []}, 200, ("reject", chat, ())),
+        ("POST", f"chats/{chat}/changes/apply", {"ids": ["a"]}, 200, ("apply", chat, ("a",), {}, "", "")),
+        (
+            "POST",
+            f"chats/{chat}/changes/apply",
+            {"ids": ["a"], "hunks": {"a": ["h"]}, "to": "branch:x", "commit": "m"},
+            200,
+            ("apply", chat, ("a",), {"a": ("h",)}, "branch:x", "m"),
+        ),
+        ("POST", f"chats/{chat}/changes/reject", {"ids": []}, 200, ("reject", chat, (), {})),
+        ("POST", f"chats/{chat}/changes/revert", {"ids": ["a"]}, 200, ("revert", chat, ("a",))),
+        ("GET", f"chats/{chat}/changes/preview", None, 200, ("preview", chat)),
+        ("GET", f"chats/{chat}/changes/{prompt}/content?side=old", None, 200, ("content", chat, prompt, True)),
+        ("GET", f"chats/{chat}/changes/{prompt}/content", None, 200, ("content", chat, prompt, False)),
         ("GET", f"chats/{chat}/usage", None, 200, ("usage", chat)),
     ]:
         reply = await server.ask(method, path, body)
