@@ -73,6 +73,12 @@ const RUNNING = [
   entry({ kind: "tool_call", name: "terminal", tool_kind: "execute", title: "delete", input: { command: "rm -rf /tmp/sales-cache" }, status: "in_progress" }, { ...started, open: true }),
   entry({ kind: "permission", request_id: "p1", title: "Delete /tmp/sales-cache", tool: "terminal", tool_kind: "execute", input: { command: "rm -rf /tmp/sales-cache \u202e/emoh/\u202c\u200b && echo done", description: "Removes the cache" }, diffs: [{ path: "sales/cache.py", old: "CACHE = True\nPATH = '/tmp/sales-cache'\n", new: "CACHE = False\n" }], options: [{ id: "a", label: "Allow once", kind: "allow_once" }, { id: "b", label: "Always allow", kind: "allow_always" }, { id: "c", label: "Reject", kind: "reject_once" }] }, { ...started, open: true }),
 ];
+const QUESTION = { kind: "question", request_id: "que_1", text: "Where should the cache go?", choices: [{ id: "disk", label: "On disk", description: "survives a restart" }, { id: "memory", label: "In memory" }, { id: "none", label: "Nowhere" }] };
+const ASKING = [
+  entry({ ...QUESTION, request_id: "que_0", text: "Which months?", status: "answered", answer: ["January", "May"], by: "ana", waited_ms: 3200 }, started),
+  entry({ ...QUESTION, request_id: "que_0", text: "May I look at last year, too?", status: "declined", by: "nobody" }, started),
+  entry(QUESTION, { ...started, open: true }),
+];
 const ENDS = ["cancelled", "failed", "refused", "limited", "interrupted"].flatMap((end, index) => {
   const more = { turn_id: `t-${end}`, agent: ["claude", "qwen", "codex", "gemini", "native"][index] };
   return [
@@ -155,9 +161,10 @@ const TALL = { options: { max_height: "none" } };
 
 if (query.has("blank")) {
   // For tests, which put in what they look at.
-  window.gallery = { live, saved, entry, DONE, RUNNING, CHANGES, QUEUED, T2 };
+  window.gallery = { live, saved, entry, DONE, RUNNING, ASKING, QUESTION, CHANGES, QUEUED, T2 };
 } else if (!query.has("many")) {
   saved("A finished turn, saved", { ...TALL, entries: DONE, changes: CHANGES, usage: USAGE.slice(0, 2) });
+  live("A running turn that asks a question", { ...TALL, view: "transcript" }, { chat: { run_status: "running", turn_id: T2 }, entries: ASKING });
   live("A running turn that asks", { ...TALL, view: "transcript" }, { chat: { run_status: "running", turn_id: T2, queued: QUEUED }, entries: RUNNING });
   live("Ends", TALL, { chat: { held: true, queued: QUEUED.slice(0, 1) }, entries: ENDS });
   live("Nothing yet", {}, {});

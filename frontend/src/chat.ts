@@ -144,6 +144,12 @@ export class Chat {
     return this.act(async (call) => (await call<{ done: boolean }>("POST", route, { option_id: optionId })).done);
   }
 
+  /** Answers a question by ids of its choices or in own words; null declines. */
+  reply(requestId: string, answer: string[] | null): Promise<boolean> {
+    const route = `questions/${encodeURIComponent(requestId)}`;
+    return this.act(async (call) => (await call<{ done: boolean }>("POST", route, { answer })).done);
+  }
+
   decide(what: "apply" | "reject", ids: readonly string[]): Promise<void> {
     return this.act(async (call) => {
       const decided = new Map((await call<Change[]>("POST", `changes/${what}`, { ids })).map((change) => [change.id, change]));

@@ -96,15 +96,24 @@ export interface Permission {
   waited_ms?: number | null;
 }
 
+export interface Choice {
+  id: string;
+  label?: string;
+  description?: string;
+}
+
 export interface Question {
   kind: "question";
   request_id: string;
   text?: string;
-  choices?: { id: string; label?: string }[];
-  status?: "pending" | "answered" | "expired";
+  choices?: Choice[];
+  multiple?: boolean;
+  /** Whether an answer in own words is taken; left out where it is. */
+  custom?: boolean;
+  status?: "pending" | "answered" | "declined" | "expired";
   answer?: string[];
   by?: string | null;
-  custom?: boolean;
+  waited_ms?: number | null;
 }
 
 export interface Usage {

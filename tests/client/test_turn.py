@@ -10,9 +10,18 @@ import pytest
 
 from coder_nb.client.chat import Chat
 from coder_nb.client.permission import Permission
-from coder_nb.core.entries import End, Text, TurnEnded
+from coder_nb.client.question import Question
+from coder_nb.core.entries import Choice, End, Text, TurnEnded
 from coder_nb.core.values import Frame
-from coder_nb.errors import ConnectionLost, EmptyPrompt, NobodyToAsk, TurnCancelled, TurnFailed, UnknownAgent
+from coder_nb.errors import (
+    ConnectionLost,
+    EmptyPrompt,
+    InvalidOption,
+    NobodyToAsk,
+    TurnCancelled,
+    TurnFailed,
+    UnknownAgent,
+)
 from coder_nb.testing.memory_runtime import Play, Stage
 
 Open = Callable[..., Chat]
@@ -211,6 +220,39 @@ def test_a_callback_answers_a_permission(
     open_chat: Open, decide: Callable[[Permission], bool | None], expected: str
 ) -> None:
     assert open_chat(asks).run("hello", on_permission=decide, timeout=30).text == expected
+
+
+COLOURS = (Choice("r", "Red"), Choice("b", "Blue"))
+
+
+async def wonders(stage: Stage) -> End:
+    said, by = await stage.question("Which colour?", asking="callback", choices=COLOURS)
+    stage.put(Text(text=f"{', '.join(said) or 'nothing'} by {by}"))
+    return "completed"
+
+
+@pytest.mark.parametrize(
+    ("decide", "expected"),
+    [
+        (lambda question: question.answer("b"), "b by callback"),
+        (lambda question: question.answer("blue"), "b by callback"),
+        (lambda question: "Red", "r by callback"),
+        (lambda question: ["a green of mine"], "a green of mine by callback"),
+        (lambda question: question.decline(), "nothing by callback"),
+        (lambda question: None, "nothing by callback"),
+    ],
+)
+def test_a_callback_answers_a_question(open_chat: Open, decide: Callable[[Question], None], expected: str) -> None:
+    chat = open_chat(wonders)
+    assert chat.run("hello", on_question=decide, timeout=30).text == expected
+    assert chat.prompt("one", on_question=decide).prompt.answers == ("on_question",)
+
+
+def test_a_callback_that_gives_an_answer_which_is_none_declines_and_is_raised(open_chat: Open) -> None:
+    turn = open_chat(wonders).prompt("hello", on_question=lambda question: ["r", "b"])
+    with pytest.raises(InvalidOption, match="takes one answer"):
+        turn.wait(30)
+    assert turn.text == "nothing by callback"
 
 
 def test_an_asynchronous_callback_answers_a_permission(open_chat: Open) -> None:

@@ -148,6 +148,87 @@ def test_an_answered_permission_says_what_was_answered_and_by_whom(blank: Page) 
     assert view.get_by_role("group", name="Permission: Delete").count() == 0
 
 
+def asking(page: Page, fields: str = "") -> Locator:
+    """A question's card, ready for keys."""
+    began = datetime(2026, 1, 15, 14, 0, tzinfo=UTC)
+    page.clock.set_fixed_time(began)
+    body = f"{{ ...gallery.QUESTION, {fields} }}"
+    view = live(page, f"{{}}, {{ entries: [gallery.entry({body}, {{ open: true }})] }}")
+    card = view.get_by_role("group", name="Question: Where should the cache go?")
+    card.wait_for()
+    page.clock.set_fixed_time(began + timedelta(seconds=1))
+    return card
+
+
+def replied(page: Page) -> Any:
+    page.wait_for_function("() => model.sent.some((m) => m.route?.endsWith('questions/que_1'))")
+    (call,) = calls(page, "questions/que_1")
+    return call["body"]["answer"]
+
+
+def test_a_question_is_answered_by_one_of_its_choices(blank: Page) -> None:
+    card = asking(blank)
+    expect(card.get_by_role("radio")).to_have_count(3)
+    expect(card.get_by_text("survives a restart")).to_be_visible()
+    send = card.get_by_role("button", name="Answer")
+    expect(send).to_have_attribute("aria-disabled", "true")
+    send.click(force=True)
+    assert calls(blank, "questions/que_1") == []
+    card.get_by_label("In memory").check()
+    send.click()
+    assert replied(blank) == ["memory"]
+
+
+def test_a_question_is_answered_by_keys_alone(blank: Page) -> None:
+    card = asking(blank)
+    card.press("1")
+    card.get_by_role("radio", name="On disk").press("2")
+    expect(card.get_by_role("radio", name="In memory")).to_be_focused()
+    card.get_by_role("radio", name="In memory").press("Enter")
+    assert replied(blank) == ["memory"]
+
+
+def test_own_words_answer_a_question_in_the_place_of_a_choice(blank: Page) -> None:
+    card = asking(blank)
+    card.get_by_label("On disk").check()
+    words = card.get_by_label("In your own words")
+    words.press_sequentially("in 2 places")
+    expect(card.get_by_label("On disk")).not_to_be_checked()
+    words.press("Enter")
+    assert replied(blank) == ["in 2 places"]
+
+
+def test_several_choices_and_own_words_answer_a_question_that_takes_several(blank: Page) -> None:
+    card = asking(blank, "multiple: true")
+    card.get_by_label("On disk").check()
+    card.get_by_label("Nowhere").check()
+    card.get_by_label("In your own words").fill("there")
+    card.get_by_role("button", name="Answer").click()
+    assert replied(blank) == ["disk", "none", "there"]
+
+
+def test_a_question_with_fixed_choices_has_no_room_for_own_words_and_can_be_declined(blank: Page) -> None:
+    card = asking(blank, "custom: false")
+    expect(card.get_by_role("textbox")).to_have_count(0)
+    card.get_by_role("button", name="Decline").click()
+    assert replied(blank) is None
+
+
+def test_what_is_being_typed_outlives_what_comes_meanwhile(blank: Page) -> None:
+    words = asking(blank).get_by_label("In your own words")
+    words.fill("half a sen")
+    tell(blank, "{ type: 'page', page: { rev: 999, entries: [gallery.entry({ kind: 'text', text: 'more' })] } }")
+    blank.get_by_text("more", exact=True).wait_for()
+    expect(words).to_have_value("half a sen")
+    expect(words).to_be_focused()
+
+
+def test_a_question_that_was_answered_says_what_and_by_whom(blank: Page) -> None:
+    view = live(blank, "{}, { entries: gallery.ASKING.slice(0, 2) }")
+    expect(view.locator(".question").first).to_contain_text("Answered January, May by ana · after 3.2 s")
+    expect(view.locator(".question").last).to_contain_text("Declined nobody was there to answer")
+
+
 def test_a_prompt_that_was_refused_keeps_its_text_and_its_id(blank: Page) -> None:
     view = live(blank, "{ view: 'composer' }, { refuse: 'The queue is full. Wait for a turn to end.' }")
     box = view.get_by_role("textbox")

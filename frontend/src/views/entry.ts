@@ -5,9 +5,10 @@ import { h, plainText, setText } from "../dom.ts";
 import { agentIcon, agentLabel, icon, spinner } from "../icons.ts";
 import { GrowingMarkdown } from "../markdown.ts";
 import { duration, plural, timeOfDay, usageLine } from "../text.ts";
-import type { Body, Checkpoint, Entry, Options, Plan, Question, Text, ToolCall, TurnEnded, TurnStarted, UserMessage } from "../wire.ts";
+import type { Body, Checkpoint, Entry, Options, Plan, Text, ToolCall, TurnEnded, TurnStarted, UserMessage } from "../wire.ts";
 import { permissionRow } from "./permission.ts";
 import { countLines, diffTable, hunksOf, inputValue, output, pathName, stat } from "./pieces.ts";
+import { questionRow } from "./question.ts";
 
 export interface Context {
   readonly chat: Chat;
@@ -34,7 +35,7 @@ const ROWS: { [K in Body["kind"]]: Maker<BodyOf<K>> | null } = {
   tool_call: toolCall,
   plan,
   permission: permissionRow,
-  question,
+  question: questionRow,
   commands: null,
   mode: () => line("switch_mode", (body: BodyOf<"mode">) => [`Mode: ${body.available?.find((m) => m.id === body.current)?.label || body.current}`]),
   usage: null,
@@ -256,22 +257,6 @@ function plan() {
           const mark = h("span", { class: `step-mark ${state}` }, state === "completed" ? icon("check") : state === "in_progress" ? spinner() : "");
           return h("li", { class: `step ${state}` }, mark, h("span", {}, item.text), h("span", { class: "sr" }, ` (${STATUS_WORDS[state]})`));
         }),
-      );
-    },
-  };
-}
-
-function question() {
-  const element = h("div", { class: "question" });
-  return {
-    element,
-    update(body: Question) {
-      const answered = (body.answer ?? []).map((id) => body.choices?.find((choice) => choice.id === id)?.label || id);
-      const status = body.status ?? "pending";
-      element.replaceChildren(
-        h("div", {}, body.text ?? ""),
-        ...(body.choices?.length ? [h("ul", {}, ...body.choices.map((choice) => h("li", {}, choice.label || choice.id)))] : []),
-        h("div", { class: "muted" }, status === "pending" ? "Waits for an answer." : status === "expired" ? "Nobody answered." : `Answered: ${answered.join(", ")}${body.by ? ` (${body.by})` : ""}`),
       );
     },
   };
