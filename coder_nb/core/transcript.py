@@ -8,8 +8,8 @@ up. The TypeScript fold (`frontend/src/fold.ts`) follows the same golden cases (
 
 from __future__ import annotations
 
-from bisect import insort
-from collections.abc import Iterator
+from bisect import bisect_left, insort
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -24,6 +24,7 @@ class Transcript:
         """The cursor: everything up to this revision has been folded in."""
         self._entries: dict[str, Entry] = {}
         self._order: list[tuple[int, str]] = []
+        self._restores: list[tuple[int, int, int]] = []
         self._hidden: list[tuple[int, int]] = []
         self._waiting: dict[str, list[Delta | Chunk]] = {}
 
@@ -52,6 +53,13 @@ class Transcript:
             if not any(first <= pos <= last for first, last in self._hidden):
                 yield self._entries[entry_id]
 
+    def since(self, pos: int) -> Iterator[Entry]:
+        """The visible entries at a position and behind it."""
+        for place in range(bisect_left(self._order, (pos, "")), len(self._order)):
+            at, entry_id = self._order[place]
+            if not any(first <= at <= last for first, last in self._hidden):
+                yield self._entries[entry_id]
+
     def __len__(self) -> int:
         return sum(1 for _ in self) if self._hidden else len(self._order)
 
@@ -61,7 +69,8 @@ class Transcript:
             insort(self._order, (entry.pos, entry.id))
             self._entries[entry.id] = entry
             if isinstance(entry.body, Checkpoint) and entry.body.hides_from is not None:
-                self._hidden.append((entry.body.hides_from, entry.body.hides_to or entry.pos - 1))
+                insort(self._restores, (entry.pos, entry.body.hides_from, entry.body.hides_to or entry.pos - 1))
+                self._hidden = hidden_ranges(self._restores)
             for late in self._waiting.pop(entry.id, ()):
                 self._splice(late)
             return True
@@ -84,6 +93,18 @@ class Transcript:
         text = body.text + part.text[len(body.text) - part.offset :]
         self._entries[entry.id] = msgspec.structs.replace(entry, body=msgspec.structs.replace(body, text=text))
         return True
+
+
+def hidden_ranges(restores: Sequence[tuple[int, int, int]]) -> list[tuple[int, int]]:
+    """What restores hide, given as position, first and last hidden, in the order of their positions.
+
+    One that is itself hidden by a later one hides nothing: so a restore is undone by going back to before it.
+    """
+    ranges: list[tuple[int, int]] = []
+    for pos, first, last in reversed(restores):
+        if not any(low <= pos <= high for low, high in ranges):
+            ranges.append((first, min(last, pos - 1)))
+    return ranges
 
 
 def _keeping_longer_text(new: Entry, known: Entry) -> Entry:

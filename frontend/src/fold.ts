@@ -16,7 +16,8 @@ export class Transcript {
   rev = 0;
   private readonly entries = new Map<string, Entry>();
   private readonly order: Place[] = [];
-  private readonly hidden: [number, number][] = [];
+  private readonly restores: [number, number, number][] = [];
+  private hidden: [number, number][] = [];
   private readonly waiting = new Map<string, (Chunk | Delta)[]>();
   private readonly lengths = new Map<string, number>();
 
@@ -59,7 +60,10 @@ export class Transcript {
     this.put(entry);
     const body = entry.body;
     if (body.kind === "checkpoint" && body.hides_from != null) {
-      this.hidden.push([body.hides_from, body.hides_to || (entry.pos ?? 0) - 1]);
+      const pos = entry.pos ?? 0;
+      this.restores.push([pos, body.hides_from, body.hides_to || pos - 1]);
+      this.restores.sort((a, b) => a[0] - b[0]);
+      this.hidden = hiddenRanges(this.restores);
     }
     const late = this.waiting.get(entry.id) ?? [];
     this.waiting.delete(entry.id);
@@ -110,6 +114,18 @@ export class Transcript {
     if (this.entries.get(entry.id) === entry) this.lengths.set(entry.id, length);
     return length;
   }
+}
+
+/**
+ * What restores hide, given as position, first and last hidden, in the order of their positions. One that is itself
+ * hidden by a later one hides nothing: so a restore is undone by going back to before it.
+ */
+function hiddenRanges(restores: readonly [number, number, number][]): [number, number][] {
+  const ranges: [number, number][] = [];
+  for (const [pos, first, last] of [...restores].reverse()) {
+    if (!ranges.some(([low, high]) => low <= pos && pos <= high)) ranges.push([first, Math.min(last, pos - 1)]);
+  }
+  return ranges;
 }
 
 function before(a: Place, b: Place): boolean {
