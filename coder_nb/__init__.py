@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from coder_nb import errors, widgets
+    from coder_nb.analysis.costs import as_if, reprice
     from coder_nb.client.changes import Changes
     from coder_nb.client.chat import Chat
     from coder_nb.client.history import History, history
@@ -25,12 +26,15 @@ if TYPE_CHECKING:
     from coder_nb.client.session import Session
     from coder_nb.client.transcript import Entries
     from coder_nb.client.turn import Turn
-    from coder_nb.door import agents, allow_nested_loops, chat, close, configure, session, sessions, usage
+    from coder_nb.door import agents, allow_nested_loops, chat, close, configure, everything, session, sessions, usage
     from coder_nb.errors import CoderError, NobodyToAsk, TurnCancelled, TurnFailed
     from coder_nb.settings import Settings
 
 _WHERE = {
-    "coder_nb.door": ("agents", "allow_nested_loops", "chat", "close", "configure", "session", "sessions", "usage"),
+    "coder_nb.analysis.costs": ("as_if", "reprice"),
+    "coder_nb.door": (
+        "agents", "allow_nested_loops", "chat", "close", "configure", "everything", "session", "sessions", "usage",
+    ),  # fmt: skip
     "coder_nb.client.changes": ("Changes",),
     "coder_nb.client.chat": ("Chat",),
     "coder_nb.client.history": ("History", "history"),
@@ -59,11 +63,14 @@ __all__ = [
     "TurnFailed",
     "agents",
     "allow_nested_loops",
+    "as_if",
     "chat",
     "close",
     "configure",
     "errors",
+    "everything",
     "history",
+    "reprice",
     "session",
     "sessions",
     "usage",

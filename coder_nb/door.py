@@ -14,6 +14,9 @@ from coder_nb.errors import InvalidOption
 if TYPE_CHECKING:
     import pandas as pd
 
+    from coder_nb.analysis.frames import Backend
+    from coder_nb.client.history import History
+
 
 def _screen() -> Screen:
     from coder_nb.widgets.screen import Notebook
@@ -41,20 +44,36 @@ def chat(chat_id: str) -> Chat:
     return Chat(link, link.run(link.verbs.get_chat, chat_id))
 
 
-def sessions() -> pd.DataFrame:
+def sessions(*, dtype_backend: Backend = None) -> pd.DataFrame:
     """All sessions there are, the latest first, one row each."""
-    from coder_nb.analysis.frames import sessions_frame
+    from coder_nb.analysis.frames import sessions_frame, with_backend
 
     link = _home.link()
-    return sessions_frame(link.run(link.verbs.sessions))
+    return with_backend(sessions_frame(link.run(link.verbs.sessions)), dtype_backend)
 
 
-def usage() -> pd.DataFrame:
-    """Tokens and cost of all chats, one row a report; sum over the rows that are `counted`."""
-    from coder_nb.analysis.frames import usage_frame
+def usage(*, dtype_backend: Backend = None) -> pd.DataFrame:
+    """Tokens and cost of all chats, one row a report; sum over the rows that are `counted`.
+
+    `cnb.everything().usage` has the agents' own files as well, and each response once.
+    """
+    from coder_nb.analysis.frames import frame
+    from coder_nb.analysis.tables import USAGE
+    from coder_nb.client.everything import usage_rows
 
     link = _home.link()
-    return usage_frame(link.run(link.verbs.usage))
+    return frame(link.run(usage_rows, link.verbs), USAGE, dtype_backend=dtype_backend)
+
+
+def everything(**options: Any) -> History:
+    """All that there is: what ran here and what the agents left on disk, as the frames of `cnb.history()`.
+
+    Takes its options, and counts each response once: of a conversation that both tell, the one that tells more
+    counts. So the sum over all rows of its `usage` is right. Reads the store and the agents' files, and writes nothing.
+    """
+    from coder_nb.client.everything import everything as gathered
+
+    return gathered(_home.link(), **options)
 
 
 def agents() -> pd.DataFrame:

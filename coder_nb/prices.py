@@ -1,16 +1,34 @@
-"""Tokens and a model's name → what it costs, offline, by the price list that genai-prices ships."""
+"""Tokens and a model's name → what it costs, offline, by the price list that genai-prices ships.
+
+What that list does not tell, a faster mode, a region, a batch, a search of the provider's, is in the tables below.
+"""
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
 
 from coder_nb.core.entries import Tokens
+from coder_nb.errors import InvalidOption
 
 _HOUR = 3_600_000
 _PROBE = 1_000_000
+SEARCH = 10_000_000
+"""What a web search of the provider costs, in billionths of a dollar: ten dollars for a thousand."""
+_OPUS = r"claude-opus-(4[-.][6-9]|[5-9])"
+_FAST = ((r"claude-opus-4[-.][67]", 6.0), (_OPUS, 2.0))
+"""How many times as much a model costs in its fast mode; the first that fits."""
+_AT_HOME = rf"{_OPUS}|claude-(sonnet|haiku|fable|mythos)-([5-9]|4[-.][6-9])"
+"""The models that cost a tenth more where they are kept to the United States."""
+_TIERS = {"batch": 0.5, "flex": 0.5}
+
+Given = Mapping[str, Mapping[str, float]]
+"""Prices of one's own: dollars for a million tokens by kind (``input``, ``output``, ``cache_read``, ``cache_write``,
+``cache_write_1h``), by model."""
 
 
 class Rates(NamedTuple):
@@ -29,6 +47,8 @@ class Price(NamedTuple):
     above: tuple[int, ...]
     """Beyond each of these inputs the next rates hold."""
     rates: tuple[Rates, ...]
+    name: str = ""
+    """Where it is from: the list's own name of the model, or ``override``."""
 
     def cost(self, tokens: Tokens) -> int:
         """The price, in billionths of a dollar, of tokens whose input and output are known."""
@@ -43,23 +63,50 @@ class Price(NamedTuple):
         )
 
 
-def cost_nanousd(tokens: Tokens, model: str, *, ts: int | None = None) -> int | None:
-    """The list price of one response in billionths of a dollar; None where tokens or price are not known.
+def cost_nanousd(tokens: Tokens, model: str, *, ts: int | None = None, given: Given | None = None) -> int | None:
+    """The price of one response in billionths of a dollar; None where tokens or price are not known.
 
     `model` may carry its provider, as in ``anthropic/claude-sonnet-5``. `ts` is when it was, in milliseconds, as
-    prices change; None is now.
+    prices change; None is now. Prices that are `given` come before the list's.
     """
     if tokens.input is None or tokens.output is None:
         return None
-    price = price_of(model, ts=ts)
+    price = price_of(model, ts=ts, given=given)
     return None if price is None else price.cost(tokens)
 
 
-def price_of(model: str, *, ts: int | None = None) -> Price | None:
-    """The price of a model at a time; None where the list has none."""
+def factor(model: str, *, speed: str | None = None, tier: str | None = None, geo: str | None = None) -> float | None:
+    """How many times the list price a request costs by its mode; None where that is not known."""
+    name, times = model.rpartition("/")[2], _TIERS.get(tier or "", 1.0)
+    if speed == "fast":
+        fast = next((found for pattern, found in _FAST if re.match(pattern, name)), None)
+        if fast is None:
+            return None
+        times *= fast
+    return times * 1.1 if geo == "us" and re.match(_AT_HOME, name) else times
+
+
+def price_of(model: str, *, ts: int | None = None, given: Given | None = None) -> Price | None:
+    """The price of a model at a time: one that is given, else the list's; None where there is none."""
+    own = given and (given.get(model) or given.get(model.rpartition("/")[2]))
+    if own:
+        return _own(model, own)
     if not changes(model):
         return _price(model, None)
     return _price(model, None if ts is None else ts // _HOUR)
+
+
+def _own(model: str, given: Mapping[str, float]) -> Price:
+    """A price of one's own; what it leaves out of the cache costs what input costs, and an hour what it costs else."""
+    unknown = set(given) - set(Rates._fields)
+    if unknown or not {"input", "output"} <= set(given):
+        raise InvalidOption(
+            f"The price of {model!r} needs input and output, and may have cache_read, cache_write and cache_write_1h, "
+            f"in dollars for a million tokens; it has {', '.join(given)}."
+        )
+    usual = {"cache_read": given["input"], "cache_write": given["input"]} | dict(given)
+    usual.setdefault("cache_write_1h", usual["cache_write"])
+    return Price((), (Rates(**{kind: usual[kind] * 1000 for kind in Rates._fields}),), f"override: {model}")
 
 
 @lru_cache(maxsize=1024)
@@ -105,4 +152,11 @@ def _price(model: str, hour: int | None) -> Price | None:
                 cache_write_1h=nano(count, cache_write_tokens=count, cache_write_1h_tokens=count),
             )
         )
-    return Price(above, tuple(rates))
+    return Price(above, tuple(rates), f"{_list()}: {listed.provider.id}/{listed.model.id}")
+
+
+@lru_cache(maxsize=1)
+def _list() -> str:
+    from importlib.metadata import version
+
+    return f"genai-prices {version('genai-prices')}"

@@ -59,7 +59,7 @@ THIRD_PARTIES: dict[str, set[str]] = {
     "aiosqlite": {"store"},
     "asyncpg": {"store"},
     "pandas": {"analysis"},
-    "pyarrow": {"analysis"},
+    "pyarrow": {"analysis", "readers"},
     "numpy": {"analysis"},
     "matplotlib": {"analysis"},
     "genai_prices": {"prices"},

@@ -10,7 +10,7 @@ import pytest
 
 import coder_nb
 from coder_nb import errors, widgets
-from coder_nb.analysis import columns, history
+from coder_nb.analysis import columns, history, reference, summing, tables
 from coder_nb.backends.registry import KNOWN
 from coder_nb.core.permissions import MODES
 from coder_nb.kernel.magics import HELP
@@ -24,9 +24,9 @@ PAGES = {path.name: path.read_text() for path in (*ROOT.glob("*.md"), *ROOT.glob
 REFERENCE = PAGES["reference.md"]
 FRAMES = {
     f"{module.__name__}.{name}": table
-    for module in (columns, history)
+    for module in (columns, tables, summing, history)
     for name, table in vars(module).items()
-    if name.isupper() and isinstance(table, tuple) and name != "ORIGIN"  # a part of others
+    if name.isupper() and isinstance(table, tuple) and isinstance(table[0], columns.Column)
 }
 
 
@@ -67,6 +67,10 @@ def test_the_reference_has_no_setting_that_is_not_there() -> None:
 def test_every_column_is_in_the_reference_with_what_it_is(name: str) -> None:
     for column in FRAMES[name]:
         assert f"| `{column.name}` | {column.kind} | {column.what} |" in REFERENCE
+
+
+def test_the_reference_has_the_frames_as_they_are_declared() -> None:
+    assert reference.written(REFERENCE) == REFERENCE, "run python -m coder_nb.analysis.reference"
 
 
 def test_every_magic_and_option_is_in_the_reference() -> None:

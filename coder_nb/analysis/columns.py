@@ -22,12 +22,23 @@ class Column(NamedTuple):
     kind: Kind
     get: Callable[[Any], Any]
     what: str
-    get_all: Callable[[list[Any]], list[Any]] | None = None
-    """The same of all rows at once, where that is much faster."""
+    derive: Callable[[dict[str, Any]], Any] | None = None
+    """Makes the column out of those before it, all rows at once; `get` is not asked then."""
 
-    def of(self, rows: list[Any]) -> list[Any]:
-        """The values of rows."""
-        return list(map(self.get, rows)) if self.get_all is None else self.get_all(rows)
+    def array(self, rows: list[Any], known: dict[str, Any]) -> Any:
+        """The column of rows whose columns before this one are known."""
+        from coder_nb.analysis.frames import ARRAYS
+
+        return ARRAYS[self.kind](list(map(self.get, rows))) if self.derive is None else self.derive(known)
+
+
+def derived(name: str, kind: Kind, derive: Callable[[dict[str, Any]], Any], what: str) -> Column:
+    """A column that follows from those before it."""
+    return Column(name, kind, _nothing, what, derive)
+
+
+def _nothing(body: Any) -> None:
+    return None
 
 
 def usd(nano: int | None) -> float | None:
@@ -38,14 +49,6 @@ def usd(nano: int | None) -> float | None:
 def as_json(value: Any) -> str | None:
     """A structured value as text, so that a frame holds ordinary scalars only."""
     return None if value is None else msgspec.json.encode(value).decode()
-
-
-def _duration(start: str, end: str) -> Callable[[Any], float | None]:
-    def seconds(row: Any) -> float | None:
-        last = getattr(row, end)
-        return None if last is None else (last - getattr(row, start)) / 1000
-
-    return seconds
 
 
 SESSIONS = (
@@ -62,19 +65,6 @@ SESSIONS = (
     Column("host", "string", attrgetter("host"), "the machine that has the worktree"),
 )
 
-TURNS = (
-    Column("turn_id", "string", attrgetter("id"), "the turn"),
-    Column("chat_id", "string", attrgetter("chat_id"), "its chat"),
-    Column("prompt_id", "string", attrgetter("prompt_id"), "the prompt that began it; NA where the agent did"),
-    Column("agent", "category", attrgetter("agent"), "who took it"),
-    Column("state", "category", attrgetter("state"), "running, or how it ended"),
-    Column("started", "time", attrgetter("started_at"), "when it began"),
-    Column("ended", "time", attrgetter("ended_at"), "when it ended"),
-    Column("seconds", "float", _duration("started_at", "ended_at"), "how long it took"),
-    Column("reason", "string", lambda row: row.reason or None, "the agent's own word for its end"),
-    Column("message", "string", lambda row: row.message or None, "why it ended so, for a person"),
-    Column("code", "string", lambda row: row.code or None, "the same for a program"),
-)
 
 _TEXTS: dict[type[Any], Callable[[Any], str | None]] = {
     core.UserMessage: lambda body: body.text,
@@ -100,10 +90,6 @@ _STATUSES: dict[type[Any], Callable[[Any], str]] = {
     core.Question: lambda body: body.status,
     core.TurnEnded: lambda body: body.end,
 }
-
-
-def _nothing(body: Any) -> None:
-    return None
 
 
 def _kind(entry: Entry) -> str:
@@ -138,42 +124,6 @@ ENTRIES = (
     Column("parent", "string", attrgetter("parent"), "the sub-agent's call that it belongs to"),
     Column("native_id", "string", attrgetter("native_id"), "the agent's own id of it"),
     Column("open", "bool", attrgetter("open"), "whether it may still grow"),
-)
-
-TOOL_CALLS = (
-    Column("chat_id", "category", attrgetter("chat_id"), "the chat"),
-    Column("pos", "int", attrgetter("pos"), "the call's place in the transcript"),
-    Column("entry_id", "string", attrgetter("id"), "the call"),
-    Column("turn_id", "category", attrgetter("turn_id"), "its turn"),
-    Column("time", "time", lambda entry: entry.ts or None, "when it began"),
-    Column("agent", "category", attrgetter("agent"), "who made it"),
-    Column("tool", "category", attrgetter("body.name"), "the tool's normal name, the same for every agent"),
-    Column("original_name", "category", attrgetter("body.original_name"), "the agent's own name for it"),
-    Column("kind", "category", attrgetter("body.tool_kind"), "the kind of deed"),
-    Column("title", "string", lambda entry: entry.body.title or None, "what the agent calls it"),
-    Column("input", "string", lambda entry: as_json(entry.body.input), "what it was called with, as JSON"),
-    Column("status", "category", attrgetter("body.status"), "pending, in_progress, completed, failed, cancelled"),
-    Column("output", "string", lambda entry: entry.body.content or None, "what it gave"),
-    Column("exit_code", "int", attrgetter("body.exit_code"), "of a command"),
-    Column("path", "string", lambda e: e.body.locations[0].path if e.body.locations else None, "the first file named"),
-)
-
-USAGE = (
-    Column("chat_id", "category", attrgetter("chat_id"), "the chat"),
-    Column("session_id", "category", attrgetter("session_id"), "its session"),
-    Column("turn_id", "category", attrgetter("turn_id"), "its turn"),
-    Column("entry_id", "string", attrgetter("entry_id"), "the entry that reports it"),
-    Column("time", "time", lambda row: row.ts or None, "when it was reported"),
-    Column("agent", "category", attrgetter("agent"), "who used it"),
-    Column("model", "category", attrgetter("model"), "the model, as the agent names it"),
-    Column("input_tokens", "int", attrgetter("tokens.input"), "fresh input"),
-    Column("output_tokens", "int", attrgetter("tokens.output"), "all output, reasoning included"),
-    Column("reasoning_tokens", "int", attrgetter("tokens.reasoning"), "the part of the output that was reasoning"),
-    Column("cache_read_tokens", "int", attrgetter("tokens.cache_read"), "input read from a cache"),
-    Column("cache_write_tokens", "int", attrgetter("tokens.cache_write"), "input written to a cache"),
-    Column("cost_usd", "float", lambda row: usd(row.cost_nanousd), "what it cost, in US dollars"),
-    Column("cost_source", "category", attrgetter("cost_source"), "reported by the agent, computed by us, or unknown"),
-    Column("counted", "bool", attrgetter("counted"), "False where it must not be summed: replayed, resumed, imported"),
 )
 
 CHANGES = (
@@ -216,4 +166,11 @@ AGENT_SESSIONS = (
     Column("pid", "int", attrgetter("pid"), "its process, while it has one"),
     Column("host", "string", attrgetter("host"), "the machine that has its context"),
     Column("last_active", "time", attrgetter("last_active_at"), "when it last took a turn"),
+)
+
+NATIVE_SESSIONS = (
+    Column("native_id", "string", attrgetter("native_id"), "the agent's own id, for `session.adopt`"),
+    Column("title", "string", lambda row: row.title or None, "what the agent calls it"),
+    Column("path", "string", lambda row: row.cwd or None, "the directory it is about"),
+    Column("updated", "time", attrgetter("updated_at"), "when it was last written"),
 )

@@ -7,15 +7,19 @@ no row objects in between, and the masks of numbers are made without looking at 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from coder_nb.analysis import columns
 from coder_nb.analysis.columns import Column, Kind
-from coder_nb.core.entries import Entry, ToolCall
-from coder_nb.core.values import AgentInfo, AgentSessionInfo, Change, SessionInfo, TurnInfo, UsageRow
+from coder_nb.core.entries import Entry
+from coder_nb.core.values import AgentInfo, AgentSessionInfo, Change, NativeSession, SessionInfo
+from coder_nb.errors import InvalidOption, MissingExtra
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Backend = Literal["numpy_nullable", "pyarrow"] | None
+"""The dtypes of a frame, as in pandas; None is the first."""
 
 
 def sessions_frame(sessions: Iterable[SessionInfo]) -> pd.DataFrame:
@@ -23,24 +27,9 @@ def sessions_frame(sessions: Iterable[SessionInfo]) -> pd.DataFrame:
     return frame(sessions, columns.SESSIONS)
 
 
-def turns_frame(turns: Iterable[TurnInfo]) -> pd.DataFrame:
-    """One row a turn."""
-    return frame(turns, columns.TURNS)
-
-
 def entries_frame(entries: Iterable[Entry]) -> pd.DataFrame:
     """One row an entry of a transcript."""
     return frame(entries, columns.ENTRIES)
-
-
-def tool_calls_frame(entries: Iterable[Entry]) -> pd.DataFrame:
-    """One row a tool call among entries."""
-    return frame((entry for entry in entries if isinstance(entry.body, ToolCall)), columns.TOOL_CALLS)
-
-
-def usage_frame(rows: Iterable[UsageRow]) -> pd.DataFrame:
-    """One row a report of tokens and cost; sum over those that are `counted`."""
-    return frame(rows, columns.USAGE)
 
 
 def changes_frame(changes: Iterable[Change]) -> pd.DataFrame:
@@ -56,6 +45,11 @@ def agents_frame(agents: Iterable[AgentInfo]) -> pd.DataFrame:
 def agent_sessions_frame(agent_sessions: Iterable[AgentSessionInfo]) -> pd.DataFrame:
     """One row an agent's own context in a chat."""
     return frame(agent_sessions, columns.AGENT_SESSIONS)
+
+
+def native_sessions_frame(found: Iterable[NativeSession]) -> pd.DataFrame:
+    """One row a session that an agent keeps by itself."""
+    return frame(found, columns.NATIVE_SESSIONS)
 
 
 def _told_whole(plain: pd.DataFrame) -> pd.DataFrame:
@@ -78,13 +72,41 @@ def _told_whole(plain: pd.DataFrame) -> pd.DataFrame:
     return Told(plain)
 
 
-def frame(rows: Iterable[Any], table: Sequence[Column]) -> pd.DataFrame:
+def frame(rows: Iterable[Any], table: Sequence[Column], *, dtype_backend: Backend = None) -> pd.DataFrame:
     """A frame of values by a table of columns; the columns and dtypes are the same however many rows there are."""
     import pandas as pd
 
     values = list(rows)
-    series = {column.name: ARRAYS[column.kind](column.of(values)) for column in table}
-    return pd.DataFrame(series, index=pd.RangeIndex(len(values)), copy=False)
+    made = pd.DataFrame(arrays_of(values, table), index=pd.RangeIndex(len(values)), copy=False)
+    return with_backend(made, dtype_backend)
+
+
+def arrays_of(rows: list[Any], table: Sequence[Column]) -> dict[str, Any]:
+    """The columns of rows, by name."""
+    known: dict[str, Any] = {}
+    for column in table:
+        known[column.name] = column.array(rows, known)
+    return {column.name: known[column.name] for column in table}
+
+
+def with_backend(made: pd.DataFrame, dtype_backend: Backend) -> pd.DataFrame:
+    """The frame with the dtypes of Arrow, where they are asked for as pandas' own readers do.
+
+    Raises `InvalidOption` for another backend, `MissingExtra` where pyarrow is not installed.
+    """
+    if dtype_backend is None or dtype_backend == "numpy_nullable":
+        return made
+    if dtype_backend != "pyarrow":
+        raise InvalidOption(f"There is no dtype_backend={dtype_backend!r}: there are 'numpy_nullable' and 'pyarrow'.")
+    try:
+        import pyarrow as pa
+    except ImportError as error:
+        raise MissingExtra.of("dtype_backend='pyarrow'", "pyarrow", "analysis") from error
+    import pandas as pd
+
+    words = pd.ArrowDtype(pa.dictionary(pa.int32(), pa.string()))
+    categories = {name: words for name in made if isinstance(made[name].dtype, pd.CategoricalDtype)}
+    return made.astype(categories).convert_dtypes(dtype_backend="pyarrow", infer_objects=False)
 
 
 def _string(values: list[Any]) -> Any:

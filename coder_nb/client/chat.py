@@ -13,32 +13,27 @@ from coder_nb.client.cell import current_cell, stdin_allowed
 from coder_nb.client.changes import Changes
 from coder_nb.client.follow import Follower, OnPermission, OnQuestion, stop_prompt
 from coder_nb.client.link import Link
+from coder_nb.client.live import ChatFrames, Live
 from coder_nb.client.snapshot import Snapshot, take
 from coder_nb.client.transcript import Entries
 from coder_nb.client.turn import STOP_WAIT, Turn
 from coder_nb.core import prompts
 from coder_nb.core.entries import Entry
 from coder_nb.core.permissions import PermissionMode
-from coder_nb.core.transcript import Transcript
 from coder_nb.core.values import Change, ChatInfo, Prompt
 from coder_nb.ids import new_id
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from coder_nb.client.screen import Bundle, Display, Screen, View
 
-PAGE = 1000
-"""How many entries are asked for at a time."""
 
-
-class Chat:
+class Chat(ChatFrames):
     """A conversation with one or more agents; `await chat.prompt(text)` takes a turn in it."""
 
     def __init__(self, link: Link, info: ChatInfo) -> None:
         self._link = link
         self._static = info
-        self._fold = Transcript()
+        self._live = Live()
 
     @property
     def id(self) -> str:
@@ -136,18 +131,6 @@ class Chat:
         """What the chat's turns did to files, without what later turns undid."""
         return Changes(self, self._link.run(self._link.verbs.changes, self.id))
 
-    def usage(self) -> pd.DataFrame:
-        """Tokens and cost, one row a report of an agent."""
-        from coder_nb.analysis.frames import usage_frame
-
-        return usage_frame(self._link.run(self._link.verbs.usage, self.id))
-
-    def turns(self) -> pd.DataFrame:
-        """The chat's turns, one row each."""
-        from coder_nb.analysis.frames import turns_frame
-
-        return turns_frame(self._link.run(self._link.verbs.turns, self.id))
-
     def widget(self) -> Any:
         """An ipywidgets box of transcript and composer, with the changes and the usage in tabs beside it."""
         return self._screen().widget(self)
@@ -188,11 +171,8 @@ class Chat:
         return before.rev, accepted.held
 
     async def _read(self) -> tuple[Entry, ...]:
-        while True:
-            page = await self._link.verbs.read(self.id, after=self._fold.rev, limit=PAGE)
-            self._fold.apply(page)
-            if not page.more:
-                return tuple(self._fold)
+        await self._live.read(self._link.verbs, self.id)
+        return tuple(self._live.fold)
 
     def _follow(self, prompt: Prompt) -> Display | None:
         if self._link.screen is None:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, tzinfo
-from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from msgspec.structs import replace
 
-from coder_nb.analysis import history as tables
-from coder_nb.analysis.history import history_frame, summed
+from coder_nb.analysis import tables
+from coder_nb.analysis.columns import Column
+from coder_nb.analysis.costs import reprice
+from coder_nb.analysis.frames import Backend, frame, with_backend
+from coder_nb.analysis.history import COVERAGE, Covered, history_frame, selected
+from coder_nb.analysis.summing import SESSIONS, TURNS, Told, changes_of, session_sums, turn_sums, turns_of
+from coder_nb.client.recent import Looked, looked
+from coder_nb.core.rows import Session, Turn, Usage
 from coder_nb.errors import InvalidOption, UnknownAgent
+from coder_nb.prices import Given
 from coder_nb.readers.base import Reader, Sought, What, readers
-from coder_nb.readers.collect import Found, collect, roots_of
+from coder_nb.readers.collect import Found, roots_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,71 +29,127 @@ Day = str | date | datetime
 Folder = str | Path
 Roots = Folder | Sequence[Folder] | Mapping[str, Folder | Sequence[Folder]]
 
-T = TypeVar("T")
 USAGE: frozenset[What] = frozenset({"usage"})
 ALL: frozenset[What] = frozenset({"usage", "tool_calls", "messages"})
+FRAMES = ".usage, .sessions, .turns, .tool_calls, .messages, .file_changes, .permissions, .quality, .coverage()"
 
 
 class History:
     """Frames over the agents' own files. What a frame needs is read once, when it is first asked for.
 
-    `usage` has a row for each response of a model, however often it is written; `tool_calls`, `messages` and `sessions`
-    one for each of them; `quality` what could not be read; `coverage()` what each agent's files hold.
+    `usage` has a row for each response of a model, however often it is written; `turns`, `tool_calls`, `messages`,
+    `file_changes` and `sessions` one for each of them; `quality` what could not be read; `coverage()` what each agent's
+    files hold.
     """
 
     def __init__(
-        self, sought: Sought, chosen: Sequence[Reader], roots: Roots | None, columns: Sequence[str] | None
+        self,
+        sought: Sought,
+        chosen: Sequence[Reader],
+        roots: Roots | None,
+        columns: Sequence[str] | None = None,
+        *,
+        dtype_backend: Backend = None,
+        prices: Given | None = None,
     ) -> None:
-        self._sought, self._readers, self._roots, self._columns = sought, chosen, _plain(roots), columns
-        self._read: dict[frozenset[What], list[Found]] = {}
+        self._sought, self._readers, self._roots = sought, chosen, _plain(roots)
+        self._columns, self._backend, self._prices = columns, dtype_backend, prices
+        self._read: dict[frozenset[What], tuple[Looked, Found]] = {}
+        self._sums: Told | None = None
 
     @property
     def usage(self) -> pd.DataFrame:
         """One row a response, with its tokens and cost; every row counts."""
-        return history_frame(_joined(found.usage for found in self._found(USAGE)), tables.USAGE, self._columns)
+        looked, found = self._looked(USAGE)
+        return self._finished(looked.usage(found))
 
     @property
     def tool_calls(self) -> pd.DataFrame:
         """One row a call of a tool; its input and output only with `text=True`."""
-        return history_frame(_joined(found.tool_calls for found in self._found(ALL)), tables.TOOL_CALLS, self._columns)
+        return self._frame(self._found(ALL).tool_calls, tables.TOOL_CALLS)
 
     @property
     def messages(self) -> pd.DataFrame:
         """One row a message; what it says only with `text=True`. What a fork copied is in both sessions."""
-        return history_frame(_joined(found.messages for found in self._found(ALL)), tables.MESSAGES, self._columns)
+        return self._frame(self._found(ALL).messages, tables.MESSAGES)
+
+    @property
+    def file_changes(self) -> pd.DataFrame:
+        """One row a file that a call says it has changed."""
+        return self._frame(self._told().changes, tables.FILE_CHANGES)
+
+    @property
+    def permissions(self) -> pd.DataFrame:
+        """Agents write down no permissions, so that it has no rows: those of the store are in `cnb.everything()`."""
+        return self._frame(self._told().asked, tables.PERMISSIONS)
+
+    @property
+    def turns(self) -> pd.DataFrame:
+        """One row a prompt, with what happened until the next one; what was asked only with `text=True`."""
+        return self._frame(turn_sums(self._turns(), self._told()), TURNS)
 
     @property
     def sessions(self) -> pd.DataFrame:
         """One row a conversation with its sums, sub-agents that have a conversation of their own included."""
-        found = self._found(ALL)
-        rows = _joined(summed(one.sessions, one.usage, one.tool_calls, one.messages) for one in found)
-        return history_frame(rows, tables.SESSIONS, self._columns)
+        return self._frame(session_sums(self._sessions(), self._told()), SESSIONS)
 
     @property
     def quality(self) -> pd.DataFrame:
         """What could not be read: where it is, and why."""
-        return history_frame(_joined(found.problems for found in self._found(ALL)), tables.QUALITY)
+        return history_frame(self._found(ALL).problems, tables.QUALITY, dtype_backend=self._backend)
 
     def coverage(self) -> pd.DataFrame:
         """What each agent's files hold, and what they are known not to hold."""
-        return history_frame(self._found(ALL), tables.COVERAGE)
+        found = self._found(ALL)
+        rows = [Covered.of(reader.agent, found) for reader in self._readers]
+        return history_frame(rows, COVERAGE, dtype_backend=self._backend)
 
     def refresh(self) -> History:
         """The same history, to be read again."""
         self._read.clear()
+        self._sums = None
         return self
 
     def __repr__(self) -> str:
         names = ", ".join(reader.agent for reader in self._readers)
-        return f"History of {names}: .usage, .sessions, .tool_calls, .messages, .quality, .coverage()"
+        return f"History of {names}: {FRAMES}"
 
-    def _found(self, what: frozenset[What]) -> list[Found]:
+    def _told(self) -> Told:
+        """All rows that there are; what only a call tells of files is taken from it."""
+        if self._sums is None:
+            found = self._found(ALL)
+            changes = changes_of(found.tool_calls)
+            self._sums = Told(found.usage, found.tool_calls, found.messages, (), changes)
+        return self._sums
+
+    def _turns(self) -> list[Turn]:
+        return turns_of(self._found(ALL).messages)
+
+    def _sessions(self) -> Sequence[Session]:
+        return self._found(ALL).sessions
+
+    def _usage_frame(self, rows: Iterable[Usage]) -> pd.DataFrame:
+        return self._finished(frame(rows, tables.USAGE))
+
+    def _finished(self, usage: pd.DataFrame) -> pd.DataFrame:
+        if self._prices is not None:
+            usage = reprice(usage, prices=self._prices)
+        return with_backend(selected(usage, tables.USAGE, self._columns), self._backend)
+
+    def _frame(self, rows: Iterable[Any], table: Sequence[Column]) -> pd.DataFrame:
+        return history_frame(rows, table, self._columns, dtype_backend=self._backend)
+
+    def _found(self, what: frozenset[What]) -> Found:
+        return self._looked(what)[1]
+
+    def _looked(self, what: frozenset[What]) -> tuple[Looked, Found]:
         """What was read already, if it has this; else the files are read."""
-        for known, found in self._read.items():
+        for known, read in self._read.items():
             if what <= known:
-                return found
-        sought = replace(self._sought, what=what)
-        self._read[what] = [collect(reader, roots_of(reader, self._roots), sought) for reader in self._readers]
+                return read
+        places = [(reader, tuple(roots_of(reader, self._roots))) for reader in self._readers]
+        question = looked(places, replace(self._sought, what=what))
+        self._read[what] = question, question.look()
         return self._read[what]
 
 
@@ -102,6 +164,8 @@ def history(
     text: bool = False,
     tz: str | tzinfo | None = None,
     roots: Roots | None = None,
+    dtype_backend: Backend = None,
+    prices: Given | None = None,
 ) -> History:
     """What the agents left on disk: Claude Code, Codex, opencode, Qwen Code, Gemini CLI and goose, as DataFrames.
 
@@ -109,7 +173,7 @@ def history(
     opened. `project` is a directory, with all beneath it, or its name; `since` and `until` are days or times ("2026-10"
     is its first day), in UTC or in `tz`, and `until` is not included. `roots` are other home directories to look in, or
     folders by agent: ``{"claude": "/backup/.claude"}``. With `text` the frames have what was said, and tools' inputs
-    and outputs. Raises `UnknownAgent` or `InvalidOption`.
+    and outputs. `prices` come before the list's, see `cnb.reprice`. Raises `UnknownAgent` or `InvalidOption`.
     """
     sought = Sought(
         text=text,
@@ -118,7 +182,8 @@ def history(
         projects=() if project is None else _projects(project),
         sessions=frozenset(_several(session)),
     )
-    return History(sought, _chosen(_several(agent)), roots, columns)
+    readers = _chosen(_several(agent))
+    return History(sought, readers, roots, columns, dtype_backend=dtype_backend, prices=prices)
 
 
 def _chosen(names: Sequence[str]) -> list[Reader]:
@@ -182,7 +247,3 @@ def _plain(roots: Roots | None) -> Mapping[str, Sequence[Path]] | Sequence[Path]
 def _folders(given: Folder | Sequence[Folder]) -> list[Path]:
     several = [given] if isinstance(given, str | Path) else given
     return [Path(one).expanduser() for one in several]
-
-
-def _joined(parts: Iterable[Iterable[T]]) -> Iterable[T]:
-    return chain.from_iterable(parts)

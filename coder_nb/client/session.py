@@ -16,6 +16,8 @@ from coder_nb.core.values import SessionInfo
 if TYPE_CHECKING:
     import pandas as pd
 
+    from coder_nb.analysis.frames import Backend
+
 
 class Session:
     """Work on one directory, in a git worktree of its own; what a session can do, its chat named ``main`` does."""
@@ -119,13 +121,33 @@ class Session:
         """What the main chat's turns did to files."""
         return self.main.changes
 
-    def usage(self) -> pd.DataFrame:
-        """Tokens and cost of the main chat, one row a report."""
-        return self.main.usage()
+    def usage(self, *, dtype_backend: Backend = None) -> pd.DataFrame:
+        """As `Chat.usage`, of the main chat."""
+        return self.main.usage(dtype_backend=dtype_backend)
 
-    def turns(self) -> pd.DataFrame:
-        """The main chat's turns, one row each."""
-        return self.main.turns()
+    def turns(self, *, dtype_backend: Backend = None) -> pd.DataFrame:
+        """As `Chat.turns`, of the main chat."""
+        return self.main.turns(dtype_backend=dtype_backend)
+
+    def entries(self, *, dtype_backend: Backend = None) -> pd.DataFrame:
+        """As `Chat.entries`, of the main chat."""
+        return self.main.entries(dtype_backend=dtype_backend)
+
+    def messages(self, *, dtype_backend: Backend = None) -> pd.DataFrame:
+        """As `Chat.messages`, of the main chat."""
+        return self.main.messages(dtype_backend=dtype_backend)
+
+    def tool_calls(self, *, dtype_backend: Backend = None) -> pd.DataFrame:
+        """As `Chat.tool_calls`, of the main chat."""
+        return self.main.tool_calls(dtype_backend=dtype_backend)
+
+    def permissions(self, *, dtype_backend: Backend = None) -> pd.DataFrame:
+        """As `Chat.permissions`, of the main chat."""
+        return self.main.permissions(dtype_backend=dtype_backend)
+
+    def file_changes(self, *, dtype_backend: Backend = None) -> pd.DataFrame:
+        """As `Chat.file_changes`, of the main chat."""
+        return self.main.file_changes(dtype_backend=dtype_backend)
 
     def agent_sessions(self) -> pd.DataFrame:
         """Each agent's own context in the session's chats: its native id, whether it is warm, its process."""

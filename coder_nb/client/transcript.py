@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
+from coder_nb.client.live import teller_of
 from coder_nb.client.snapshot import Snapshot, newest, take_turn
-from coder_nb.core.entries import Entry
+from coder_nb.core.entries import Entry, ToolCall
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,9 +33,12 @@ class Entries(Sequence[Entry]):
     @property
     def tool_calls(self) -> pd.DataFrame:
         """One row a tool call."""
-        from coder_nb.analysis.frames import tool_calls_frame
+        from coder_nb.analysis.frames import frame
+        from coder_nb.analysis.tables import TOOL_CALLS
 
-        return tool_calls_frame(self._entries)
+        link = self._chat._link
+        teller = link.run(teller_of, link.verbs, self._chat.id)
+        return frame((teller.call(one) for one in self._entries if isinstance(one.body, ToolCall)), TOOL_CALLS)
 
     def __len__(self) -> int:
         return len(self._entries)

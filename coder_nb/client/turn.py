@@ -88,10 +88,8 @@ class Turn:
 
     def usage(self) -> pd.DataFrame:
         """Tokens and cost of this turn, one row a report."""
-        from coder_nb.analysis.frames import usage_frame
-
-        rows = self._portal.run(self._verbs.usage, self.chat.id)
-        return usage_frame(row for row in rows if row.turn_id == self.id)
+        usage = self.chat.usage()
+        return usage[usage["turn_id"] == self.id].reset_index(drop=True)
 
     def done(self) -> bool:
         """Whether the turn has ended."""

@@ -206,6 +206,8 @@ class Usage(Body, tag="usage"):
     context_size: int | None = None
     counted: bool = True
     """False where the figures are shown but must not be summed: replayed, resumed, forked or imported ones."""
+    native_id: str | None = None
+    """The agent's own id of the conversation, by which its own files tell the same responses."""
 
 
 class FileChange(Body, tag="file_change"):

@@ -6,10 +6,10 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from coder_nb.core.entries import Value
-from coder_nb.readers.rows import AnyRow, Problem
+from coder_nb.core.rows import AnyRow, Problem
 
 GROUP = "coder_nb.history"
 What = Literal["usage", "tool_calls", "messages"]
@@ -64,6 +64,27 @@ class Source(NamedTuple):
     mtime: int
     """Milliseconds."""
     size: int
+    stamp: tuple[int, ...] | None = None
+    """What changes whenever the file does; None where that is not known, and it is read each time."""
+
+
+class Parser(Protocol):
+    """What has been read of one file that only grows: it takes the lines that are new, and tells all rows again."""
+
+    def feed(self, source: Source, start: Start) -> Start:
+        """Reads from a place on; returns where to go on when the file has grown."""
+
+    def rows(self) -> Iterable[AnyRow]: ...
+
+
+class Start(NamedTuple):
+    """A place between two lines of a file."""
+
+    offset: int = 0
+    line: int = 0
+    """The number of lines before it."""
+    torn: bool = False
+    """Whether the last line has no end, so that there is no place behind it."""
 
 
 class Reader(Protocol):
@@ -79,6 +100,14 @@ class Reader(Protocol):
 
     def read(self, source: Source, sought: Sought, note: Note) -> Iterator[AnyRow]:
         """What a file holds, in its order; each response and each tool call of the file once."""
+
+
+@runtime_checkable
+class Growing(Reader, Protocol):
+    """A reader some of whose files only grow."""
+
+    def parser(self, source: Source, sought: Sought, note: Note) -> Parser | None:
+        """What reads a file that only grows; None where it is another kind of file."""
 
 
 def files(folder: Path, agent: str, note: Note, *, suffixes: tuple[str, ...], deep: bool = True) -> Iterator[Source]:
@@ -100,7 +129,12 @@ def files(folder: Path, agent: str, note: Note, *, suffixes: tuple[str, ...], de
             except OSError as error:  # it went away, or it is a link that leads nowhere
                 note(Problem(agent=agent, file=entry.path, what="unreadable", detail=error.strerror or str(error)))
                 continue
-            yield Source(Path(entry.path), int(stat.st_mtime * 1000), stat.st_size)
+            yield Source(Path(entry.path), stat.st_mtime_ns // 1_000_000, stat.st_size, stamp(stat))
+
+
+def stamp(*stats: os.stat_result) -> tuple[int, ...]:
+    """What changes whenever one of some files does."""
+    return tuple(figure for stat in stats for figure in (stat.st_size, stat.st_mtime_ns, stat.st_ino))
 
 
 def fresh(source: Source, sought: Sought) -> bool:

@@ -16,9 +16,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from coder_nb.core.entries import Tokens
-from coder_nb.readers.base import Note, Places, Sought, Source, files, fresh
-from coder_nb.readers.lines import Lines, millis
-from coder_nb.readers.rows import AnyRow, Usage
+from coder_nb.core.rows import AnyRow, Usage
+from coder_nb.readers.base import Note, Parser, Places, Sought, Source, Start, files, fresh
+from coder_nb.readers.lines import Lines, millis, whole
 
 
 class CacheWrites(Struct, gc=False):
@@ -104,16 +104,19 @@ class Claude:
     def sources(self, root: Path, sought: Sought, note: Note) -> Iterable[Source]:
         projects = root / "projects" if (root / "projects").is_dir() else root
         for folder in _folders(projects, sought):
-            for source in files(folder, self.agent, note, suffixes=(".jsonl",)):
-                if fresh(source, sought) and source.path.name != "journal.jsonl":
+            for source in files(folder, self.agent, note, suffixes=(".jsonl", ".jsonl.zst")):
+                if fresh(source, sought) and not source.path.name.startswith("journal.jsonl"):
                     yield source
 
     def read(self, source: Source, sought: Sought, note: Note) -> Iterator[AnyRow]:
-        if sought.what != {"usage"}:
-            from coder_nb.readers.claude_talk import talk  # which knows this module
+        yield from whole(self.parser(source, sought, note), source)
 
-            return talk(source, sought, note)
-        return _usage(source, Lines(self.agent, _line).of(source, note))
+    def parser(self, source: Source, sought: Sought, note: Note) -> Parser:
+        if sought.what != {"usage"}:
+            from coder_nb.readers.claude_talk import Talk  # which knows this module
+
+            return Talk(source, sought.text, note)
+        return UsageAlone(source, note)
 
 
 def _folders(projects: Path, sought: Sought) -> Iterable[Path]:
@@ -198,7 +201,7 @@ class Responses:
         usage = answer.usage
         return Usage(
             agent="claude",
-            session_id=line.sessionId or self._path.stem,
+            session_id=line.sessionId or stem(self._path),
             file=self._file,
             line=response.number,
             ts=millis(response.ts),
@@ -239,21 +242,36 @@ def _step(row: Usage, step: Iteration, number: int) -> Usage:
     return replace(row, response_id=name, tokens=_tokens(step), model=model, cost_nanousd=None, hidden=True)
 
 
+def stem(path: Path) -> str:
+    """A file's name without its endings, also where it was compressed."""
+    return path.name.partition(".jsonl")[0]
+
+
 def _beside(path: Path) -> str | None:
     """The type of a sub-agent, which some versions write beside its file."""
     try:
-        return msgspec.json.decode(path.with_suffix(".meta.json").read_bytes(), type=Meta).agentType
+        return msgspec.json.decode(path.with_name(f"{stem(path)}.meta.json").read_bytes(), type=Meta).agentType
     except (OSError, msgspec.MsgspecError):
         return None
 
 
-def _usage(source: Source, lines: Iterable[tuple[int, Line]]) -> Iterator[Usage]:
-    found = Responses(source)
-    for number, line in lines:
-        if line.message is None:
-            continue
-        if found.project is None:
-            found.project = line.cwd
-        if line.message.usage is not None:
-            found.add(number, line)
-    return found.rows()
+class UsageAlone:
+    """What a file has told of its usage. Once the project is known, lines without any need not be read."""
+
+    def __init__(self, source: Source, note: Note) -> None:
+        self._lines = Lines("claude", _line, note)
+        self._found = Responses(source)
+
+    def feed(self, source: Source, start: Start) -> Start:
+        found, lines = self._found, self._lines
+        for number, line in lines.of(source, start):
+            if line.message is None:
+                continue
+            if found.project is None and line.cwd is not None:
+                found.project, lines.marker = line.cwd, b'"usage"'
+            if line.message.usage is not None:
+                found.add(number, line)
+        return lines.end
+
+    def rows(self) -> Iterator[Usage]:
+        return self._found.rows()

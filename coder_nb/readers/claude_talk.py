@@ -9,10 +9,10 @@ import msgspec
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
-from coder_nb.readers.base import Note, Sought, Source
-from coder_nb.readers.claude import Answer, Line, Responses
+from coder_nb.core.rows import AnyRow, Message, MessageKind, Role, Session, ToolUse
+from coder_nb.readers.base import Note, Source, Start
+from coder_nb.readers.claude import Answer, Line, Responses, stem
 from coder_nb.readers.lines import Lines, millis
-from coder_nb.readers.rows import AnyRow, Message, MessageKind, Role, Session, ToolUse
 
 _EXIT = re.compile(r"\s*(?:Error: )?Exit code (\d+)")
 
@@ -71,19 +71,12 @@ def _usage_alone(data: bytes) -> FullLine:
     return FullLine(**known | {"message": said})
 
 
-def talk(source: Source, sought: Sought, note: Note) -> Iterator[AnyRow]:
-    """All rows of a file."""
-    found = _Talk(source, sought.text)
-    for number, line in Lines("claude", _full_line, lean=_usage_alone).of(source, note):
-        found.take(number, line)
-    return found.rows()
-
-
-class _Talk:
+class Talk:
     """What a file has told so far."""
 
-    def __init__(self, source: Source, text: bool) -> None:
+    def __init__(self, source: Source, text: bool, note: Note) -> None:
         self._source, self._text = source, text
+        self._lines = Lines("claude", _full_line, note, lean=_usage_alone)
         self._responses = Responses(source)
         self._messages: list[Message] = []
         self._calls: dict[str, ToolUse] = {}
@@ -91,6 +84,11 @@ class _Talk:
         self._titles = {"custom": "", "ai": "", "summary": "", "prompt": ""}
         self._first: FullLine | None = None
         self._last: str | None = None
+
+    def feed(self, source: Source, start: Start) -> Start:
+        for number, line in self._lines.of(source, start):
+            self.take(number, line)
+        return self._lines.end
 
     def rows(self) -> Iterator[AnyRow]:
         yield from self._responses.rows()
@@ -146,7 +144,7 @@ class _Talk:
         said = line.message
         row = Message(
             agent="claude",
-            session_id=line.sessionId or self._source.path.stem,
+            session_id=line.sessionId or stem(self._source.path),
             file=str(self._source.path),
             line=number,
             ts=millis(line.timestamp),
@@ -167,7 +165,7 @@ class _Talk:
     def _call(self, number: int, line: FullLine, block: Block, call_id: str) -> ToolUse:
         return ToolUse(
             agent="claude",
-            session_id=line.sessionId or self._source.path.stem,
+            session_id=line.sessionId or stem(self._source.path),
             file=str(self._source.path),
             line=number,
             ts=millis(line.timestamp),
@@ -200,7 +198,7 @@ class _Talk:
     def _session(self, first: FullLine) -> Session:
         return Session(
             agent="claude",
-            session_id=first.sessionId or self._source.path.stem,
+            session_id=first.sessionId or stem(self._source.path),
             file=str(self._source.path),
             line=1,
             ts=millis(first.timestamp),

@@ -15,9 +15,9 @@ import msgspec
 from msgspec import Struct
 
 from coder_nb.core.entries import Tokens
-from coder_nb.readers.base import Note, Places, Sought, Source, files, fresh
-from coder_nb.readers.lines import Lines, millis
-from coder_nb.readers.rows import AnyRow, Message, MessageKind, Problem, Relation, Role, Session, ToolUse, Usage
+from coder_nb.core.rows import AnyRow, Message, MessageKind, Problem, Relation, Role, Session, ToolUse, Usage
+from coder_nb.readers.base import Note, Places, Sought, Source, Start, files, fresh
+from coder_nb.readers.lines import Lines, millis, whole
 
 
 class Counts(Struct, frozen=True):
@@ -139,16 +139,13 @@ class Codex:
         for source in rollouts.values():
             if not fresh(source, sought) or not _named(source.path, sought.sessions):
                 continue
-            if source.path.suffix == ".zst":
-                note(Problem(agent=self.agent, file=str(source.path), what="compressed"))
-                continue
             yield source
 
     def read(self, source: Source, sought: Sought, note: Note) -> Iterator[AnyRow]:
-        rollout = _Rollout(source, sought, note)
-        for number, line in Lines(self.agent, _line).of(source, note):
-            rollout.take(number, line)
-        return rollout.rows()
+        yield from whole(self.parser(source, sought, note), source)
+
+    def parser(self, source: Source, sought: Sought, note: Note) -> _Rollout:
+        return _Rollout(source, sought, note)
 
 
 def _named(path: Path, sessions: frozenset[str]) -> bool:
@@ -160,6 +157,7 @@ class _Rollout:
 
     def __init__(self, source: Source, sought: Sought, note: Note) -> None:
         self._source, self._sought, self._note = source, sought, note
+        self._lines = Lines("codex", _line, note)
         self._id: str | None = None
         self._head = Payload()
         self._model: str | None = None
@@ -173,6 +171,11 @@ class _Rollout:
         self._recorded: set[object] = set()
         self._messages: list[Message] = []
         self._calls: dict[str, ToolUse] = {}
+
+    def feed(self, source: Source, start: Start) -> Start:
+        for number, line in self._lines.of(source, start):
+            self.take(number, line)
+        return self._lines.end
 
     def rows(self) -> Iterator[AnyRow]:
         for turn, total, row in self._responses:
@@ -262,12 +265,12 @@ class _Rollout:
 
     def _counters_of(self, session: str) -> frozenset[Counts]:
         root = next((folder.parent for folder in self._source.path.parents if folder.name.endswith("sessions")), None)
-        path = next((root or self._source.path.parent).rglob(f"rollout-*{session}.jsonl"), None)
+        path = next((root or self._source.path.parent).rglob(f"rollout-*{session}.jsonl*"), None)
         if path is None:
             what = {"what": "unknown parent", "detail": f"{session}: what was copied from it counts as its own"}
             self._note(Problem(agent="codex", file=str(self._source.path), line=1, **what))
             return frozenset()
-        found = Lines("codex", _line).of(Source(path, 0, 0), lambda _: None)
+        found = Lines("codex", _line, lambda _: None).of(Source(path, 0, 0))
         infos = (line.payload.info for _, line in found if line.payload is not None and line.payload.info is not None)
         return frozenset(info.total_token_usage for info in infos if info.total_token_usage is not None)
 
@@ -280,6 +283,7 @@ class _Rollout:
             model=self._model,
             provider=self._head.model_provider,
             subagent_type=spawned.agent_role if spawned else None,
+            parent_id=spawned.parent_thread_id if spawned else None,
             complete=complete,
         )
 
@@ -338,7 +342,7 @@ class _Rollout:
         head = self._head
         return {
             "agent": "codex",
-            "session_id": self._id or self._source.path.stem[-36:],
+            "session_id": self._id or self._source.path.name.partition(".jsonl")[0][-36:],
             "file": str(self._source.path),
             "line": number,
             "ts": ts,

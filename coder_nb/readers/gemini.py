@@ -14,10 +14,10 @@ import msgspec
 from msgspec import Raw, Struct
 
 from coder_nb.core.entries import Tokens
-from coder_nb.readers.base import Note, Places, Sought, Source, files, fresh
-from coder_nb.readers.lines import Lines, millis
+from coder_nb.core.rows import AnyRow, Message, MessageKind, Problem, Role, Session, ToolUse, Usage
+from coder_nb.readers.base import Note, Places, Sought, Source, Start, files, fresh
+from coder_nb.readers.lines import Lines, millis, whole
 from coder_nb.readers.qwen import answer_text, named_path
-from coder_nb.readers.rows import AnyRow, Message, MessageKind, Problem, Role, Session, ToolUse, Usage
 
 
 class Counts(Struct):
@@ -100,18 +100,22 @@ class Gemini:
         return [*(home / ".gemini" for home in places.named("GEMINI_CLI_HOME")), places.home / ".gemini"]
 
     def sources(self, root: Path, sought: Sought, note: Note) -> Iterable[Source]:
-        for source in files(root / "tmp", self.agent, note, suffixes=(".json", ".jsonl")):
+        for source in files(root / "tmp", self.agent, note, suffixes=(".json", ".jsonl", ".jsonl.zst", ".json.zst")):
             if "chats" in source.path.parts and fresh(source, sought):
                 yield source
 
     def read(self, source: Source, sought: Sought, note: Note) -> Iterator[AnyRow]:
-        chat = _Chat(source, sought)
-        if source.path.suffix == ".jsonl":
-            for number, line in Lines(self.agent, _line).of(source, note):
-                chat.take(number, line)
-        else:
-            self._document(source, chat, note)
-        return chat.rows()
+        parser = self.parser(source, sought, note)
+        if parser is not None:
+            yield from whole(parser, source)
+            return
+        chat = _Chat(source, sought, Lines(self.agent, _line, note))
+        self._document(source, chat, note)
+        yield from chat.rows()
+
+    def parser(self, source: Source, sought: Sought, note: Note) -> _Chat | None:
+        is_log = ".jsonl" in source.path.suffixes
+        return _Chat(source, sought, Lines(self.agent, _line, note)) if is_log else None
 
     def _document(self, source: Source, chat: _Chat, note: Note) -> None:
         try:
@@ -126,8 +130,8 @@ class Gemini:
 class _Chat:
     """What a file has told so far."""
 
-    def __init__(self, source: Source, sought: Sought) -> None:
-        self._source, self._sought = source, sought
+    def __init__(self, source: Source, sought: Sought, lines: Lines[Line]) -> None:
+        self._source, self._sought, self._lines = source, sought, lines
         self._head = Line()
         self._used: dict[str, tuple[int, Said]] = {}
         self._said: dict[str, tuple[int, Said]] = {}
@@ -163,6 +167,11 @@ class _Chat:
         names = list(self._said)
         for gone in names[names.index(name) :] if name in names else ():
             del self._said[gone]
+
+    def feed(self, source: Source, start: Start) -> Start:
+        for number, line in self._lines.of(source, start):
+            self.take(number, line)
+        return self._lines.end
 
     def rows(self) -> Iterator[AnyRow]:
         for name, (number, said) in self._used.items():

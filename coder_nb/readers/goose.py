@@ -16,10 +16,10 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from coder_nb.core.entries import Tokens
+from coder_nb.core.rows import AnyRow, Message, MessageKind, Problem, Relation, Role, Session, ToolUse, Usage
 from coder_nb.readers.base import Note, Places, Sought, Source, files, fresh
 from coder_nb.readers.lines import Lines, millis
 from coder_nb.readers.qwen import named_path
-from coder_nb.readers.rows import AnyRow, Message, MessageKind, Problem, Relation, Role, Session, ToolUse, Usage
 from coder_nb.readers.sqlite import columns, opened, picked
 
 
@@ -137,6 +137,7 @@ def _sums(row: sqlite3.Row, source: Source) -> Usage:
     cost = picked(row, "accumulated_cost")
     return Usage(
         **_row(row, source, "updated_at"),
+        parent_id=picked(row, "parent_session_id"),
         response_id=row["id"],
         tokens=Tokens(
             input=picked(row, "accumulated_input_tokens"),
@@ -206,7 +207,7 @@ def _file(source: Source, sought: Sought, note: Note) -> Iterator[AnyRow]:
     where = (source.path.stem, str(source.path), 1, source.mtime)
     place: dict[str, Any] = dict(zip(("session_id", "file", "line", "ts"), where, strict=True)) | {"agent": "goose"}
     talk = _Talk(place, sought, None)
-    for number, line in Lines("goose", _line).of(source, note):
+    for number, line in Lines("goose", _line, note).of(source):
         if line.role is None:
             head = head or line
         else:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from typing import Generic, TypeVar
+from pathlib import Path
+from typing import BinaryIO, Generic, TypeVar
 
 import msgspec
 
-from coder_nb.readers.base import Note, Source
-from coder_nb.readers.rows import Problem
+from coder_nb.core.rows import AnyRow, Problem
+from coder_nb.errors import MissingExtra
+from coder_nb.readers.base import Note, Parser, Source, Start
 
 BUFFER = 1 << 18
 T = TypeVar("T")
@@ -21,34 +24,48 @@ _SURROGATES = re.compile(r"\\u[dD][89a-fA-F][0-9a-fA-F]{2}(?:\\u[dD][c-fC-F][0-9
 class Lines(Generic[T]):
     """The values of a file's lines; a line that cannot be read is noted and left out."""
 
-    def __init__(self, agent: str, decode: Callable[[bytes], T], *, lean: Callable[[bytes], T] | None = None) -> None:
+    def __init__(
+        self, agent: str, decode: Callable[[bytes], T], note: Note, *, lean: Callable[[bytes], T] | None = None
+    ) -> None:
         """`lean` takes what it can of a line whose shape is not the expected one."""
-        self._agent, self._decode, self._lean = agent, decode, lean
+        self._agent, self._decode, self._lean, self._note = agent, decode, lean, note
+        self.end = Start()
+        """Where the next lines will be, once all that there are now have been given."""
+        self.marker: bytes | None = None
+        """While it is set, lines without it are passed over unread."""
 
-    def of(self, source: Source, note: Note) -> Iterator[tuple[int, T]]:
-        """Each line's number and value."""
-        decode, number = self._decode, 0
+    def of(self, source: Source, start: Start = Start()) -> Iterator[tuple[int, T]]:  # noqa: B008
+        """Each line's number and value, from a place on."""
+        decode, number, line = self._decode, start.line, b"\n"
         try:
-            with open(source.path, "rb", buffering=BUFFER) as file:
+            with opened(source.path) as file:
+                file.seek(start.offset)
                 for line in file:
                     number += 1
+                    if self.marker is not None and self.marker not in line:
+                        continue
                     try:
                         value = decode(line)
                     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                        yield from self._again(source, number, line, error, note)
+                        yield from self._again(source, number, line, error)
                     else:
                         yield number, value
+                self.end = Start(file.tell(), number, not line.endswith(b"\n"))
+        except MissingExtra as error:
+            self.end = Start(torn=True)
+            self._note(self._problem(source, None, "compressed", error.message))
         except OSError as error:
-            note(self._problem(source, None, "unreadable", error.strerror or str(error)))
+            self.end = Start(torn=True)
+            self._note(self._problem(source, None, "unreadable", error.strerror or str(error)))
 
-    def _again(self, source: Source, number: int, line: bytes, error: Exception, note: Note) -> Iterator[tuple[int, T]]:
+    def _again(self, source: Source, number: int, line: bytes, error: Exception) -> Iterator[tuple[int, T]]:
         """The same line, mended as far as can be done without guessing."""
         if not line.strip(b" \t\r\n\0"):
             if line.strip():
-                note(self._problem(source, number, "broken line", "nothing but NUL bytes"))
+                self._note(self._problem(source, number, "broken line", "nothing but NUL bytes"))
             return
         if isinstance(error, msgspec.ValidationError):
-            note(self._problem(source, number, "unexpected shape", str(error)))
+            self._note(self._problem(source, number, "unexpected shape", str(error)))
             with contextlib.suppress(msgspec.MsgspecError):
                 if self._lean is not None:
                     yield number, self._lean(line)
@@ -57,13 +74,36 @@ class Lines(Generic[T]):
             value = self._decode(mended(line))
         except (msgspec.MsgspecError, UnicodeDecodeError):
             what = "broken line" if line.endswith(b"\n") else "torn line"
-            note(self._problem(source, number, what, str(error)))
+            self._note(self._problem(source, number, what, str(error)))
             return
-        note(self._problem(source, number, "mended line", str(error)))
+        self._note(self._problem(source, number, "mended line", str(error)))
         yield number, value
 
     def _problem(self, source: Source, line: int | None, what: str, detail: str) -> Problem:
         return Problem(agent=self._agent, file=str(source.path), line=line, what=what, detail=detail)
+
+
+def whole(parser: Parser, source: Source) -> Iterable[AnyRow]:
+    """All rows of a file, read from its beginning."""
+    parser.feed(source, Start())
+    return parser.rows()
+
+
+def opened(path: Path) -> BinaryIO:
+    """A file to read; one that an agent has compressed as what it was."""
+    if path.suffix == ".zst":
+        return _decompressed(path)
+    return open(path, "rb", buffering=BUFFER)
+
+
+def _decompressed(path: Path) -> BinaryIO:
+    """Raises `MissingExtra` where there is nothing to decompress it by."""
+    try:
+        import pyarrow as pa
+    except ImportError as error:
+        raise MissingExtra.of("A history that was compressed", "pyarrow", "analysis") from error
+    with pa.input_stream(str(path), compression="zstd") as stream:
+        return io.BytesIO(stream.read())
 
 
 def mended(line: bytes) -> bytes:

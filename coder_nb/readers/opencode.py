@@ -16,8 +16,8 @@ import msgspec
 from msgspec import Raw, Struct
 
 from coder_nb.core.entries import Tokens
+from coder_nb.core.rows import AnyRow, Message, MessageKind, Problem, Relation, Role, Session, ToolUse, Usage
 from coder_nb.readers.base import Note, Places, Sought, Source, files, fresh
-from coder_nb.readers.rows import AnyRow, Message, MessageKind, Problem, Relation, Role, Session, ToolUse, Usage
 from coder_nb.readers.sqlite import columns, opened, picked
 
 
@@ -282,6 +282,7 @@ def _usage(said: Said, parts: list[Part], place: Place) -> Iterator[Usage]:
             duration_ms=_between(span.created, span.completed) if alone else None,
             complete=bool(steps) or (known and said.finish is not None),
             hidden=said.summary == Raw(b"true"),
+            parent_id=place.talk.parentID,
         )
 
 

@@ -16,9 +16,9 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from coder_nb.core.entries import Tokens
-from coder_nb.readers.base import Note, Places, Sought, Source, files, fresh
-from coder_nb.readers.lines import Lines, millis
-from coder_nb.readers.rows import AnyRow, Message, MessageKind, Role, Session, ToolUse, Usage
+from coder_nb.core.rows import AnyRow, Message, MessageKind, Role, Session, ToolUse, Usage
+from coder_nb.readers.base import Note, Places, Sought, Source, Start, files, fresh
+from coder_nb.readers.lines import Lines, millis, whole
 
 
 class Counts(Struct):
@@ -130,17 +130,17 @@ class Qwen:
                 yield source
 
     def read(self, source: Source, sought: Sought, note: Note) -> Iterator[AnyRow]:
-        chat = _Chat(source, sought)
-        for number, line in Lines(self.agent, _line).of(source, note):
-            chat.take(number, line)
-        return chat.rows()
+        yield from whole(self.parser(source, sought, note), source)
+
+    def parser(self, source: Source, sought: Sought, note: Note) -> _Chat:
+        return _Chat(source, sought, Lines(self.agent, _line, note))
 
 
 class _Chat:
     """What a file has told so far."""
 
-    def __init__(self, source: Source, sought: Sought) -> None:
-        self._source, self._sought = source, sought
+    def __init__(self, source: Source, sought: Sought, lines: Lines[Line]) -> None:
+        self._source, self._sought, self._lines = source, sought, lines
         self._reports: list[Usage] = []
         self._answers: list[Usage] = []
         self._messages: list[Message] = []
@@ -148,6 +148,11 @@ class _Chat:
         self._first: Line | None = None
         self._last: str | None = None
         self._title: str | None = None
+
+    def feed(self, source: Source, start: Start) -> Start:
+        for number, line in self._lines.of(source, start):
+            self.take(number, line)
+        return self._lines.end
 
     def rows(self) -> Iterator[AnyRow]:
         yield from self._reports

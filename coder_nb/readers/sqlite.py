@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from coder_nb.core.rows import Problem
 from coder_nb.readers.base import Note
-from coder_nb.readers.rows import Problem
 
 WAIT = 5.0
 BROKEN = (OSError, sqlite3.Error, UnicodeDecodeError)  # SQLite quotes what is no text in its own messages

@@ -231,7 +231,8 @@ class Turn:
             return
         entry = self._recorder.on(event)
         if entry is not None and isinstance(entry.body, Usage):
-            self._recorder.update(entry.id, await self._context.priced(entry.body), open=False)
+            usage = _replace(await self._context.priced(entry.body), native_id=agent.native_id)
+            self._recorder.update(entry.id, usage, open=False)
         if entry is not None:
             await self._interview.take(agent, entry)
         self._writer.touch()

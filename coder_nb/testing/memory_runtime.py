@@ -361,6 +361,7 @@ class MemoryRuntime:
                 cost_nanousd=entry.body.cost_nanousd,
                 cost_source=entry.body.cost_source,
                 counted=entry.body.counted,
+                native_id=entry.body.native_id,
             )
             for entry in itertools.chain.from_iterable(log.values() for log in logs)
             if isinstance(entry.body, Usage)

@@ -11,7 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from coder_nb.analysis import columns, frames
+from coder_nb.analysis import columns, frames, summing, tables
+from coder_nb.analysis.frames import frame
+from coder_nb.analysis.summing import Told, turn_sums
+from coder_nb.analysis.told import Teller
 from coder_nb.core import entries as core
 from coder_nb.core.codec import decode, encode
 from coder_nb.core.entries import Entry, Page, Unknown
@@ -52,12 +55,27 @@ CALL = Entry(
         name="terminal", original_name="bash", input={"command": "ls"}, content="a.py", status="completed"
     ),
 )
+TELLER = Teller(SESSION, {("c", "goose"): "native"})
+
+
+def turns_frame(rows: Iterable[Any]) -> pd.DataFrame:
+    return frame(turn_sums(TELLER.turns(rows), Told()), summing.TURNS)
+
+
+def tool_calls_frame(rows: Iterable[Any]) -> pd.DataFrame:
+    return frame(map(TELLER.call, rows), tables.TOOL_CALLS)
+
+
+def usage_frame(rows: Iterable[Any]) -> pd.DataFrame:
+    return frame(map(TELLER.usage, rows), tables.USAGE)
+
+
 FRAMES: list[tuple[Make, tuple[columns.Column, ...], Any]] = [
     (frames.sessions_frame, columns.SESSIONS, SESSION),
-    (frames.turns_frame, columns.TURNS, TURN),
+    (turns_frame, summing.TURNS, TURN),
     (frames.entries_frame, columns.ENTRIES, CALL),
-    (frames.tool_calls_frame, columns.TOOL_CALLS, CALL),
-    (frames.usage_frame, columns.USAGE, USAGE),
+    (tool_calls_frame, tables.TOOL_CALLS, CALL),
+    (usage_frame, tables.USAGE, USAGE),
     (frames.changes_frame, columns.CHANGES, CHANGE),
     (frames.agents_frame, columns.AGENTS, AGENT),
     (frames.agent_sessions_frame, columns.AGENT_SESSIONS, CONTEXT),
@@ -77,16 +95,16 @@ def test_columns_and_dtypes_are_those_of_the_table_however_many_rows_there_are(
 
 
 def test_what_is_not_known_is_na_and_never_nought() -> None:
-    row = frames.usage_frame([USAGE]).iloc[0]
+    row = usage_frame([USAGE]).iloc[0]
     assert row["output_tokens"] == 7
     assert row[["input_tokens", "reasoning_tokens", "cache_read_tokens", "cost_usd", "model"]].isna().all()
-    assert frames.usage_frame([USAGE])["input_tokens"].sum(min_count=1) is pd.NA
+    assert usage_frame([USAGE])["input_tokens"].sum(min_count=1) is pd.NA
     assert frames.changes_frame([CHANGE])[["additions", "decided", "created"]].isna().all(axis=None)
 
 
 def test_money_is_dollars_and_says_where_it_comes_from() -> None:
     paid = replace(USAGE, cost_nanousd=1_500_000, cost_source="reported")
-    row = frames.usage_frame([paid]).iloc[0]
+    row = usage_frame([paid]).iloc[0]
     assert (row["cost_usd"], row["cost_source"]) == (0.0015, "reported")
 
 
@@ -96,12 +114,11 @@ def test_times_are_utc() -> None:
 
 def test_a_turn_knows_how_long_it_took_once_it_has_ended() -> None:
     ended = replace(TURN, ended_at=TURN.started_at + 1500, end="completed")
-    assert frames.turns_frame([TURN, ended])["seconds"].tolist() == [pd.NA, 1.5]
+    assert turns_frame([TURN, ended])["seconds"].tolist() == [pd.NA, 1.5]
 
 
 def test_a_tool_call_is_a_row_with_its_input_as_json() -> None:
-    others = Entry(id="f", chat_id="c", body=core.Text(text="x"))
-    made = frames.tool_calls_frame([others, CALL])
+    made = tool_calls_frame([CALL])
     assert made[["tool", "original_name", "input", "output"]].to_numpy().tolist() == [
         ["terminal", "bash", '{"command":"ls"}', "a.py"]
     ]

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 import coder_nb as cnb
-from coder_nb.analysis import history as tables
+from coder_nb.analysis import summing, tables
 from coder_nb.errors import InvalidOption, UnknownAgent
 
 DTYPES = {
@@ -28,7 +28,10 @@ TABLES = {
     "usage": tables.USAGE,
     "tool_calls": tables.TOOL_CALLS,
     "messages": tables.MESSAGES,
-    "sessions": tables.SESSIONS,
+    "sessions": summing.SESSIONS,
+    "turns": summing.TURNS,
+    "file_changes": tables.FILE_CHANGES,
+    "permissions": tables.PERMISSIONS,
     "quality": tables.QUALITY,
 }
 
@@ -135,12 +138,12 @@ def test_what_is_not_understood_is_said_with_its_cure(
 
 
 def test_a_column_that_there_is_not_names_those_there_are(home: Path) -> None:
-    with pytest.raises(InvalidOption, match="the columns are session_id, response_id"):
+    with pytest.raises(InvalidOption, match="the columns are session_id, chat_id"):
         cnb.history(roots=home, columns=["tokens"]).usage
 
 
 def test_it_says_what_it_has() -> None:
-    assert ".usage, .sessions, .tool_calls, .messages, .quality, .coverage()" in repr(cnb.history(agent="claude"))
+    assert ".file_changes, .permissions, .quality, .coverage()" in repr(cnb.history(agent="claude"))
 
 
 def test_asking_for_a_history_reads_nothing_and_loads_no_pandas(home: Path) -> None:

@@ -13,11 +13,11 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from coder_nb.core.entries import Tokens
+from coder_nb.core.rows import AnyRow, Problem, Usage
 from coder_nb.readers import base
 from coder_nb.readers.base import Note, Places, Reader, Sought, Source, readers
 from coder_nb.readers.collect import collect
 from coder_nb.readers.lines import BUFFER, Lines, millis
-from coder_nb.readers.rows import AnyRow, Problem, Usage
 
 Write = Callable[..., Path]
 HOME = Path("/home/ana")
@@ -84,14 +84,14 @@ def test_other_packages_add_readers(write: Write, tmp_path: Path, monkeypatch: p
 def test_no_history_at_all_is_no_problem(tmp_path: Path) -> None:
     for reader in readers().values():
         found = collect(reader, reader.roots(Places(tmp_path)), Sought())
-        assert (found.files, found.problems) == (0, [])
+        assert (found.files, found.problems) == ({}, [])
 
 
 def test_a_root_that_two_names_lead_to_is_read_once(write: Write, tmp_path: Path) -> None:
     write(".foreign/a.txt", ["17"])
     (tmp_path / "link").symlink_to(tmp_path / ".foreign")
     found = collect(Foreign(), [tmp_path / ".foreign", tmp_path / "link"], Sought())
-    assert (found.files, found.copies) == (1, 0)
+    assert (found.files["foreign"], found.copies.total()) == (1, 0)
 
 
 def test_files_that_cannot_hold_what_is_sought_are_not_opened(write: Write, tmp_path: Path) -> None:
@@ -137,7 +137,7 @@ def test_what_may_not_be_read_is_told_and_the_rest_is_read() -> None:
         with nobody():
             found = collect(reader, [Path(home)], Sought())
         closed.chmod(0o700)
-    assert found.files == 2
+    assert found.files["claude"] == 2
     told = [(problem.what, problem.file) for problem in found.problems]
     assert told == [("unreadable", str(closed)), ("unreadable", str(open_ / "b.jsonl"))]
 
@@ -147,7 +147,7 @@ def test_lines_are_whole_however_long_they_are(tmp_path: Path, size: int) -> Non
     lines = [b"a" * size, b"", b"b" * (BUFFER // 2), b"c"]
     path = tmp_path / "lines"
     path.write_bytes(b"\n".join(lines))
-    found = Lines("none", lambda line: line.removesuffix(b"\n")).of(Source(path, 0, 0), print)
+    found = Lines("none", lambda line: line.removesuffix(b"\n"), print).of(Source(path, 0, 0))
     assert list(found) == list(enumerate(lines, 1))
 
 

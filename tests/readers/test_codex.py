@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow
+import pytest
 
 from coder_nb.client.history import History, history
 
@@ -142,9 +145,27 @@ def test_an_archived_copy_counts_once(write: Write, tmp_path: Path) -> None:
     assert found.coverage()["files"].item() == 1
 
 
-def test_a_rollout_that_was_compressed_is_told(write: Write, tmp_path: Path) -> None:
+def test_a_rollout_that_was_compressed_is_read(write: Write, tmp_path: Path) -> None:
+    path = write(name(PARENT), [meta(), turn(1), count(FIRST, FIRST)])
+    packed = pyarrow.compress(path.read_bytes(), codec="zstd", asbytes=True)
+    path.rename(path.with_suffix(".plain"))
+    write(f"{name(PARENT)}.zst", [packed], end="")
+    assert len(read(tmp_path).usage) == 1
+
+
+def test_a_compressed_rollout_that_is_broken_is_told(write: Write, tmp_path: Path) -> None:
     write(f"{name(PARENT)}.zst", [b"\x28\xb5\x2f\xfd"])
-    assert list(read(tmp_path).quality["what"]) == ["compressed"]
+    assert list(read(tmp_path).quality["what"]) == ["unreadable"]
+
+
+def test_a_compressed_rollout_names_what_reads_it(
+    write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    write(f"{name(PARENT)}.zst", [b"\x28\xb5\x2f\xfd"])
+    quality = read(tmp_path).quality
+    assert list(quality["what"]) == ["compressed"]
+    assert 'pip install "coder-nb[analysis]"' in quality["detail"].item()
 
 
 def test_an_early_file_without_a_model_has_none(write: Write, tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ class Failing:
         return files(root, self.agent, note, suffixes=(".txt",))
 
     def read(self, source: Any, sought: Sought, note: Any) -> Any:
-        from coder_nb.readers.rows import Usage
+        from coder_nb.core.rows import Usage
 
         place = {"agent": self.agent, "session_id": "s", "file": str(source.path), "line": 1}
         yield Usage(**place, response_id=source.path.stem, tokens=Tokens(output=int(source.path.read_text())))

@@ -1,25 +1,28 @@
-"""What a reader finds, as values: responses, tool calls, messages, sessions; and what it could not read."""
+"""What was used, said and done, as the rows of frames: from the store and from what agents left on disk alike."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from coder_nb.core.entries import Tokens, Value
+from coder_nb.core.entries import CostSource, Tokens, Value
 
-Per = Literal["response", "session"]
+Per = Literal["response", "session", "report"]
 Role = Literal["user", "assistant", "system"]
 MessageKind = Literal["text", "reasoning", "compaction"]
 Relation = Literal["subagent", "fork"]
+Origin = Literal["import", "pool"]
 
 
 class Row(Value, kw_only=True, gc=False):
-    """Where a row comes from: whose it is, and the file and line that say so."""
+    """Where a row comes from: whose it is, and the file and line, or the entry, that say so."""
 
     agent: str
     session_id: str
-    file: str
-    line: int
-    """Of the file, from 1; the row's number in a database."""
+    """The store's id of the session; of what is on disk only, the agent's own id of the conversation."""
+    file: str = ""
+    """The agent's file; empty where we saw it ourselves."""
+    line: int | None = None
+    """Of the file, from 1; the row's number in a database; the entry's position in a transcript."""
     ts: int | None = None
     project: str | None = None
     """The working directory of the session."""
@@ -28,6 +31,12 @@ class Row(Value, kw_only=True, gc=False):
     """Of the agent."""
     subagent: str | None = None
     """The agent's own id of the sub-agent whose it is."""
+    chat_id: str | None = None
+    """None where it is on disk only: such a session is one chat."""
+    native_id: str | None = None
+    """The agent's own id of the conversation, where `session_id` is not that."""
+    turn_id: str | None = None
+    source: Origin = "import"
 
 
 class Usage(Row, kw_only=True, gc=False):
@@ -40,7 +49,8 @@ class Usage(Row, kw_only=True, gc=False):
     model: str | None = None
     provider: str | None = None
     cost_nanousd: int | None = None
-    """As the agent reports it."""
+    cost_source: CostSource = "reported"
+    """Of the cost, where there is one."""
     web_searches: int | None = None
     service_tier: str | None = None
     speed: str | None = None
@@ -48,12 +58,16 @@ class Usage(Row, kw_only=True, gc=False):
     duration_ms: int | None = None
     ttft_ms: int | None = None
     subagent_type: str | None = None
+    parent_id: str | None = None
+    """The conversation in whose service it was, where the sub-agent has one of its own."""
     sidechain: bool = False
     """Whether a side conversation says so: what the main one has under the same id is a replay of it here."""
     complete: bool = True
     """False where the agent never wrote the final count."""
     hidden: bool = False
     """Whether it is no part of the conversation: a title, a memory, a summary."""
+    counted: bool = True
+    """False where it must not be summed: replayed, resumed, imported."""
     per: Per = "response"
     """What it is the sum of; some agents keep no more than a session's."""
     copies: int = 1
@@ -73,9 +87,13 @@ class ToolUse(Row, kw_only=True, gc=False):
     key: str
     """What makes it this call, wherever else it is written."""
     original_name: str
+    name: str | None = None
+    """The normal name, where it does not follow from the original one."""
     input: str | None = None
     """As JSON; only where text is asked for."""
     path: str | None = None
+    command: str | None = None
+    """The first word of a command."""
     status: str = "pending"
     output: str | None = None
     """Only where text is asked for."""
@@ -84,6 +102,10 @@ class ToolUse(Row, kw_only=True, gc=False):
     ended: int | None = None
     duration_ms: int | None = None
     model: str | None = None
+    message_id: str | None = None
+    lines_added: int | None = None
+    lines_removed: int | None = None
+    """What an edit says that it changes."""
 
 
 class Message(Row, kw_only=True, gc=False):
@@ -106,6 +128,46 @@ class Session(Row, kw_only=True, gc=False):
     parent_id: str | None = None
     relation: Relation | None = None
     ended: int | None = None
+
+
+class Asked(Row, kw_only=True, gc=False):
+    """A permission that was asked for."""
+
+    entry_id: str
+    tool: str | None = None
+    title: str | None = None
+    call_id: str | None = None
+    status: str = "pending"
+    by: str | None = None
+    waited_ms: int | None = None
+
+
+class Turn(Row, kw_only=True, gc=False):
+    """A prompt and all that followed it."""
+
+    number: int
+    """Its place in the session, from 1."""
+    prompt: str | None = None
+    prompt_id: str | None = None
+    state: str | None = None
+    ended: int | None = None
+    reason: str | None = None
+    message: str | None = None
+    code: str | None = None
+
+
+class FileChange(Row, kw_only=True, gc=False):
+    """What was done to one file: as git tells it, or on disk only, as the tool's input does."""
+
+    change_id: str
+    path: str
+    operation: str
+    old_path: str | None = None
+    status: str | None = None
+    additions: int | None = None
+    deletions: int | None = None
+    binary: bool = False
+    decided: int | None = None
 
 
 class Problem(Value, kw_only=True):
