@@ -3,11 +3,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 
 from coder_nb.client.chat import Chat
+from coder_nb.core.comments import Comment, comments_prompt
 from coder_nb.core.entries import End
 from coder_nb.core.values import Hunk
-from coder_nb.errors import ApplyConflict, InvalidOption
+from coder_nb.errors import ApplyConflict, InvalidOption, StaleChange
 from coder_nb.testing.memory_runtime import Stage
 
 HUNK = Hunk(old_start=1, old_lines=2, new_start=1, new_lines=2, lines=(" a", "-b", "+c"))
