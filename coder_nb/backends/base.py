@@ -312,6 +312,9 @@ class AgentSession(Protocol):
     @property
     def alive(self) -> bool: ...
 
+    def fits(self, mode: PermissionMode) -> bool:
+        """Whether it can be prompted in a mode as it is; otherwise it is closed, and opened again in that mode."""
+
     def prompt(self, asked: Asked) -> AsyncIterator[AnyEvent]:
         """Takes a turn; see the contract above. One at a time."""
 
@@ -338,6 +341,9 @@ class AgentSession(Protocol):
 
 class Plain:
     """What a session that asks no questions, cannot be steered and cannot go back has from here."""
+
+    def fits(self, mode: PermissionMode) -> bool:
+        return True
 
     async def reply(self, request_id: str, answer: tuple[str, ...] | None) -> None:
         """Nothing was asked."""
@@ -399,6 +405,8 @@ class Probe(Value):
     available: bool
     version: str | None = None
     path: str | None = None
+    logged_in: bool | None = None
+    """None where it cannot be told before it is prompted; False is a good guess, and a prompt may still be tried."""
     reason: str = ""
     cure: str = ""
 

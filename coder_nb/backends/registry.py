@@ -45,9 +45,21 @@ class AgentSpec(Value, forbid_unknown_fields=True):
     """The command that installs it."""
     login: str = ""
     """What to do to log in."""
+    login_variables: tuple[str, ...] = ()
+    """Variables of which one is enough to be logged in."""
+    login_files: tuple[str, ...] = ()
+    """Files of which one is enough: ``~/file``, ``$VARIABLE/file``, or ``file#word`` for one that holds a word.
+
+    Without files and variables nobody can tell before it is prompted."""
     min_version: str = ""
     probe: tuple[str, ...] = ("--version",)
-    """The arguments that make the program tell its version."""
+    """The arguments that make the program tell its version; without any, its package tells."""
+    files: bool = True
+    """For ACP: whether its files are read and written through us."""
+    terminals: bool = True
+    """For ACP: whether its commands are run through us."""
+    options: dict[str, str | bool] = {}
+    """For ACP: further options of its own that each session is set to, such as how much it thinks."""
     repeats_usage: bool = False
     """Whether it tells the usage of its latest response again where a turn had none, as after a Stop."""
     enabled: bool = True
@@ -113,6 +125,8 @@ KNOWN: tuple[AgentSpec, ...] = (
         },
         install="npm install -g @aaif/goose",
         login="run `goose configure` in a terminal",
+        login_variables=("GOOSE_PROVIDER",),
+        login_files=("$XDG_CONFIG_HOME/goose/config.yaml", "~/.config/goose/config.yaml"),
         min_version="1.20.0",
     ),
     AgentSpec(
@@ -128,6 +142,8 @@ KNOWN: tuple[AgentSpec, ...] = (
         },
         install="npm install -g @qwen-code/qwen-code",
         login="set OPENAI_API_KEY, OPENAI_BASE_URL and OPENAI_MODEL, or run `qwen` in a terminal and log in",
+        login_variables=("OPENAI_API_KEY", "DASHSCOPE_API_KEY", "ANTHROPIC_API_KEY", "GEMINI_API_KEY"),
+        login_files=("~/.qwen/oauth_creds.json", "~/.qwen/settings.json#selectedType", "~/.qwen/.env#API_KEY"),
         min_version="0.15.0",
     ),
     AgentSpec(
@@ -143,6 +159,8 @@ KNOWN: tuple[AgentSpec, ...] = (
         },
         install="npm install -g @google/gemini-cli",
         login="run `gemini` in a terminal and log in, or set GEMINI_API_KEY",
+        login_variables=("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENAI_USE_VERTEXAI"),
+        login_files=("~/.gemini/oauth_creds.json", "~/.gemini/settings.json#selectedType", "~/.gemini/.env#API_KEY"),
         tested=False,
     ),
     AgentSpec(
@@ -158,11 +176,31 @@ KNOWN: tuple[AgentSpec, ...] = (
         },
         install="npm install -g @zed-industries/codex-acp",
         login="run `codex login` in a terminal, or set OPENAI_API_KEY",
+        login_variables=("OPENAI_API_KEY", "CODEX_API_KEY"),
+        login_files=(
+            *("$CODEX_HOME/auth.json", "$CODEX_HOME/config.toml#model_provider"),
+            *("~/.codex/auth.json", "~/.codex/config.toml#model_provider"),
+        ),
+        probe=(),
         tested=False,
     ),
     AgentSpec(
         name="claude",
         label="Claude",
+        backend="claude",
+        variables=("ANTHROPIC_*", "CLAUDE_*"),
+        install="pip install 'coder-nb[claude]'",
+        login="run `claude` in a terminal and log in, or set ANTHROPIC_API_KEY",
+        login_variables=(
+            *("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"),
+            *("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX"),
+        ),
+        login_files=("$CLAUDE_CONFIG_DIR/.credentials.json", "~/.claude/.credentials.json"),
+        enabled=False,
+    ),
+    AgentSpec(
+        name="claude-acp",
+        label="Claude over ACP",
         argv=("claude-agent-acp",),
         variables=("ANTHROPIC_*", "CLAUDE_*"),
         modes={
@@ -173,6 +211,11 @@ KNOWN: tuple[AgentSpec, ...] = (
         },
         install="npm install -g @agentclientprotocol/claude-agent-acp",
         login="run `claude` in a terminal and log in, or set ANTHROPIC_API_KEY",
+        login_variables=(
+            *("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"),
+            *("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX"),
+        ),
+        login_files=("$CLAUDE_CONFIG_DIR/.credentials.json", "~/.claude/.credentials.json"),
         enabled=False,
         tested=False,
     ),

@@ -32,17 +32,21 @@ class Pool:
         self._closed = False
 
     @asynccontextmanager
-    async def lease(self, key: Key, start: Callable[[], Awaitable[AgentSession]]) -> AsyncIterator[AgentSession]:
+    async def lease(
+        self,
+        key: Key,
+        start: Callable[[], Awaitable[AgentSession]],
+        fits: Callable[[AgentSession], bool] = lambda session: True,
+    ) -> AsyncIterator[AgentSession]:
         """The warm session of a key for one turn, started where there is none; busy until the block ends.
 
-        A session that is dead at the start or at the end of the block is closed and forgotten, so that the next turn
-        starts a new one.
+        One that does not fit, or is dead, is closed, and started anew; one that is dead at the end is forgotten.
         """
         if self._closed:
             raise Conflict("The server is stopping: start it again, then prompt again.")
         slot = self._slots.setdefault(key, _Slot())
         async with slot.lock:
-            if slot.session is not None and not slot.session.alive:
+            if slot.session is not None and not (slot.session.alive and fits(slot.session)):
                 await self._close(key)
             if slot.session is None:
                 slot.session = await start()

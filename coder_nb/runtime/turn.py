@@ -130,7 +130,8 @@ class Turn:
         self._recorder.add(checkpoint)
         self._record_all(self._tree.notices)
         done = Done(end="failed", message="The agent's turn ended without an end.", code="agent_protocol")
-        async with self._context.pool.lease((self.chat_id, self.agent), self._start(cwd)) as agent:
+        key, fits = (self.chat_id, self.agent), lambda session: session.fits(self._mode)
+        async with self._context.pool.lease(key, self._start(cwd), fits) as agent:
             asked = await self._asked(agent)
             self._prompting = agent
             try:

@@ -16,12 +16,19 @@ command is echoed.
 * ``recall`` (says the earlier prompts of this native session, also after it was resumed) · ``pid`` · ``cwd`` ·
   ``env NAME`` · ``models`` (says which one is set)
 * ``end REASON`` (the stop reason) · ``fail MESSAGE`` (an error for an answer) · ``update JSON`` (any session update) ·
-  ``request METHOD`` (asks the client, and says the code of its error)
+  ``again`` (answers its previous prompt once more)
+* ``call METHOD JSON`` (a request to the client, says its result or error; ``$T`` is the latest terminal) ·
+  ``shell COMMAND`` (runs it in the client's terminal, in a tool call that it asks for) ·
+  ``put PATH TEXT`` (asks, then has the client write the file) ·
+  ``choose A, B`` (a form with one choice, says what was chosen) · ``form JSON`` (a form with these fields)
+* ``blocks`` (says what the prompt consists of) · ``servers`` (says which MCP servers it was given) ·
+  ``options`` (says how much it thinks)
 
 How it starts is set by the variable ``SCRIPTED_AGENT``, a JSON object (see `entry`): ``auth`` (a login is needed),
-``load`` and ``resume`` (whether it offers them; both by default), ``forget`` (it knows no session any more), ``exit``
-(ends at once with a code), ``silent`` (answers nothing), ``protocol``, ``modes`` (false: it has none), ``turns`` (a
-list: what it does in its first turns, in the same language, whatever the prompt).
+``load``, ``resume``, ``fork``, ``list``, ``close``, ``images`` and ``files`` (whether it offers them; all by default),
+``mcp`` (by which ways it reaches servers), ``forget`` (it knows no session any more), ``exit`` (ends at once with a
+code), ``silent`` (answers nothing), ``protocol``, ``modes`` (false: it has none), ``turns`` (a list: what it does in
+its first turns, in the same language, whatever the prompt).
 """
 
 from __future__ import annotations
@@ -69,6 +76,11 @@ class Agent:
         self.session = ""
         self.mode = "ask"
         self.model = MODELS[0]
+        self.effort = "low"
+        self.servers: list[dict[str, Any]] = []
+        self.blocks: list[dict[str, Any]] = []
+        self.terminal = ""
+        self.answered: dict[str, Any] = {}
         self.cost = 0.0
         self.calls = 0
         self.requests = 0
@@ -113,7 +125,7 @@ class Agent:
     def run(self) -> None:
         threading.Thread(target=self.read, daemon=True).start()
         while (message := self.work.get()) is not None:
-            if "silent" in self.options:
+            if "silent" in self.options or "id" not in message:
                 continue
             try:
                 result = self.serve(message["method"], message.get("params") or {})
@@ -121,6 +133,8 @@ class Agent:
                 self.send(id=message["id"], error=error.args[0])
             else:
                 self.send(id=message["id"], result=result)
+                if message["method"] == "session/prompt":
+                    self.answered = {"id": message["id"], "result": result}
                 if message["method"] == "session/new":
                     commands = [{"name": "say", "description": "Says it", "input": {"hint": "TEXT"}}]
                     self.update("available_commands_update", availableCommands=commands)
@@ -128,19 +142,29 @@ class Agent:
     def serve(self, method: str, params: dict[str, Any]) -> Any:
         if method == "initialize":
             return self.hello()
-        if method == "session/new":
+        if method == "authenticate":
+            self.options.pop("auth")
+            return {}
+        self.servers = params.get("mcpServers", self.servers)
+        if method in ("session/new", "session/fork"):
             self.session = f"scripted-{os.getpid()}-{time.time_ns()}"
-            return {"sessionId": self.new(), **self.offers()}
+            return {"sessionId": self.new(params.get("sessionId")), **self.offers()}
         if method in ("session/load", "session/resume"):
             return self.again(method, params)
+        if method == "session/list":
+            return self.listed(params)
+        if method == "session/close":
+            (self.memory.parent / "closed").write_text(params["sessionId"])
+            return {}
         if method == "session/set_mode":
             self.mode = params["modeId"]
             self.update("current_mode_update", currentModeId=self.mode)
             return {}
         if method == "session/set_config_option":
-            self.model = params["value"]
+            setattr(self, params["configId"], params["value"])
             return self.offers()
         if method == "session/prompt":
+            self.blocks = params["prompt"]
             return self.turn("".join(block.get("text", "") for block in params["prompt"]))
         raise RuntimeError({"code": -32601, "message": f"Method not found: {method}"})
 
@@ -150,22 +174,54 @@ class Agent:
         return {
             "protocolVersion": self.options.get("protocol", 1),
             "agentInfo": {"name": "scripted", "version": "1.0.0"},
-            "authMethods": [{"id": "door", "name": "The door", "description": "knock at the door"}],
+            "authMethods": [
+                {"id": "door", "name": "The door", "description": "knock at the door"},
+                {"id": "key", "name": "A key", "type": "env_var", "vars": [{"name": "SCRIPTED_KEY"}]},
+            ],
             "agentCapabilities": {
                 "loadSession": self.options.get("load", True),
-                "sessionCapabilities": {"resume": {}} if self.options.get("resume", True) else {},
+                "promptCapabilities": {
+                    "image": self.options.get("images", True),
+                    "embeddedContext": self.options.get("files", True),
+                },
+                "mcpCapabilities": {way: True for way in self.options.get("mcp", ("http",))},
+                "sessionCapabilities": {
+                    name: {} for name in ("resume", "fork", "list", "close") if self.options.get(name, True)
+                },
             },
         }
 
-    def new(self) -> str:
+    def new(self, origin: str | None) -> str:
         if self.options.get("auth"):
             raise RuntimeError({"code": -32000, "message": "Authentication required"})
+        if origin is not None:
+            known = self.memory.with_name(origin)
+            if not known.exists():
+                raise RuntimeError({"code": -32002, "message": "Resource not found"})
+            self.memory.write_bytes(known.read_bytes())
         return self.session
+
+    def listed(self, params: dict[str, Any]) -> dict[str, Any]:
+        """One a page, so that whoever lists has to turn pages."""
+        names = sorted(path.name for path in self.memory.parent.glob("scripted-*"))
+        at = int(params.get("cursor") or 0)
+        shown = [{"sessionId": name, "cwd": params["cwd"], "title": f"The {name}"} for name in names[at : at + 1]]
+        stamp = "2026-11-21T10:00:00Z"
+        shown += [{"sessionId": "elsewhere", "cwd": "/", "updatedAt": stamp}, {"nameless": 1}]
+        more = {"nextCursor": str(at + 1)} if at + 1 < len(names) else {}
+        return {"sessions": shown, **more}
 
     def offers(self) -> dict[str, Any]:
         models = [{"value": name, "name": name.title()} for name in MODELS]
         option = {"id": "model", "name": "Model", "category": "model", "type": "select"}
-        offered: dict[str, Any] = {"configOptions": [{**option, "currentValue": self.model, "options": models}]}
+        efforts = [{"value": name, "name": name.title()} for name in ("low", "high")]
+        effort = {"id": "effort", "name": "Effort", "category": "thought_level", "type": "select", "options": efforts}
+        offered: dict[str, Any] = {
+            "configOptions": [
+                {**option, "currentValue": self.model, "options": models},
+                {**effort, "currentValue": self.effort},
+            ]
+        }
         if self.options.get("modes", True):
             offered["modes"] = {
                 "currentModeId": "yolo",
@@ -186,7 +242,7 @@ class Agent:
 
     @property
     def memory(self) -> Path:
-        return Path(os.environ.get("HOME", "/tmp"), ".scripted-agent", self.session)
+        return Path(os.environ.get("HOME", "/tmp"), ".scripted-agent", self.session or "none")
 
     def remembered(self) -> list[str]:
         return list(json.loads(self.memory.read_text())) if self.memory.exists() else []
@@ -291,7 +347,8 @@ class Agent:
         self.calls += 1
         call: dict[str, Any] = {"toolCallId": f"call-{os.getpid()}-{self.calls}", "title": title, "kind": kind}
         meta = {"toolName": name}
-        self.update("tool_call", **call, status="pending", rawInput={"title": title}, _meta=meta)
+        given = fields.pop("rawInput", {"title": title})
+        self.update("tool_call", **call, status="pending", rawInput=given, _meta=meta)
         if not self.allowed({**call, **fields}, kind):
             refused = [{"type": "content", "content": {"type": "text", "text": "refused"}}]
             self.update("tool_call_update", toolCallId=call["toolCallId"], status="failed", content=refused)
@@ -378,9 +435,56 @@ class Agent:
         fields = json.loads(rest)
         self.update(fields.pop("sessionUpdate", "nameless"), **fields)
 
-    def request(self, rest: str) -> None:
-        answer = self.ask_client(rest, {"sessionId": self.session, "path": "/etc/hostname"})
-        self.say(f"error {answer.get('error', {}).get('code')}")
+    def call(self, rest: str) -> None:
+        method, _, params = rest.partition(" ")
+        given = json.loads(params.replace("$T", self.terminal) or "{}")
+        answer = self.ask_client(method, {"sessionId": self.session, **given})
+        if "error" in answer:
+            self.say(f"error {answer['error']['code']} {answer['error']['message']}")
+            return
+        self.terminal = answer["result"].get("terminalId", self.terminal)
+        self.say(json.dumps(answer["result"]))
+
+    def shell(self, rest: str) -> None:
+        def deed() -> None:
+            session = {"sessionId": self.session}
+            made = self.ask_client("terminal/create", {**session, "command": rest})
+            if "error" in made:
+                self.say(f"error {made['error']['code']}")
+                return
+            place = {**session, **made["result"]}
+            shown = [{"type": "terminal", "terminalId": place["terminalId"]}]
+            self.update("tool_call_update", toolCallId=f"call-{os.getpid()}-{self.calls}", content=shown)
+            self.ask_client("terminal/wait_for_exit", place)
+            self.say(self.ask_client("terminal/output", place)["result"]["output"])
+            self.ask_client("terminal/release", place)
+
+        self.tool("shell", "execute", rest, deed, rawInput={"command": rest})
+
+    def put_file(self, rest: str) -> None:
+        name, _, text = rest.partition(" ")
+        path = str(Path(name).absolute())
+
+        def deed() -> None:
+            given = {"sessionId": self.session, "path": path, "content": text + "\n"}
+            answer = self.ask_client("fs/write_text_file", given)
+            if "error" in answer:
+                self.say(f"error {answer['error']['code']}")
+
+        diff = {"type": "diff", "path": path, "oldText": None, "newText": text + "\n"}
+        self.tool("write_file", "edit", f"Write {name}", deed, content=[diff])
+
+    def choose(self, rest: str) -> None:
+        names = [name.strip() for name in rest.split(",")]
+        self.form(json.dumps({"pick": {"type": "string", "title": "Pick one", "enum": names}}))
+
+    def form(self, rest: str) -> None:
+        schema = {"type": "object", "properties": json.loads(rest)}
+        params = {"sessionId": self.session, "mode": "form", "message": "Tell me", "requestedSchema": schema}
+        self.say(json.dumps(self.ask_client("elicitation/create", params).get("result")))
+
+    def answer_again(self, _: str) -> None:
+        self.send(**self.answered)
 
 
 _SAYS: dict[str, Callable[[Agent, str, list[str]], str]] = {
@@ -390,6 +494,9 @@ _SAYS: dict[str, Callable[[Agent, str, list[str]], str]] = {
     "env": lambda agent, rest, earlier: os.environ.get(rest, "(not set)"),
     "cwd": lambda agent, rest, earlier: os.getcwd(),
     "models": lambda agent, rest, earlier: agent.model,
+    "options": lambda agent, rest, earlier: agent.effort,
+    "blocks": lambda agent, rest, earlier: json.dumps(agent.blocks[1:]),
+    "servers": lambda agent, rest, earlier: json.dumps(agent.servers),
     "echo": lambda agent, rest, earlier: f"You said: {rest}",
 }
 _DEEDS: dict[str, Callable[[Agent, str], None]] = {
@@ -414,7 +521,12 @@ _DEEDS: dict[str, Callable[[Agent, str], None]] = {
     "stderr": Agent.flood,
     "grandchild": Agent.grandchild,
     "update": Agent.raw_update,
-    "request": Agent.request,
+    "call": Agent.call,
+    "shell": Agent.shell,
+    "put": Agent.put_file,
+    "choose": Agent.choose,
+    "form": Agent.form,
+    "again": Agent.answer_again,
 }
 
 

@@ -114,9 +114,9 @@ class Connection:
     def respond(self, number: Any, result: Any) -> None:
         self._outgoing.put_nowait(wire.response(number, result))
 
-    def refuse(self, number: Any, method: str) -> None:
-        """Says that a method is not there."""
-        self._outgoing.put_nowait(wire.refusal(number, wire.METHOD_NOT_FOUND, f"Method not found: {method}"))
+    def fail(self, number: Any, code: int, message: str) -> None:
+        """Answers a request with an error."""
+        self._outgoing.put_nowait(wire.failure(number, code, message))
 
     # ----------------------------------------------------------------------------------------------------------------
 

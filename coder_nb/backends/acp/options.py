@@ -1,11 +1,12 @@
-"""Mode and model of a native session: set by whichever way the agent offers, and verified."""
+"""Mode, model and other options of a native session: set by whichever way the agent offers, and verified."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from coder_nb.backends.acp.connection import Connection
-from coder_nb.backends.acp.state import State, configured, options_of
+from coder_nb.backends.acp.state import State, choices_of, configured, options_of
 from coder_nb.backends.choices import listed, pick
 from coder_nb.backends.registry import AgentMode, AgentSpec
 from coder_nb.core.permissions import PermissionMode
@@ -21,6 +22,7 @@ class Options:
         self._spec = spec
         self._timeout = timeout
         self._session_id = ""
+        self._offered: dict[str, dict[str, Any]] = {}
         self._ids: dict[str, str] = {}
         """Of the configuration options that are for mode and model."""
         self._mode: PermissionMode | None = None
@@ -30,8 +32,27 @@ class Options:
     def offered(self, session_id: str, result: dict[str, Any]) -> None:
         """Takes the answer to `session/new` and its like."""
         self._session_id = session_id
-        for option in options_of(result):
+        self._offered = {option["id"]: option for option in options_of(result)}
+        for option in self._offered.values():
             self._ids[str(option.get("category", option["id"]))] = option["id"]
+
+    def fits(self, mode: PermissionMode) -> bool:
+        """Whether a mode can be set in the process that runs."""
+        modes = self._spec.modes
+        return self._mode is None or _same_process(modes.get(mode, AgentMode()), modes.get(self._mode, AgentMode()))
+
+    async def configure(self, wanted: Mapping[str, str | bool]) -> None:
+        """Sets the agent's other options; raises `InvalidOption` for one that is not offered, or no such value."""
+        for name, value in wanted.items():
+            option = self._offered.get(name)
+            if option is None:
+                names = ", ".join(self._offered) or "none"
+                raise InvalidOption(f"{self._spec.label} has no option {name!r}: it offers {names}.")
+            values = [choice.id for choice in choices_of(option)]
+            if values and value not in values:
+                raise InvalidOption(f"{self._spec.label} has no {name} {value!r}: choose one of {', '.join(values)}.")
+            if option.get("currentValue") != value:
+                await self._set_option(name, value)
 
     async def choose(self, mode: PermissionMode, model: str | None) -> None:
         """Sets what is not set so already; None leaves the model as it is.
@@ -47,7 +68,7 @@ class Options:
 
     async def _choose_mode(self, mode: PermissionMode) -> None:
         wanted = self._spec.modes.get(mode, AgentMode())
-        if self._mode is not None and not _same_process(wanted, self._spec.modes.get(self._mode, AgentMode())):
+        if not self.fits(mode):
             raise AgentDied(f"{self._spec.label} must be started anew for the mode {mode!r}: prompt again to do so.")
         if not wanted.id or wanted.id == self._state.mode:
             return
@@ -79,14 +100,19 @@ class Options:
 
     async def _set(self, category: str, method: str, key: str, value: str) -> None:
         """By the configuration option where there is one, else by the method that came before these."""
-        session = {"sessionId": self._session_id}
         option = self._ids.get(category)
         if option is None:
-            await self._connection.request(method, {**session, key: value}, timeout=self._timeout)
+            params = {"sessionId": self._session_id, key: value}
+            await self._connection.request(method, params, timeout=self._timeout)
             if category == "mode":
                 self._state.mode = value
             return
-        params = {**session, "configId": option, "value": value}
+        await self._set_option(option, value)
+
+    async def _set_option(self, option: str, value: str | bool) -> None:
+        params: dict[str, Any] = {"sessionId": self._session_id, "configId": option, "value": value}
+        if isinstance(value, bool):
+            params["type"] = "boolean"
         result = await self._connection.request("session/set_config_option", params, timeout=self._timeout)
         configured(self._state, result)
 

@@ -1,37 +1,51 @@
-"""One agent's context in one process, driven over ACP: the turns, their permissions, their end."""
+"""One agent's context in one process, driven over ACP: the turns, and their one end each."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from typing import Any, Literal
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
 
 import msgspec
 
-from coder_nb.backends.acp import tools, translate, usage, wire
+from coder_nb.backends.acp import content, translate, usage, wire
+from coder_nb.backends.acp.asking import Asking
 from coder_nb.backends.acp.connection import Connection, RpcError
+from coder_nb.backends.acp.files import Tree
+from coder_nb.backends.acp.grants import Grants
+from coder_nb.backends.acp.native import How, Native
 from coder_nb.backends.acp.options import Options
-from coder_nb.backends.acp.state import State, capabilities, configured
+from coder_nb.backends.acp.services import Services
+from coder_nb.backends.acp.state import State, configured
+from coder_nb.backends.acp.terminals import Terminals
 from coder_nb.backends.acp.translate import ENDS
-from coder_nb.backends.base import AnyEvent, Asked, Capabilities, Child, Done, Noticed, Opening, PermissionAsked, Plain
+from coder_nb.backends.base import (
+    AnyEvent,
+    Asked,
+    Capabilities,
+    Child,
+    CommandsChanged,
+    Done,
+    ModeChanged,
+    Noticed,
+    Opening,
+    Plain,
+    Spawner,
+)
 from coder_nb.backends.registry import AgentSpec
-from coder_nb.core.entries import PermissionOption
-from coder_nb.core.permissions import option_for
-from coder_nb.errors import AgentDied, AgentFailed, AgentNotLoggedIn, AgentProtocolError, CoderError
-from coder_nb.ids import new_id
+from coder_nb.core.permissions import PermissionMode
+from coder_nb.errors import AgentDied, AgentFailed, AgentNotLoggedIn, CoderError
 from coder_nb.settings import Settings
 
-PROTOCOL_VERSION = 1
 _LONGEST_GARBAGE = 2000
+_STEER_WAIT = 5.0
 
 
 class _Turn:
-    """One prompt under way: what it has to say, and what it has asked."""
+    """One prompt under way: what it has to say."""
 
     def __init__(self) -> None:
         self.events: asyncio.Queue[AnyEvent] = asyncio.Queue()
-        self.questions: dict[str, tuple[Any, tuple[PermissionOption, ...]]] = {}
-        """By our request id: the agent's own id of it, and its options."""
         self.sent = False
         self.stopping = False
         self.ended = asyncio.Event()
@@ -48,22 +62,26 @@ class AcpSession(Plain):
         opening: Opening,
         settings: Settings,
         *,
-        version: str,
+        env: Mapping[str, str],
+        spawner: Spawner,
         idle_events: Callable[[AnyEvent], None],
     ) -> None:
         self._child = child
         self._spec = spec
         self._opening = opening
         self._settings = settings
-        self._version = version
         self._idle_events = idle_events
-        self._connection = Connection(child, self, name=spec.label)
         self._state = State(agent=spec.name, repeats_usage=spec.repeats_usage)
-        self._capabilities = Capabilities()
-        self._native_id: str | None = None
-        self._resumed: Literal["new", "resumed", "forgotten"] = "new"
+        self._connection = Connection(child, self, name=spec.label)
+        self._native = Native(self._connection, spec, env, timeout=settings.start_timeout)
         self._options = Options(self._connection, self._state, spec, timeout=settings.start_timeout)
-        self._auth_methods: list[dict[str, Any]] = []
+        tree, grants = Tree(opening.cwd), Grants(opening.cwd)
+        self._grants = grants
+        self._asking = Asking(self._connection, self._state, grants, say=self._say, listening=lambda: self._listening)
+        terminals = Terminals(spawner, tree, env, name=spec.label)
+        self._services = Services(self._connection, self._state, tree, terminals, self._asking, grants, say=self._say)
+        self._native_id: str | None = None
+        self._resumed: How = "new"
         self._replaying = False
         self._turn: _Turn | None = None
         self._killing: asyncio.Task[None] | None = None
@@ -79,18 +97,19 @@ class AcpSession(Plain):
         return self._native_id
 
     @property
-    def resumed(self) -> Literal["new", "resumed", "forgotten"]:
-        """Whether it goes on with the `native_id` it was opened with; "forgotten" where the agent could not."""
+    def resumed(self) -> How:
+        """Whether it goes on with the `native_id` it was opened with, or branched off as it was told to."""
         return self._resumed
 
     @property
     def capabilities(self) -> Capabilities:
         state = self._state
         return msgspec.structs.replace(
-            self._capabilities,
+            self._native.capabilities,
             modes=state.modes,
             models=state.models,
             commands=state.has_commands or None,
+            questions=state.has_questions or None,
             cost=state.has_cost or None,
         )
 
@@ -103,96 +122,54 @@ class AcpSession(Plain):
     def alive(self) -> bool:
         return not self._closed and not self._spent and self._connection.dead is None
 
+    def fits(self, mode: PermissionMode) -> bool:
+        """Whether its process can be put into a mode; one with other variables needs another process."""
+        return self._options.fits(mode)
+
+    @property
+    def _listening(self) -> bool:
+        """Whether a turn runs in which somebody can be asked."""
+        return self._turn is not None and not self._turn.ended.is_set() and not self._turn.stopping
+
     # Start and end --------------------------------------------------------------------------------------------------
 
-    async def start(self) -> None:
+    async def start(self, version: str) -> None:
         """Says hello and makes or resumes the native session; raises an `AgentUnavailable` or `AgentFailed`."""
         self._connection.open()
+        self._replaying = True  # `session/load` tells the history again: it is in the store already
         try:
-            hello = await self._request(
-                "initialize",
-                {
-                    "protocolVersion": PROTOCOL_VERSION,
-                    "clientCapabilities": {"fs": {"readTextFile": False, "writeTextFile": False}, "terminal": False},
-                    "clientInfo": {"name": "coder-nb", "title": "coder-nb", "version": self._version},
-                },
-            )
-            self._check(hello)
-            self._adopt(await self._resume() or await self._new())
-            await self._options.choose(self._opening.mode, None)
+            await self._native.hello(version)
+            self._resumed, result = await self._native.open(self._opening)
         except RpcError as error:
-            raise self._refused(error) from error
+            raise self._native.refused(error) from error
+        finally:
+            self._replaying = False
+        if self._resumed in ("new", "forgotten"):
+            self._state.cost_total = 0
+        self._native_id = result["sessionId"]
+        configured(self._state, result)
+        self._options.offered(result["sessionId"], result)
+        try:
+            await self._options.choose(self._opening.mode, None)
+            await self._options.configure(self._spec.options)
+        except RpcError as error:
+            raise self._native.refused(error) from error
+        if self._native.left_out:
+            names = ", ".join(self._native.left_out)
+            self._say([Noticed(text=f"{self._spec.label} cannot reach these MCP servers: {names}.", level="warning")])
 
     async def close(self) -> None:
         """Ends the turn, if one runs, and the process; bounded by the settings' `stop_grace`."""
-        self._closed = True
+        closed_before, self._closed = self._closed, True
         if self._turn is not None:
             self._end_turn(self._turn, self._stopped_or(self._turn, AgentDied(f"{self._spec.label} was closed.")))
+        elif self._native_id is not None and not closed_before and not self._spent:
+            await self._native.close(self._native_id)
+        await self._services.close()
         await self._child.stop(self._settings.stop_grace)
         if self._killing is not None:
             await self._killing
         await self._connection.close()
-
-    def _check(self, hello: dict[str, Any]) -> None:
-        spoken = hello.get("protocolVersion")
-        if spoken != PROTOCOL_VERSION:
-            raise AgentProtocolError(
-                f"{self._spec.label} speaks version {spoken!r} of the Agent Client Protocol, and this coder-nb version "
-                f"{PROTOCOL_VERSION}: upgrade the older one of the two."
-            )
-        methods = hello.get("authMethods")
-        self._auth_methods = [m for m in methods if isinstance(m, dict)] if isinstance(methods, list) else []
-        self._capabilities = capabilities(hello)
-
-    async def _new(self) -> dict[str, Any]:
-        if self._opening.native_id is not None:
-            self._resumed = "forgotten"
-        result = await self._request("session/new", {"cwd": str(self._opening.cwd), "mcpServers": []})
-        self._state.cost_total = 0
-        return result
-
-    async def _resume(self) -> dict[str, Any] | None:
-        """Goes on with the native session where the agent can; None where there is none or it is forgotten."""
-        native_id = self._opening.native_id
-        method = "session/resume" if self._capabilities.resume else "session/load" if self._capabilities.load else None
-        if native_id is None or method is None:
-            return None
-        self._native_id = native_id
-        self._replaying = True  # `session/load` tells the history again: it is in the store already
-        params = {"sessionId": native_id, "cwd": str(self._opening.cwd), "mcpServers": []}
-        try:
-            result = await self._request(method, params)
-        except RpcError as error:
-            if error.code == wire.AUTH_REQUIRED:
-                raise
-            return None
-        finally:
-            self._replaying = False
-        self._resumed = "resumed"
-        return {**result, "sessionId": native_id}
-
-    def _adopt(self, result: dict[str, Any]) -> None:
-        native_id = result.get("sessionId")
-        if not isinstance(native_id, str) or not native_id:
-            raise AgentProtocolError(f"{self._spec.label} made a session without an id: upgrade it, then prompt again.")
-        self._native_id = native_id
-        configured(self._state, result)
-        self._options.offered(native_id, result)
-
-    async def _request(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
-        return await self._connection.request(method, params, timeout=self._settings.start_timeout)
-
-    def _refused(self, error: RpcError) -> CoderError:
-        if error.code == wire.AUTH_REQUIRED:
-            return AgentNotLoggedIn(self._login_text())
-        return AgentFailed(f"{self._spec.label} did not start a session: {error.describe()}. Prompt again to try anew.")
-
-    def _login_text(self) -> str:
-        names = [str(m.get("name") or m.get("id")) for m in self._auth_methods]
-        ways = f" It offers: {', '.join(names)}." if names else ""
-        described = next((str(m["description"]) for m in self._auth_methods if m.get("description")), "")
-        cure = self._spec.login or described or "log in with its own program in a terminal"
-        return f"{self._spec.label} is not logged in.{ways} To use it here, {cure}, then prompt again."
 
     # Turns ----------------------------------------------------------------------------------------------------------
 
@@ -224,19 +201,30 @@ class AcpSession(Plain):
 
     async def answer(self, request_id: str, option_id: str | None) -> None:
         """Answers a permission by one of its options; None refuses. Does nothing where it is not pending any more."""
-        question = self._turn.questions.pop(request_id, None) if self._turn is not None else None
-        if question is None:
-            return
-        number, options = question
-        if option_id is None:
-            refusal = option_for(options, allow=False)
-            option_id = refusal.id if refusal else None
-        self._respond(number, option_id)
+        self._asking.answer(request_id, option_id)
+
+    async def reply(self, request_id: str, answer: tuple[str, ...] | None) -> None:
+        """Answers a question; None declines. Does nothing where it is not pending any more."""
+        self._asking.reply(request_id, answer)
+
+    async def steer(self, text: str) -> bool:
+        """Hands the running prompt another message, where the agent takes one; False where it was not taken."""
+        if not self._native.capabilities.steer or self._turn is None or not self._turn.sent or not self._listening:
+            return False
+        said = {"sessionId": self._native_id, "prompt": [{"type": "text", "text": text}]}
+        own = {"_meta": {"steering": {"idleBehavior": "promptRequired"}}}
+        try:
+            answer = await self._connection.request("_session/steering", said | own, timeout=_STEER_WAIT)
+        except (RpcError, CoderError):
+            return False
+        return answer.get("outcome") == "injected"
 
     async def _begin(self, turn: _Turn, asked: Asked) -> None:
         """Puts the agent into mode and model of the prompt, and sends it; what fails ends the turn."""
+        can = self._native.capabilities
         try:
             await self._options.choose(asked.mode, asked.model or self._opening.model)
+            attached = await asyncio.to_thread(content.with_pictures, asked.attachments, self._opening.cwd)
         except (RpcError, CoderError) as error:
             self._spent = self._spent or isinstance(error, AgentDied)
             self._end_turn(turn, self._failure(turn, error))
@@ -244,11 +232,14 @@ class AcpSession(Plain):
             self._end_turn(turn, Done(end="cancelled", alive=self.alive))
         if turn.ended.is_set():
             return
+        cwd, images, files = self._opening.cwd, bool(can.images), bool(can.files)
+        blocks = content.prompt(asked.text, attached, cwd=cwd, images=images, files=files)
         usage.begin_turn(self._state)
+        self._grants.begin_turn()
         turn.sent = True
         self._connection.call(
             "session/prompt",
-            {"sessionId": self._native_id, "prompt": [{"type": "text", "text": asked.text}]},
+            {"sessionId": self._native_id, "prompt": blocks},
             lambda answer: self._answered(turn, answer),
         )
 
@@ -269,7 +260,7 @@ class AcpSession(Plain):
     def _failure(self, turn: _Turn, error: CoderError | RpcError) -> Done:
         if isinstance(error, RpcError):
             if error.code == wire.AUTH_REQUIRED:
-                error = AgentNotLoggedIn(self._login_text())
+                error = AgentNotLoggedIn(self._native.login_text())
             else:
                 error = AgentFailed(f"{self._spec.label} reported an error: {error.describe()}. Prompt again to retry.")
         return self._stopped_or(turn, error)
@@ -288,14 +279,14 @@ class AcpSession(Plain):
         turn.ended.set()
         if turn.deadline is not None:
             turn.deadline.cancel()
-        self._withdraw_questions(turn)
+        self._asking.withdraw()
         turn.events.put_nowait(done)
 
     def _stop(self, turn: _Turn) -> None:
         if turn.stopping or turn.ended.is_set():
             return
         turn.stopping = True
-        self._withdraw_questions(turn)
+        self._asking.withdraw()
         if turn.sent:
             self._connection.notify("session/cancel", {"sessionId": self._native_id})
         grace = self._settings.cancel_grace
@@ -317,43 +308,31 @@ class AcpSession(Plain):
         )
         self._end_turn(turn, Done(end="cancelled", code="agent_killed", alive=False))
 
-    def _withdraw_questions(self, turn: _Turn) -> None:
-        questions, turn.questions = turn.questions, {}
-        for number, _ in questions.values():
-            self._respond(number, None)
-
-    def _respond(self, number: Any, option_id: str | None) -> None:
-        outcome = {"outcome": "cancelled"} if option_id is None else {"outcome": "selected", "optionId": option_id}
-        self._connection.respond(number, {"outcome": outcome})
-
     # What the agent says by itself ----------------------------------------------------------------------------------
 
     def notified(self, method: str, params: Any) -> None:
         """Called by the connection."""
-        events = translate.notification(self._state, method, params)
-        if not self._replaying:
+        if method == "$/cancel_request":
+            number = params.get("requestId") if isinstance(params, dict) else None
+            self._asking.taken_back(number)
+            self._services.taken_back(number)
+        elif method == "elicitation/complete":
+            self._asking.completed(params)
+        else:
+            events = translate.notification(self._state, method, params)
+            if self._replaying:
+                events = [event for event in events if isinstance(event, CommandsChanged | ModeChanged)]
             self._say(events)
+            self._services.show()
 
     def asked(self, number: Any, method: str, params: Any) -> None:
         """Called by the connection."""
-        if method != "session/request_permission":
-            self._connection.refuse(number, method)
-            return
-        turn = self._turn
-        try:
-            events = tools.permission(self._state, new_id(), params)
-        except ValueError:
-            self._say([translate.raw(self._state, method, params)])
-            self._respond(number, None)
-            return
-        if turn is None or turn.ended.is_set() or turn.stopping:
-            self._respond(number, None)
-            self._say([e for e in events if not isinstance(e, PermissionAsked)])  # nobody is there to be asked
-            return
-        for event in events:
-            if isinstance(event, PermissionAsked):
-                turn.questions[event.request_id] = (number, event.options)
-        self._say(events)
+        if method == "session/request_permission":
+            self._asking.permission(number, method, params)
+        elif method == "elicitation/create":
+            self._asking.form(number, method, params)
+        elif not self._services.take(number, method, params):
+            self._connection.fail(number, wire.METHOD_NOT_FOUND, f"Method not found: {method}")
 
     def garbled(self, text: str) -> None:
         """Called by the connection."""

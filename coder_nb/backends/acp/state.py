@@ -19,6 +19,8 @@ class Tool:
     name: str | None = None
     kind: ToolKind = "other"
     input: Any = None
+    paths: tuple[str, ...] = ()
+    """The files that it has said to be about."""
 
 
 @dataclass
@@ -45,6 +47,11 @@ class State:
     """Whether this turn's responses were reported one by one, so that their sum must not be."""
     has_cost: bool = False
     has_commands: bool = False
+    has_questions: bool = False
+    terminals: dict[str, str] = field(default_factory=dict)
+    """By the id of a terminal, the tool call in which it is shown."""
+    telling: bool = False
+    """Whether a history is being told: what the user said then comes from the agent too."""
     part: int = 0
     speaking: str = ""
 
@@ -53,14 +60,25 @@ def capabilities(hello: dict[str, Any]) -> Capabilities:
     """What the answer to `initialize` says that the agent can do."""
     offered = _table(hello.get("agentCapabilities"))
     sessions = _table(offered.get("sessionCapabilities"))
+    prompts = _table(offered.get("promptCapabilities"))
     return Capabilities(
         resume=_has(sessions, "resume"),
         load=offered.get("loadSession") is True,
         fork=_has(sessions, "fork"),
         list=_has(sessions, "list"),
         close=_has(sessions, "close"),
-        images=_table(offered.get("promptCapabilities")).get("image") is True,
+        images=prompts.get("image") is True,
+        files=prompts.get("embeddedContext") is True,
+        mcp=True,  # over stdio, by every agent
+        rewind=False,
+        steer=_table(_table(hello.get("_meta")).get("steering")).get("supported") is True,
     )
+
+
+def transports_of(hello: dict[str, Any]) -> frozenset[str]:
+    """By which ways, beside stdio, the agent reaches MCP servers."""
+    offered = _table(_table(hello.get("agentCapabilities")).get("mcpCapabilities"))
+    return frozenset(way for way in ("http", "sse") if offered.get(way) is True)
 
 
 def _has(table: dict[str, Any], name: str) -> bool:
@@ -81,7 +99,7 @@ def configured(state: State, result: dict[str, Any]) -> None:
         state.models = _choices(models.get("availableModels"), "modelId")
         state.model = models.get("currentModelId") or state.model
     for option in options_of(result):
-        choices = _choices(_flat(option.get("options")), "value")
+        choices = choices_of(option)
         if option.get("category", option["id"]) == "mode":
             state.modes, state.mode = choices or state.modes, option.get("currentValue") or state.mode
         elif option.get("category", option["id"]) == "model":
@@ -92,6 +110,11 @@ def options_of(result: dict[str, Any]) -> list[dict[str, Any]]:
     """The configuration options in an answer, those that are well formed."""
     found = result.get("configOptions")
     return [o for o in found if isinstance(o, dict) and isinstance(o.get("id"), str)] if isinstance(found, list) else []
+
+
+def choices_of(option: dict[str, Any]) -> tuple[Choice, ...]:
+    """The values of a configuration option; none for one that is on or off."""
+    return _choices(_flat(option.get("options")), "value")
 
 
 def model_name(state: State) -> str | None:

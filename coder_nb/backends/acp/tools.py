@@ -32,10 +32,13 @@ def tool_update(state: State, said: dict[str, Any], *, begins: bool) -> ToolUpda
         known.kind = kind_of(normal_name(known.name))
     known.input = said.get("rawInput") or known.input
     status = said.get("status")
-    content, diffs = _content(said.get("content"))
+    content, diffs = _content(state, call_id, said.get("content"))
     output = said.get("rawOutput")
     if content is None and not diffs and output is not None:
         content = _output_text(output)
+    locations = _locations(said.get("locations"))
+    paths = (*(place.path for place in locations or ()), *(diff.path for diff in diffs or ()))
+    known.paths = tuple(dict.fromkeys((*known.paths, *paths)))
     if not diffs:  # some put the diff into their question only: it stays, unless nothing came of it
         diffs = () if status == "failed" else None
     return ToolUpdate(
@@ -46,7 +49,7 @@ def tool_update(state: State, said: dict[str, Any], *, begins: bool) -> ToolUpda
         input=said.get("rawInput") or None,
         status=status if status in _STATUSES else ("pending" if begins else None),
         content=content,
-        locations=_locations(said.get("locations")),
+        locations=locations,
         diffs=diffs,
         exit_code=_exit_code(output),
     )
@@ -107,17 +110,26 @@ def _named_in(meta: Any, *, depth: int) -> str | None:
     return next((found for value in meta.values() if (found := _named_in(value, depth=depth - 1))), None)
 
 
-def _content(items: Any) -> tuple[str | None, tuple[FileDiff, ...] | None]:
-    """Text and diffs of a tool call's content, which replaces what was there; (None, None) where there is none."""
+def _content(state: State, call_id: str, items: Any) -> tuple[str | None, tuple[FileDiff, ...] | None]:
+    """Text and diffs of a tool call's content, which replaces what was there; (None, None) where there is none.
+
+    What is not understood is kept as text, so that it loses nothing else.
+    """
     if not isinstance(items, list) or not items:
         return None, None
     texts: list[str] = []
     diffs: list[FileDiff] = []
     for item in items:
-        if item["type"] == "diff":
-            diffs.append(FileDiff(path=as_text(item["path"]), old=item.get("oldText"), new=as_text(item["newText"])))
-        elif item["type"] == "content":
-            texts.append(_block_text(item["content"]))
+        try:
+            if item["type"] == "diff":
+                new = as_text(item["newText"])
+                diffs.append(FileDiff(path=as_text(item["path"]), old=item.get("oldText"), new=new))
+            elif item["type"] == "terminal":
+                state.terminals[as_text(item["terminalId"])] = call_id
+            else:
+                texts.append(_block_text(item["content"]))
+        except (KeyError, TypeError, AttributeError):
+            texts.append(json.dumps(item, ensure_ascii=False))
     return ("\n".join(texts) if texts else None), tuple(diffs)
 
 
@@ -146,4 +158,5 @@ def _exit_code(output: Any) -> int | None:
 def _locations(found: Any) -> tuple[Location, ...] | None:
     if not isinstance(found, list) or not found:
         return None
-    return tuple(Location(path=as_text(item["path"]), line=as_count(item.get("line"))) for item in found)
+    places = [item for item in found if isinstance(item, dict) and isinstance(item.get("path"), str)]
+    return tuple(Location(path=item["path"], line=as_count(item.get("line"))) for item in places) or None

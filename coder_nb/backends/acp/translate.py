@@ -20,6 +20,7 @@ from coder_nb.backends.base import (
     RawReceived,
     ReasoningDelta,
     TextDelta,
+    UserSaid,
 )
 from coder_nb.core.entries import Command, End, PlanItem
 
@@ -64,6 +65,18 @@ def raw(state: State, kind: str, data: Any) -> RawReceived:
 
 def _message(state: State, said: dict[str, Any]) -> list[AnyEvent]:
     return [*_speak(state, said, TextDelta), *usage.response_usage(state, said.get("_meta"))]
+
+
+def _user(state: State, said: dict[str, Any]) -> list[AnyEvent]:
+    """What we said ourselves, unless a history is told."""
+    state.speaking = ""
+    content = said["content"]
+    if not state.telling:
+        return []
+    if content["type"] != "text":
+        return [raw(state, "user_message_chunk", said)]
+    message = said.get("messageId")
+    return [UserSaid(text=as_text(content["text"]), native_id=message if isinstance(message, str) else None)]
 
 
 def _thought(state: State, said: dict[str, Any]) -> list[AnyEvent]:
@@ -154,7 +167,7 @@ def _nothing(_: State, __: dict[str, Any]) -> list[AnyEvent]:
 _UPDATES = {
     "agent_message_chunk": _message,
     "agent_thought_chunk": _thought,
-    "user_message_chunk": _nothing,  # what we said ourselves
+    "user_message_chunk": _user,
     "tool_call": _tool_call,
     "tool_call_update": _tool_update,
     "plan": _plan,

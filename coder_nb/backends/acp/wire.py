@@ -11,6 +11,10 @@ from coder_nb.core.entries import Value
 
 AUTH_REQUIRED = -32000
 METHOD_NOT_FOUND = -32601
+INVALID_PARAMS = -32602
+INTERNAL_ERROR = -32603
+NOT_FOUND = -32002
+CANCELLED = -32800
 
 
 class Garbage(Value):
@@ -74,7 +78,7 @@ def response(number: Any, result: Any) -> bytes:
     return _line({"jsonrpc": "2.0", "id": number, "result": result})
 
 
-def refusal(number: Any, code: int, message: str) -> bytes:
+def failure(number: Any, code: int, message: str) -> bytes:
     return _line({"jsonrpc": "2.0", "id": number, "error": {"code": code, "message": message}})
 
 

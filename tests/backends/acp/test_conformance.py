@@ -25,6 +25,7 @@ def subject_of(world: Any, **options: Any) -> Subject:
         text=("say one; say  two", "one two"),
         endless="say begun; hang",
         asks=("write made.txt hello", file),
+        question=("choose red, blue", ("blue",), '"pick": "blue"'),
         crash="say last words; die 3",
         recall=("say first", "recall", "I remember: say first"),
         idle=world.idle,

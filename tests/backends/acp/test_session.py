@@ -136,8 +136,8 @@ async def test_what_is_not_known_is_kept_and_stops_nothing(world: Any) -> None:
 
 async def test_requests_that_are_not_offered_are_refused(world: Any) -> None:
     session = await world.open()
-    events = await turn(session, "request fs/read_text_file; request terminal/create; request made/up")
-    assert text_of(events) == "error -32601" * 3
+    events = await turn(session, "call mcp/connect; call made/up")
+    assert text_of(events).count("error -32601 Method not found") == 2
 
 
 # Modes and models -----------------------------------------------------------------------------------------------------
@@ -291,7 +291,7 @@ async def test_an_agent_that_exits_at_once_is_said_to_and_why(world: Any) -> Non
 
 async def test_an_agent_that_is_not_logged_in_names_the_ways_and_the_cure(world: Any) -> None:
     with pytest.raises(
-        AgentNotLoggedIn, match=r"not logged in. It offers: The door. To use it here, knock at the door"
+        AgentNotLoggedIn, match=r"not logged in. It offers: The door, A key. To use it here, knock at the door or set SCRIPTED_KEY"
     ):
         await world.open(auth=True)
 
