@@ -16,10 +16,11 @@ from coder_nb.backends.native.backend import NativeBackend
 from coder_nb.backends.opencode.backend import OpencodeBackend
 from coder_nb.backends.registry import AgentSpec, registry
 from coder_nb.backends.replay import ReplayBackend
-from coder_nb.core.values import AgentInfo
-from coder_nb.errors import AgentDisabled, AgentNotInstalled, AgentUnavailable, UnknownAgent
+from coder_nb.core.values import AgentInfo, NativeSession
+from coder_nb.errors import AgentDisabled, AgentNotInstalled, AgentNotLoggedIn, AgentUnavailable, UnknownAgent
 from coder_nb.settings import Settings
 
+_replace = msgspec.structs.replace
 PROBE_TTL = 60.0
 """Seconds for which the answer of a probe is taken as true."""
 
@@ -51,7 +52,7 @@ class Agents:
         """The name of an agent that can be used; raises `UnknownAgent` or `AgentUnavailable` with the cure."""
         spec = self.spec(agent)
         probe = await self._probe(spec)
-        if probe.available:
+        if probe.available or probe.logged_in is False:  # whoever names it may know better than its signs
             return agent
         kind = AgentNotInstalled if spec.enabled else AgentDisabled
         raise kind(f"{spec.label} cannot be used here: {probe.reason} {probe.cure}".rstrip())
@@ -91,9 +92,34 @@ class Agents:
         return tuple(sorted(infos, key=lambda info: (not info.available, info.backend == "replay")))
 
     async def open(self, opening: Opening, *, idle_events: Callable[[AnyEvent], None]) -> AgentSession:
-        opening = msgspec.structs.replace(opening, mcp_servers=self._mcp_servers)
+        opening = _replace(opening, mcp_servers=self._mcp_servers)
         backend = self._backends[self.spec(opening.agent).backend]
-        return await backend.open(opening, idle_events=idle_events)
+        try:
+            session = await backend.open(opening, idle_events=idle_events)
+        except AgentNotLoggedIn as error:
+            self._learn(opening.agent, logged_in=False, cure=error.message)
+            raise
+        self._learn(opening.agent, logged_in=True)
+        return session
+
+    def _learn(self, agent: str, *, logged_in: bool, cure: str = "") -> None:
+        """What an agent has shown itself counts for more than the signs by which its probe guessed."""
+        known = self._probes.get(agent)
+        if known is not None and known[1].logged_in is not logged_in:
+            reason = "" if logged_in else "it is not logged in."
+            probe = _replace(known[1], available=logged_in, logged_in=logged_in, reason=reason, cure=cure)
+            self._probes[agent] = (time.monotonic(), probe)
+
+    async def native_sessions(self, agent: str, cwd: Path) -> tuple[NativeSession, ...]:
+        """What an agent keeps by itself for a directory, the latest first."""
+        return await self._backends[self.spec(await self.usable(agent)).backend].native_sessions(agent, cwd)
+
+    async def told(self, agent: str, native_id: str, cwd: Path) -> AsyncIterator[AnyEvent]:
+        """A native session's history, as its agent tells it."""
+        told = self._backends[self.spec(await self.usable(agent)).backend].told(agent, native_id, cwd)
+        async with contextlib.aclosing(cast("AsyncGenerator[AnyEvent]", told)):
+            async for event in told:
+                yield event
 
     async def close(self) -> None:
         await asyncio.gather(*(backend.close() for backend in self._backends.values()), return_exceptions=True)
