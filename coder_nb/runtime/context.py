@@ -22,19 +22,21 @@ from coder_nb.backends.base import (
     TextDelta,
     ToolUpdate,
 )
-from coder_nb.core.entries import Entry, Usage
+from coder_nb.core.entries import Usage
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.core.values import AgentSessionInfo
 from coder_nb.pool.pool import Pool
-from coder_nb.runtime import recap
 from coder_nb.runtime.agents import Agents
 from coder_nb.runtime.asking import Pending, Presence
 from coder_nb.runtime.feed import Feed
+from coder_nb.runtime.recap import Story
 from coder_nb.settings import Settings
 from coder_nb.store.base import Lease, Store
 from coder_nb.worktrees.worktrees import Worktrees
 
 _replace = msgspec.structs.replace
+RECAP_PAGE = 100
+"""How many entries are read at once when it is looked for what an agent has missed."""
 IDLE_EVENTS = 100
 """How much of what an agent says between two turns is kept, the latest."""
 OF_A_TURN = (TextDelta, ReasoningDelta, ToolUpdate, PlanUpdate)
@@ -125,20 +127,19 @@ class Context:
 
     async def recap(self, chat_id: str, agent: str, session: AgentSession, *, turn_id: str) -> tuple[str, bool]:
         """What the agent has to be told before its prompt, and whether its own memory had to be rebuilt by it."""
-        earlier = [turn for turn in await self.store.catalog.turns(chat_id) if turn.id != turn_id]
-        mine = [turn for turn in earlier if turn.agent == agent]
         remembers = session.resumed == "resumed" or session in self._prompted
         self._prompted.add(session)
-        if not earlier or (remembers and earlier[-1].agent == agent):
-            return "", False
-        entries = [entry for entry in await self._all_entries(chat_id) if entry.turn_id != turn_id]
-        said = recap.since_last_turn(entries, agent) if remembers else entries
-        rebuilt = bool(mine) and not remembers
-        return recap.render(said, rebuilt=rebuilt), rebuilt
+        story = Story(agent, turn_id=turn_id, knows=remembers)
+        page = await self.store.log.tail(chat_id, RECAP_PAGE)
+        while page.entries and not story.full:
+            story.add(reversed(page.entries))
+            page = await self.store.log.before(chat_id, page.entries[0].pos, limit=RECAP_PAGE)
+        rebuilt = not remembers and await self._has_spoken(chat_id, agent, but=turn_id)
+        return story.text(rebuilt=rebuilt), rebuilt
 
-    async def _all_entries(self, chat_id: str) -> list[Entry]:
-        page = await self.store.log.tail(chat_id, 1_000_000)
-        return list(page.entries)
+    async def _has_spoken(self, chat_id: str, agent: str, *, but: str) -> bool:
+        turns = await self.store.catalog.turns(chat_id)
+        return any(turn.agent == agent and turn.id != but for turn in turns)
 
     # Money -----------------------------------------------------------------------------------------------------------
 
