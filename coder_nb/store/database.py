@@ -35,6 +35,8 @@ EVERYTHING = "*"
 """In place of a chat's id: whatever it is that has changed."""
 PATIENCE = 10.0
 """Seconds for which a call waits for a database server that is gone, before it says so."""
+_VALUE = re.compile(r"\$\d+::\w+")
+_VALUES = re.compile(rf"VALUES \(({_VALUE.pattern}(?:, {_VALUE.pattern})*)\)")
 _UNFIT = re.compile("[\0\ud800-\udfff]")
 
 
@@ -54,6 +56,8 @@ class Compiled(NamedTuple):
 
     sql: str
     row: Callable[[Mapping[str, Any]], Row]
+    batch: str | None = None
+    """The text that takes a column of values in place of each value, where the engine has such a one: a plain insert."""
 
 
 class Statement:
@@ -68,7 +72,14 @@ class Statement:
 
     @cached_property
     def postgresql(self) -> Compiled:
-        return _compile(self.source, asyncpg.dialect())  # type: ignore[no-untyped-call]
+        compiled = _compile(self.source, asyncpg.dialect())  # type: ignore[no-untyped-call]
+        batch, found = _VALUES.subn(_unnested, compiled.sql)
+        return compiled._replace(batch=batch if found else None)
+
+
+def _unnested(values: re.Match[str]) -> str:
+    columns = _VALUE.sub(lambda value: f"{value[0]}[]", values[1])
+    return f"SELECT * FROM unnest({columns})"
 
 
 def _compile(source: Executable, dialect: Dialect) -> Compiled:

@@ -39,7 +39,7 @@ class PostgresTx:
         self._touched: dict[str, int] = {}
 
     async def rows(self, statement: Statement, **values: Any) -> list[Row]:
-        sql, row = statement.postgresql
+        sql, row, _ = statement.postgresql
         return await self._guard(self._driver.fetch(sql, *row(values)))
 
     async def row(self, statement: Statement, **values: Any) -> Row | None:
@@ -47,15 +47,16 @@ class PostgresTx:
         return found[0] if found else None
 
     async def run(self, statement: Statement, **values: Any) -> int:
-        sql, row = statement.postgresql
-        status = await self._guard(self._driver.execute(sql, *row(values)))
-        return int(status.rpartition(" ")[2])
+        sql, row, _ = statement.postgresql
+        return _changed(await self._guard(self._driver.execute(sql, *row(values))))
 
     async def many(self, statement: Statement, values: Iterable[Mapping[str, Any]]) -> int:
-        sql, row = statement.postgresql
+        sql, row, batch = statement.postgresql
+        rows = [row(each) for each in values]
+        if batch is not None and len(rows) > 1:
+            return _changed(await self._guard(self._driver.execute(batch, *zip(*rows, strict=True))))
         # The only way in which this driver tells how many rows there were in all.
-        told = await self._guard(self._driver.fetchmany(f"{sql} RETURNING 1", [row(each) for each in values]))
-        return len(told)
+        return len(await self._guard(self._driver.fetchmany(f"{sql} RETURNING 1", rows)))
 
     def touch(self, chat_id: str, rev: int = 0) -> None:
         self._touched[chat_id if _PLAIN.fullmatch(chat_id) else EVERYTHING] = rev
@@ -76,6 +77,11 @@ class PostgresTx:
             return await call
         except DRIVER_ERRORS as error:
             raise postgres_error(error, self._name) from error
+
+
+def _changed(status: str) -> int:
+    """How many rows a statement has changed, as the server's last word on it says: ``INSERT 0 3``."""
+    return int(status.rpartition(" ")[2])
 
 
 class PostgresDatabase:

@@ -35,7 +35,7 @@ class SqliteTx:
         self._path = path
 
     async def rows(self, statement: Statement, **values: Any) -> list[Row]:
-        sql, row = statement.sqlite
+        sql, row, _ = statement.sqlite
         return list(await self._guard(self._driver.execute_fetchall(sql, row(values))))  # type: ignore[arg-type]  # rows are tuples
 
     async def row(self, statement: Statement, **values: Any) -> Row | None:
@@ -43,11 +43,11 @@ class SqliteTx:
         return found[0] if found else None
 
     async def run(self, statement: Statement, **values: Any) -> int:
-        sql, row = statement.sqlite
+        sql, row, _ = statement.sqlite
         return (await self._guard(self._driver.execute(sql, row(values)))).rowcount
 
     async def many(self, statement: Statement, values: Iterable[Mapping[str, Any]]) -> int:
-        sql, row = statement.sqlite
+        sql, row, _ = statement.sqlite
         rows = [row(each) for each in values]
         if len(rows) == 1:
             return (await self._guard(self._driver.execute(sql, rows[0]))).rowcount
