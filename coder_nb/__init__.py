@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from coder_nb import errors, widgets
+    from coder_nb.claude import claude_session_store
     from coder_nb.analysis.costs import as_if, reprice
     from coder_nb.client.changes import Changes
     from coder_nb.client.chat import Chat
@@ -35,6 +36,7 @@ _WHERE = {
     "coder_nb.door": (
         "agents", "allow_nested_loops", "chat", "close", "configure", "everything", "session", "sessions", "usage",
     ),  # fmt: skip
+    "coder_nb.claude": ("claude_session_store",),
     "coder_nb.client.changes": ("Changes",),
     "coder_nb.client.chat": ("Chat",),
     "coder_nb.client.history": ("History", "history"),
@@ -65,6 +67,7 @@ __all__ = [
     "allow_nested_loops",
     "as_if",
     "chat",
+    "claude_session_store",
     "close",
     "configure",
     "errors",

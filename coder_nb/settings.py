@@ -130,3 +130,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def worktrees_path(self) -> Path:
         """The folder under which worktrees are made."""
         return Path(self.worktrees).expanduser() if self.worktrees else self.database_path().parent / "worktrees"
+
+    def spool_path(self) -> Path:
+        """The folder in which what the store does not take in time waits for it."""
+        return self.database_path().parent / "spool"

@@ -27,13 +27,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "readers": GROUND,
     "backends": GROUND | {"recordings"},
     "pool": GROUND | {"backends"},
+    "claude": GROUND | {"store", "backends"},
     "runtime": GROUND | {"store", "pool", "worktrees", "backends"},
     "client": GROUND | {"analysis", "readers"},
     "widgets": GROUND | {"client", "analysis"},
     "door": GROUND | {"client", "analysis", "widgets"},
     "kernel": GROUND | {"client", "analysis", "widgets", "door"},
     "cli": GROUND | {"coder_nb", "client", "analysis", "widgets", "door"},
-    "coder_nb": GROUND | {"client", "analysis", "widgets", "door", "kernel"},
+    "coder_nb": GROUND | {"claude", "client", "analysis", "widgets", "door", "kernel"},
     "testing": GROUND | {"store.base", "backends.base", "backends.history"},
     "jupyter_extension": GROUND | {"runtime", "store", "pool", "worktrees", "backends"},
 }
@@ -63,18 +64,18 @@ THIRD_PARTIES: dict[str, set[str]] = {
     "numpy": {"analysis"},
     "matplotlib": {"analysis"},
     "genai_prices": {"prices"},
-    "claude_agent_sdk": {"backends"},
+    "claude_agent_sdk": {"backends", "claude"},
     "nest_asyncio": {"door"},
     "httpx": {"client", "backends"},
     "pydantic_ai": {"backends"},
     "httpx2": {"backends"},
     "websockets": {"client"},
-    "psutil": {"store", "pool", "client"},
+    "psutil": {"store", "pool", "client", "backends"},
     "msgspec": set(MAY_IMPORT),
 }
 """Which parts may know a third party; `if TYPE_CHECKING:` knows what it likes."""
 
-LAZY = {"claude_agent_sdk", "pandas", "pyarrow", "numpy", "matplotlib", "genai_prices", "nest_asyncio", "IPython"}
+LAZY = {"pandas", "pyarrow", "numpy", "matplotlib", "genai_prices", "nest_asyncio", "IPython"}
 """Third parties that are imported inside functions only (IPython: but by the kernel extension, which lives in it)."""
 
 PURE = {
@@ -98,6 +99,7 @@ OWNERS = {
     "coder_nb.backends.native.session",
     "coder_nb.backends.claude.client",
     "coder_nb.backends.claude.relay",
+    "coder_nb.backends.claude.session",
     "coder_nb.backends.claude.session_store",
     "coder_nb.backends.opencode.server",
     "coder_nb.backends.replay.session",

@@ -34,6 +34,7 @@ def test_the_public_names_are_these() -> None:
         "allow_nested_loops",
         "as_if",
         "chat",
+        "claude_session_store",
         "close",
         "configure",
         "errors",

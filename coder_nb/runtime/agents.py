@@ -11,6 +11,7 @@ import msgspec
 from coder_nb.backends import mcp
 from coder_nb.backends.acp.backend import AcpBackend
 from coder_nb.backends.base import AgentSession, AnyEvent, Backend, Opening, Probe, Spawner
+from coder_nb.backends.claude.backend import ClaudeBackend
 from coder_nb.backends.history import History
 from coder_nb.backends.native.backend import NativeBackend
 from coder_nb.backends.opencode.backend import OpencodeBackend
@@ -36,6 +37,7 @@ class Agents:
             "acp": AcpBackend(settings, self._specs, spawner),
             "opencode": OpencodeBackend(settings, self._specs, spawner),
             "native": NativeBackend(settings, self._specs, spawner, history),
+            "claude": ClaudeBackend(settings, self._specs, spawner, history, spool=settings.spool_path()),
             "replay": ReplayBackend(settings),
         }
         self._probes: dict[str, tuple[float, Probe]] = {}

@@ -41,13 +41,17 @@ class ClaudeSessionStore:
 
     An append never waits longer than `bound` for the database, and never fails because of it: what the database has not
     taken goes to the folder `spool`, from where it is stored in its order as soon as that is possible, by this process
-    or a later one. `space` keeps histories of one owner apart from those of others in the same database.
+    or a later one. `space` keeps histories of one owner apart from those of others in the same database. With
+    `anywhere` a session is found by its id alone, from whatever directory: it survives that its own one is moved.
     """
 
-    def __init__(self, history: History, spool: Path, *, space: str = "claude", bound: float = BOUND) -> None:
+    def __init__(
+        self, history: History, spool: Path, *, space: str = "claude", anywhere: bool = False, bound: float = BOUND
+    ) -> None:
         self._history = history
         self._spool = Spool(spool)
         self._space = space
+        self._anywhere = anywhere
         self._bound = bound
         self._behind: bool | None = None
         """Whether batches wait on disk; None until it is looked for what an earlier process has left."""
@@ -123,7 +127,7 @@ class ClaudeSessionStore:
     # How -------------------------------------------------------------------------------------------------------------
 
     def _project(self, project_key: str) -> str:
-        return f"{self._space}:{project_key}"
+        return self._space if self._anywhere else f"{self._space}:{project_key}"
 
     def _key(self, key: SessionKey) -> HistoryKey:
         return HistoryKey(

@@ -24,7 +24,7 @@ KEY: SessionKey = {"project_key": "-home-user-project", "session_id": "3f0c5a52-
 Make = Callable[..., Awaitable[ClaudeSessionStore]]
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
     """The settings' value for a database of its own, each time."""
     count = 0

@@ -1,0 +1,153 @@
+"""What Claude asks before it goes on: may it use a tool, and what does the user want."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from claude_agent_sdk import (
+    PermissionResultAllow,
+    PermissionResultDeny,
+    PermissionUpdate,
+    ToolPermissionContext,
+)
+from claude_agent_sdk.types import PermissionRuleValue
+
+from coder_nb.backends.base import AnyEvent, PermissionAsked, PermissionGone, QuestionAsked, QuestionGone
+from coder_nb.backends.claude import tools
+from coder_nb.core.entries import Choice, PermissionOption
+
+QUESTION = "AskUserQuestion"
+_ONCE = PermissionOption(id="once", label="Allow", kind="allow_once")
+_ALWAYS = PermissionOption(id="always", label="Allow in this session", kind="allow_always")
+_REJECT = PermissionOption(id="reject", label="Deny", kind="reject_once")
+_DENIED = "The user does not allow this."
+_DECLINED = "The user does not want to answer: go on as you think best, or ask in other words."
+
+Result = PermissionResultAllow | PermissionResultDeny
+_Given = tuple[str, ...] | None
+
+
+class Asking:
+    """The questions that are open. `tell` gets what the user is to be shown."""
+
+    def __init__(self, tell: Callable[[AnyEvent], None]) -> None:
+        self._tell = tell
+        self._permissions: dict[str, asyncio.Future[str | None]] = {}
+        self._questions: dict[str, asyncio.Future[_Given]] = {}
+
+    @property
+    def pending(self) -> bool:
+        """Whether an answer is waited for."""
+        return bool(self._permissions or self._questions)
+
+    async def can_use_tool(self, name: str, given: dict[str, Any], context: ToolPermissionContext) -> Result:
+        """The SDK's callback; waits as long as it takes."""
+        if name == QUESTION:
+            return await self._ask(given, context)
+        return await self._permit(name, given, context)
+
+    def answer(self, request_id: str, option_id: str | None) -> None:
+        """Answers a permission; does nothing where it is not pending any more."""
+        future = self._permissions.get(request_id)
+        if future is not None and not future.done():
+            future.set_result(option_id)
+
+    def reply(self, request_id: str, answer: _Given) -> None:
+        """Answers a question; does nothing where it is not pending any more."""
+        future = self._questions.get(request_id)
+        if future is not None and not future.done():
+            future.set_result(answer)
+
+    def refuse_all(self) -> None:
+        """The turn is over, or is being stopped: what it has asked is not allowed."""
+        for permission in self._permissions.values():
+            if not permission.done():
+                permission.set_result(None)
+        for question in self._questions.values():
+            if not question.done():
+                question.set_result(None)
+
+    async def _permit(self, name: str, given: dict[str, Any], context: ToolPermissionContext) -> Result:
+        request_id = context.tool_use_id or str(id(context))
+        self._permissions[request_id] = future = asyncio.get_running_loop().create_future()
+        self._tell(
+            PermissionAsked(
+                request_id=request_id,
+                title=context.title or tools.title(name, given),
+                tool=name,
+                tool_kind=tools.kind(name),
+                call_id=context.tool_use_id,
+                input=given,
+                diffs=tools.diffs(name, given),
+                options=(_ONCE, _ALWAYS, _REJECT),
+            )
+        )
+        try:
+            option = await future
+        except asyncio.CancelledError:
+            self._tell(PermissionGone(request_id=request_id))
+            raise
+        finally:
+            del self._permissions[request_id]
+        if option == _ALWAYS.id:
+            return PermissionResultAllow(updated_input=given, updated_permissions=for_session(name, context))
+        if option == _ONCE.id:
+            return PermissionResultAllow(updated_input=given)
+        return PermissionResultDeny(message=_DENIED)
+
+    async def _ask(self, given: dict[str, Any], context: ToolPermissionContext) -> Result:
+        """All questions at once; they are answered together, or not at all."""
+        loop = asyncio.get_running_loop()
+        asked = [each for each in given.get("questions") or () if isinstance(each, dict) and each.get("question")]
+        ids = [f"{context.tool_use_id}.{number}" for number in range(len(asked))]
+        futures = [self._questions.setdefault(request_id, loop.create_future()) for request_id in ids]
+        for request_id, each in zip(ids, asked, strict=True):
+            self._tell(question(request_id, each, context.tool_use_id))
+        try:
+            answers = [await future for future in futures]
+        except asyncio.CancelledError:
+            for request_id in ids:
+                self._tell(QuestionGone(request_id=request_id))
+            raise
+        finally:
+            for request_id in ids:
+                del self._questions[request_id]
+        if not any(answers):
+            return PermissionResultDeny(message=_DECLINED)
+        chosen = {each["question"]: ", ".join(answer) for each, answer in zip(asked, answers, strict=True) if answer}
+        return PermissionResultAllow(updated_input={**given, "answers": chosen})
+
+
+def question(request_id: str, asked: dict[str, Any], call_id: str | None) -> QuestionAsked:
+    """One question as ours; a choice's id is its label, which is what Claude wants to hear."""
+    choices = tuple(
+        Choice(id=str(option["label"]), label=str(option["label"]), description=str(option.get("description") or ""))
+        for option in asked.get("options") or ()
+        if isinstance(option, dict) and option.get("label")
+    )
+    return QuestionAsked(
+        request_id=request_id,
+        text=str(asked["question"]),
+        choices=choices,
+        multiple=bool(asked.get("multiSelect")),
+        call_id=call_id,
+    )
+
+
+def for_session(name: str, context: ToolPermissionContext) -> list[PermissionUpdate]:
+    """What "always" allows: what Claude suggests, but for this session only, and never another mode.
+
+    As it is suggested, it would be written into the settings in the user's project.
+    """
+    kept = [
+        dataclasses.replace(update, destination="session")
+        for update in context.suggestions
+        if update.type in ("addRules", "addDirectories") and update.behavior in (None, "allow")
+    ]
+    whole = PermissionUpdate(
+        type="addRules", rules=[PermissionRuleValue(tool_name=name)], behavior="allow", destination="session"
+    )
+    return kept or [whole]
