@@ -27,15 +27,37 @@ if TYPE_CHECKING:
     from coder_nb.client.session import Session
     from coder_nb.client.transcript import Entries
     from coder_nb.client.turn import Turn
-    from coder_nb.door import agents, allow_nested_loops, chat, close, configure, everything, session, sessions, usage
+    from coder_nb.door import (
+        agents,
+        allow_nested_loops,
+        attach,
+        chat,
+        close,
+        configure,
+        everything,
+        session,
+        sessions,
+        shared,
+        usage,
+    )
     from coder_nb.errors import CoderError, NobodyToAsk, TurnCancelled, TurnFailed
     from coder_nb.settings import Settings
 
 _WHERE = {
     "coder_nb.analysis.costs": ("as_if", "reprice"),
     "coder_nb.door": (
-        "agents", "allow_nested_loops", "chat", "close", "configure", "everything", "session", "sessions", "usage",
-    ),  # fmt: skip
+        "agents",
+        "allow_nested_loops",
+        "attach",
+        "chat",
+        "close",
+        "configure",
+        "everything",
+        "session",
+        "sessions",
+        "shared",
+        "usage",
+    ),
     "coder_nb.claude": ("claude_session_store",),
     "coder_nb.client.changes": ("Changes",),
     "coder_nb.client.chat": ("Chat",),
@@ -66,6 +88,7 @@ __all__ = [
     "agents",
     "allow_nested_loops",
     "as_if",
+    "attach",
     "chat",
     "claude_session_store",
     "close",
@@ -76,6 +99,7 @@ __all__ = [
     "reprice",
     "session",
     "sessions",
+    "shared",
     "usage",
     "widgets",
 ]

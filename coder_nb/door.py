@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from coder_nb.analysis.frames import Backend
     from coder_nb.client.history import History
+    from coder_nb.client.sharing import SharedChat
 
 
 def _screen() -> Screen:
@@ -42,6 +43,21 @@ def chat(chat_id: str) -> Chat:
     """The chat with an id, such as a column `chat_id` gives; raises `NotFound`."""
     link = _home.link()
     return Chat(link, link.run(link.verbs.get_chat, chat_id))
+
+
+def attach(resource_id: str) -> Chat:
+    """The chat of a resource, ``coder-session/...``; one that was made just now is waited for, up to five seconds."""
+    from coder_nb.client.resource import attach as attached
+
+    link = _home.link()
+    return Chat(link, link.run(attached, link.verbs, resource_id))
+
+
+def shared(link: str) -> SharedChat:
+    """Somebody else's chat, by the link they gave you: to look at, live, and nothing else. Raises `NotFound`."""
+    from coder_nb.client.sharing import SharedChat
+
+    return SharedChat(_home.link(), link)
 
 
 def sessions(*, dtype_backend: Backend = None) -> pd.DataFrame:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from jupyter_extension import rest
+from jupyter_extension import copies, rest
 from jupyter_extension.base import RestHandler, Route, pattern
+from jupyter_extension.shared import PAGE, PageHandler, SharedHandler
 from jupyter_extension.websocket import StreamHandler
 
 ROUTES = (
@@ -16,6 +17,9 @@ ROUTES = (
     Route("GET", "sessions/{session_id}", rest.session, "read"),
     Route("GET", "sessions/{session_id}/agent-sessions", rest.agent_sessions, "read"),
     Route("POST", "sessions/{session_id}/chats", rest.open_chat, "execute"),
+    Route("GET", "sessions/{session_id}/native-sessions", copies.native_sessions, "read"),
+    Route("POST", "sessions/{session_id}/adopt", copies.adopt, "execute"),
+    Route("POST", "sessions/{session_id}/import", copies.import_chat, "execute", body_limit=256_000_000),
     Route("GET", "usage", rest.all_usage, "read"),
     Route("GET", "chats/{chat_id}", rest.chat, "read"),
     Route("POST", "chats/{chat_id}/prompts", rest.prompt, "execute", status=202),
@@ -34,10 +38,17 @@ ROUTES = (
     Route("GET", "chats/{chat_id}/changes/preview", rest.preview, "read"),
     Route("GET", "chats/{chat_id}/changes/{change_id}/content", rest.content, "read"),
     Route("GET", "chats/{chat_id}/usage", rest.usage, "read"),
+    Route("POST", "chats/{chat_id}/fork", copies.fork, "execute"),
+    Route("GET", "chats/{chat_id}/export", copies.export, "read"),
+    Route("POST", "chats/{chat_id}/shares", copies.share, "execute"),
+    Route("GET", "chats/{chat_id}/shares", copies.shares, "execute"),
+    Route("DELETE", "chats/{chat_id}/shares/{share_id}", copies.unshare, "execute"),
 )
 
 STREAM = "chats/{chat_id}/stream"
-"""The one WebSocket (`websocket.py`); it asks for `read`, and tells its reader whether they may execute."""
+"""The WebSocket of a chat (`websocket.py`); it asks for `read`, and tells its reader whether they may execute."""
+SHARED = "shared"
+"""The WebSocket of a link (`shared.py`), which comes as the first message; it asks for `read`."""
 
 
 def handlers(**common: Any) -> list[tuple[str, type, dict[str, Any]]]:
@@ -48,4 +59,9 @@ def handlers(**common: Any) -> list[tuple[str, type, dict[str, Any]]]:
     rows: list[tuple[str, type, dict[str, Any]]] = [
         (pattern(path), RestHandler, {"routes": routes, **common}) for path, routes in by_path.items()
     ]
-    return [*rows, (pattern(STREAM), StreamHandler, common)]
+    return [
+        *rows,
+        (pattern(STREAM), StreamHandler, common),
+        (pattern(SHARED), SharedHandler, common),
+        (PAGE, PageHandler, common),
+    ]

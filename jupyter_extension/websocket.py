@@ -67,18 +67,30 @@ class StreamHandler(WebSocketMixin, WebSocketHandler, Guard):
             await self.hosted.call(lambda runtime: runtime.get_chat(self.chat_id))
         except CoderError as error:
             return self.refuse_with(error)
-        await super().get()
+        await self.upgrade()
+
+    async def upgrade(self) -> None:
+        """Opens the socket, once it is clear that its caller may."""
+        await WebSocketHandler.get(self)
 
     async def open(self, *args: Any, **kwargs: Any) -> None:
+        self.begin()
+        await self.start()
+        if not self.from_kernel:  # a kernel that waits for its own prompt is nobody who looks at a page
+            await self._attend()
+
+    def begin(self) -> None:
+        """Says that the socket is open."""
         super().open()
+
+    async def start(self) -> None:
+        """Begins to send frames."""
         self._crossing = Crossing(limit=AHEAD)
         try:
             self._filling = self.hosted.spawn(self._crossing.fill(self._frames(await self.hosted.opened())))
         except CoderError:  # the server began to stop meanwhile
             return self.close(GOING_AWAY, STOPPED)
         self._sending = asyncio.create_task(self._send(), name=f"coder-nb socket of {self.chat_id}")
-        if not self.from_kernel:  # a kernel that waits for its own prompt is nobody who looks at a page
-            await self._attend()
 
     async def on_message(self, message: str | bytes) -> None:
         """The reader says that somebody is there; what else it may say one day is ignored."""
@@ -91,6 +103,10 @@ class StreamHandler(WebSocketMixin, WebSocketHandler, Guard):
         for task in (self._filling, self._sending):
             if task is not None:
                 task.cancel()
+
+    def code_of(self, error: CoderError) -> int:
+        """With which code the socket is closed for an error."""
+        return FAILED
 
     async def _attend(self) -> None:
         now = time.monotonic()
@@ -121,7 +137,7 @@ class StreamHandler(WebSocketMixin, WebSocketHandler, Guard):
         except WebSocketClosedError:
             return
         except CoderError as error:
-            code, reason = FAILED, error.message
+            code, reason = self.code_of(error), error.message
         except Exception:
             self.log.exception("coder-nb: the stream of chat %s broke; its readers connect again", self.chat_id)
             code, reason = FAILED, UNEXPECTED

@@ -33,6 +33,7 @@ def test_the_public_names_are_these() -> None:
         "agents",
         "allow_nested_loops",
         "as_if",
+        "attach",
         "chat",
         "claude_session_store",
         "close",
@@ -43,6 +44,7 @@ def test_the_public_names_are_these() -> None:
         "reprice",
         "session",
         "sessions",
+        "shared",
         "usage",
         "widgets",
     ]

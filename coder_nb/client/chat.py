@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import concurrent.futures
+import getpass
 import time
 import warnings
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from coder_nb.client import exporting
 from coder_nb.client.cell import current_cell, stdin_allowed
 from coder_nb.client.changes import Changes
+from coder_nb.client.exporting import Format
 from coder_nb.client.follow import Follower, OnPermission, OnQuestion, stop_prompt
 from coder_nb.client.link import Link
 from coder_nb.client.live import ChatFrames, Live
+from coder_nb.client.resource import Resource
+from coder_nb.client.sharing import ChatShare
 from coder_nb.client.snapshot import Snapshot, take
 from coder_nb.client.transcript import Entries
 from coder_nb.client.turn import STOP_WAIT, Turn
 from coder_nb.core import prompts
 from coder_nb.core.entries import Entry
 from coder_nb.core.permissions import PermissionMode
-from coder_nb.core.values import Change, ChatInfo, Prompt
+from coder_nb.core.values import Change, ChatInfo, Files, Prompt
 from coder_nb.ids import new_id
 
 if TYPE_CHECKING:
@@ -130,6 +137,40 @@ class Chat(ChatFrames):
     def changes(self) -> Changes:
         """What the chat's turns did to files, without what later turns undid."""
         return Changes(self, self._link.run(self._link.verbs.changes, self.id))
+
+    @property
+    def resource(self) -> Resource:
+        """The durable part of the chat, by whose id anything may attach to it."""
+        return Resource(self)
+
+    def fork(self, turn: Turn | str | None = None, *, files: Files = "shared", name: str | None = None) -> Chat:
+        """A new chat that begins with what this one held at the end of a turn, by default of the last that ended.
+
+        `files` says what it works on: ``shared`` is the same worktree, ``cloned`` a copy of it with the work that is
+        not applied, ``fresh`` a new one. Agents that can branch off their own memory do; the others are told the
+        conversation, and an entry says so.
+        """
+        turn_id = turn if isinstance(turn, str) or turn is None else turn.id
+        forked = self._link.run(self._link.verbs.fork, self.id, turn_id=turn_id, files=files, name=name)
+        return Chat(self._link, forked)
+
+    def export(
+        self, path: str | PathLike[str], *, format: Format | None = None, redact: bool = True, overwrite: bool = False
+    ) -> Path:
+        """Writes the chat to a file: ``.jsonl`` is what `Session.import_chat` reads, ``.md`` and ``.html`` stand alone.
+
+        Secrets are hidden: what looks like a key, what the environment and ``.env`` files hold. Look it over all the
+        same before you give it away.
+        """
+        return exporting.write(self._link, self.id, path, format=format, redact=redact, overwrite=overwrite)
+
+    def share(self) -> ChatShare:
+        """A link by which others on the same database look at this chat, live, until it is revoked."""
+        return ChatShare(self, self._link.run(self._link.verbs.share, self.id, by=getpass.getuser()))
+
+    def shares(self) -> list[ChatShare]:
+        """The links there are."""
+        return [ChatShare(self, share) for share in self._link.run(self._link.verbs.shares, self.id)]
 
     def widget(self) -> Any:
         """An ipywidgets box of transcript and composer, with the changes and the usage in tabs beside it."""

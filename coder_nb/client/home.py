@@ -81,7 +81,8 @@ class Home:
                         "set it in the server's configuration.",
                         stacklevel=4,
                     )
-                return Link(portal, found[0], found[1], "server", self._make_screen())
+                url = server.url if server else None
+                return Link(portal, found[0], found[1], "server", self._make_screen(), url)
             verbs = portal.run(open_embedded, _settings(self._given))
             return Link(portal, verbs, portal.run(verbs.health), "kernel", self._make_screen())
         except BaseException:

@@ -24,6 +24,8 @@ class Link:
     health: Health
     where: Literal["server", "kernel"]
     screen: Screen | None = field(default=None, repr=False)
+    url: str | None = None
+    """The address of the server, as this machine reaches it; None where the runtime is in this process."""
 
     def run(self, function: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Calls a coroutine function on the portal and blocks for its result."""

@@ -18,28 +18,33 @@ from urllib.parse import urlencode, urlsplit
 import httpx
 import msgspec
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from coder_nb.client.find import Server, alive, check_protocol
 from coder_nb.core.codec import decode, encode
 from coder_nb.core.entries import Page
+from coder_nb.core.export import Exported
+from coder_nb.core.risk import Risk
 from coder_nb.core.values import (
     AgentInfo,
     AgentSessionInfo,
     Change,
     ChatInfo,
     FileContent,
+    Files,
     Frame,
     Health,
     Hello,
+    NativeSession,
     PageFrame,
     Preview,
     Prompt,
     SessionInfo,
+    Share,
     TurnInfo,
     UsageRow,
 )
-from coder_nb.errors import CoderError, ConnectionLost, Forbidden, from_code
+from coder_nb.errors import AtRisk, CoderError, ConnectionLost, Forbidden, NotFound, from_code
 
 T = TypeVar("T")
 RETRY_FIRST, RETRY_MOST = 0.25, 5.0
@@ -47,6 +52,8 @@ RETRY_FIRST, RETRY_MOST = 0.25, 5.0
 GIVE_UP_AFTER = 60.0
 """How long a stream tries to reach a server that is alive and does not answer."""
 CONNECT_TRIES = 3
+NOT_FOUND = 4404
+"""The code by which a socket is closed whose link leads nowhere (any more)."""
 
 
 class _Done(msgspec.Struct):
@@ -200,6 +207,55 @@ class Remote:
     async def agent_sessions(self, session_id: str) -> tuple[AgentSessionInfo, ...]:
         return await self._get(f"sessions/{session_id}/agent-sessions", tuple[AgentSessionInfo, ...])
 
+    async def native_sessions(self, session_id: str, agent: str) -> tuple[NativeSession, ...]:
+        query = urlencode({"agent": agent})
+        return await self._get(f"sessions/{session_id}/native-sessions?{query}", tuple[NativeSession, ...])
+
+    async def adopt(self, session_id: str, agent: str, native_id: str, *, name: str | None = None) -> ChatInfo:
+        body = {"agent": agent, "native_id": native_id, "name": name}
+        return await self._post(f"sessions/{session_id}/adopt", ChatInfo, body)
+
+    async def fork(
+        self, chat_id: str, *, turn_id: str | None = None, files: Files = "shared", name: str | None = None
+    ) -> ChatInfo:
+        body = {"turn_id": turn_id, "files": files, "name": name}
+        return await self._post(f"chats/{chat_id}/fork", ChatInfo, body)
+
+    async def export(self, chat_id: str, *, redact: bool = True) -> Exported:
+        return await self._get(f"chats/{chat_id}/export?redact={str(redact).lower()}", Exported)
+
+    async def import_chat(self, session_id: str, exported: Exported, *, name: str | None = None) -> ChatInfo:
+        return await self._post(f"sessions/{session_id}/import", ChatInfo, {"exported": exported, "name": name})
+
+    async def share(self, chat_id: str, *, by: str) -> Share:
+        return await self._post(f"chats/{chat_id}/shares", Share)
+
+    async def shares(self, chat_id: str) -> tuple[Share, ...]:
+        return await self._get(f"chats/{chat_id}/shares", tuple[Share, ...])
+
+    async def unshare(self, chat_id: str, share_id: str) -> bool:
+        return (await self._send("DELETE", f"chats/{chat_id}/shares/{share_id}", _Done)).done
+
+    async def shared(self, link: str, *, tail: int = 200) -> AsyncIterator[Frame]:
+        """As `Verbs.shared`, over one connection; the link goes as a message, so that no log has it."""
+        try:
+            async with connect(
+                "ws" + f"{self._server.api}shared".removeprefix("http"),
+                additional_headers=self._headers,
+                max_size=None,
+                ssl=self._tls,
+                proxy=None if self._direct else True,
+            ) as socket:
+                await socket.send(encode({"link": link, "tail": tail}).decode())
+                async for message in socket:
+                    if (frame := self._frame(message)) is not None:
+                        yield frame
+        except ConnectionClosed as error:
+            reason = error.rcvd.reason if error.rcvd else ""
+            raise (NotFound(reason) if error.rcvd and error.rcvd.code == NOT_FOUND else ConnectionLost()) from error
+        except (OSError, WebSocketException) as error:
+            raise ConnectionLost from error
+
     async def close(self) -> None:
         await self._http.aclose()
 
@@ -300,7 +356,10 @@ def is_loopback(url: str) -> bool:
 def _error_of(status: int, body: bytes) -> CoderError:
     try:
         said = msgspec.json.decode(body, type=dict[str, Any])
-        return from_code(str(said["code"]), str(said["message"]))
+        error = from_code(str(said["code"]), str(said["message"]))
+        if isinstance(error, AtRisk):
+            error.report = msgspec.convert(said.get("details"), Risk)
+        return error
     except (msgspec.MsgspecError, KeyError):
         if status in (401, 403):
             return Forbidden("The Jupyter server refused this kernel's token: restart the kernel.")

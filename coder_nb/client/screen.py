@@ -36,5 +36,11 @@ class Screen(Protocol):
     def bundle(self, chat: Chat, view: View, snapshot: Snapshot) -> Bundle:
         """One view of a chat: live where there is a front end, and right without any."""
 
+    def static(self, snapshot: Snapshot) -> str:
+        """A chat as a piece of HTML without scripts."""
+
+    def page(self, snapshot: Snapshot) -> str:
+        """A chat with its changes and usage as a page that stands alone, without scripts and without a network."""
+
     def widget(self, chat: Chat) -> Any:
         """All views of a chat in one box."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from coder_nb.client import exporting
 from coder_nb.client.changes import Changes
 from coder_nb.client.chat import Chat
 from coder_nb.client.follow import OnPermission, OnQuestion
@@ -154,6 +156,27 @@ class Session:
         from coder_nb.analysis.frames import agent_sessions_frame
 
         return agent_sessions_frame(self._link.run(self._link.verbs.agent_sessions, self.id))
+
+    def import_chat(self, path: str | PathLike[str], *, name: str | None = None) -> Chat:
+        """The chat in a ``.jsonl`` file that `Chat.export` wrote, as one of this session; the same one each time.
+
+        Nothing in it counts. It can be gone on with: its agents are told the conversation.
+        """
+        exported = exporting.read(path)
+        return Chat(self._link, self._link.run(self._link.verbs.import_chat, self.id, exported, name=name))
+
+    def native_sessions(self, agent: str) -> pd.DataFrame:
+        """What an agent keeps by itself for this directory, the latest first; empty where it cannot tell."""
+        from coder_nb.analysis.frames import native_sessions_frame
+
+        return native_sessions_frame(self._link.run(self._link.verbs.native_sessions, self.id, agent))
+
+    def adopt(self, agent: str, native_id: str, *, name: str | None = None) -> Chat:
+        """A chat that goes on with a session of the agent's own, such as one begun in a terminal; the same each time.
+
+        What the agent tells of it becomes its transcript. Nothing in it counts.
+        """
+        return Chat(self._link, self._link.run(self._link.verbs.adopt, self.id, agent, native_id, name=name))
 
     def widget(self) -> Any:
         """As `Chat.widget`, of the main chat."""

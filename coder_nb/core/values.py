@@ -127,7 +127,7 @@ class ForkedFrom(Value):
 
     native_id: str
     at: str | None = None
-    """The native id of the last message of the user that is kept; None: all, while nothing was added since."""
+    """The native id of the last message of the user that is kept, where it is known; without, all of it or nothing."""
     chat_id: str = ""
     turns: int = 0
     """How many turns the agent had taken in that chat."""

@@ -10,17 +10,21 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
 from coder_nb.core.entries import Page
+from coder_nb.core.export import Exported
 from coder_nb.core.values import (
     AgentInfo,
     AgentSessionInfo,
     Change,
     ChatInfo,
     FileContent,
+    Files,
     Frame,
     Health,
+    NativeSession,
     Preview,
     Prompt,
     SessionInfo,
+    Share,
     TurnInfo,
     UsageRow,
 )
@@ -134,5 +138,40 @@ class Verbs(Protocol):
         """One row a report of an agent; of one chat, or of all."""
 
     async def agent_sessions(self, session_id: str) -> tuple[AgentSessionInfo, ...]: ...
+
+    async def native_sessions(self, session_id: str, agent: str) -> tuple[NativeSession, ...]:
+        """What an agent keeps by itself for the session's directory, the latest first; empty where it cannot tell."""
+
+    async def adopt(self, session_id: str, agent: str, native_id: str, *, name: str | None = None) -> ChatInfo:
+        """A chat that goes on with a native session, with what its agent tells of it; the same one each time."""
+
+    async def fork(
+        self, chat_id: str, *, turn_id: str | None = None, files: Files = "shared", name: str | None = None
+    ) -> ChatInfo:
+        """A new chat that begins with what this one held at the end of a turn, by default of the last that ended.
+
+        It is made whole or not at all. Nothing in it counts twice. With `files` other than ``shared`` it is the chat
+        of a new session on the same directory.
+        """
+
+    async def export(self, chat_id: str, *, redact: bool = True) -> Exported:
+        """The durable part of a chat, whole; secrets hidden unless told otherwise."""
+
+    async def import_chat(self, session_id: str, exported: Exported, *, name: str | None = None) -> ChatInfo:
+        """The chat that an exported one becomes in a session; the same one each time. Nothing in it counts."""
+
+    async def share(self, chat_id: str, *, by: str) -> Share:
+        """A new link by which anyone on this database may look at the chat; its `link` is given this once."""
+
+    async def shares(self, chat_id: str) -> tuple[Share, ...]: ...
+
+    async def unshare(self, chat_id: str, share_id: str) -> bool:
+        """Ends a link, at once also for those who are looking; False where it had ended."""
+
+    def shared(self, link: str, *, tail: int = 200) -> AsyncIterator[Frame]:
+        """As `stream`, of the chat that a link leads to: secrets hidden, text whole, and nothing that may be done.
+
+        Raises `NotFound` where the link leads nowhere, and ends when it is revoked.
+        """
 
     async def close(self) -> None: ...

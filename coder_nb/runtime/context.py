@@ -16,6 +16,7 @@ from coder_nb import ids, prices
 from coder_nb.backends.base import (
     AgentSession,
     AnyEvent,
+    ForkOf,
     Opening,
     PlanUpdate,
     ReasoningDelta,
@@ -24,7 +25,9 @@ from coder_nb.backends.base import (
 )
 from coder_nb.core.entries import Usage
 from coder_nb.core.permissions import PermissionMode
-from coder_nb.core.values import AgentSessionInfo
+from coder_nb.core.transcript import visible
+from coder_nb.core.values import AgentSessionInfo, TurnInfo
+from coder_nb.errors import NotFound
 from coder_nb.pool.pool import Pool
 from coder_nb.runtime.agents import Agents
 from coder_nb.runtime.asking import Pending, Presence
@@ -83,9 +86,16 @@ class Context:
         """Starts an agent session, with its earlier native session where it has one on this host."""
         known = await self.store.catalog.get_agent_session(chat_id, agent)
         native_id = known.native_id if known and known.host in (None, self.host) else None
-        turns = [turn for turn in await self.store.catalog.turns(chat_id) if turn.agent == agent and turn.end]
+        turns = [turn for turn in await self.visible_turns(chat_id) if turn.agent == agent and turn.end]
         opening = Opening(
-            agent=agent, chat_id=chat_id, cwd=cwd, mode=mode, model=model, native_id=native_id, turns=len(turns)
+            agent=agent,
+            chat_id=chat_id,
+            cwd=cwd,
+            mode=mode,
+            model=model,
+            native_id=native_id,
+            fork=None if native_id or known is None else await self._fork(known),
+            turns=len(turns),
         )
         said = self._idle.setdefault((chat_id, agent), deque(maxlen=IDLE_EVENTS))
 
@@ -100,6 +110,32 @@ class Context:
             await session.close()
             raise
         return session
+
+    async def visible_turns(self, chat_id: str) -> list[TurnInfo]:
+        """The turns of a chat that no restore has hidden."""
+        turns = await self.store.catalog.turns(chat_id)
+        if not turns:
+            return []
+        landmarks = await self.store.log.landmarks(chat_id)
+        hidden = {entry.turn_id for entry in landmarks} - {entry.turn_id for entry in visible(landmarks)}
+        return [turn for turn in turns if turn.id not in hidden]
+
+    async def _fork(self, known: AgentSessionInfo) -> ForkOf | None:
+        """What a session that was never opened branches off from, where that still holds what the fork shows."""
+        fork = known.forked_from
+        if fork is None or known.host not in (None, self.host):
+            return None
+        if fork.turns == await self._turns_taken(fork.chat_id, known.agent):
+            return ForkOf(native_id=fork.native_id)
+        return None if fork.at is None else ForkOf(native_id=fork.native_id, at=fork.at)
+
+    async def _turns_taken(self, chat_id: str, agent: str) -> int | None:
+        """How many turns an agent has taken in a chat; None where the chat is gone."""
+        try:
+            turns = await self.store.catalog.turns(chat_id)
+        except NotFound:
+            return None
+        return sum(turn.agent == agent for turn in turns)
 
     async def remember(self, lease: Lease, chat_id: str, agent: str, session: AgentSession, *, settled: bool) -> None:
         """Writes down by what an agent session can be resumed, and how it is."""
@@ -127,7 +163,7 @@ class Context:
 
     async def recap(self, chat_id: str, agent: str, session: AgentSession, *, turn_id: str) -> tuple[str, bool]:
         """What the agent has to be told before its prompt, and whether its own memory had to be rebuilt by it."""
-        remembers = session.resumed == "resumed" or session in self._prompted
+        remembers = session.resumed in ("resumed", "forked") or session in self._prompted
         self._prompted.add(session)
         story = Story(agent, turn_id=turn_id, knows=remembers)
         page = await self.store.log.tail(chat_id, RECAP_PAGE)
@@ -138,7 +174,7 @@ class Context:
         return story.text(rebuilt=rebuilt), rebuilt
 
     async def _has_spoken(self, chat_id: str, agent: str, *, but: str) -> bool:
-        turns = await self.store.catalog.turns(chat_id)
+        turns = await self.visible_turns(chat_id)
         return any(turn.agent == agent and turn.id != but for turn in turns)
 
     # Money -----------------------------------------------------------------------------------------------------------

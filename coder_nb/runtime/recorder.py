@@ -26,6 +26,7 @@ from coder_nb.core.entries import (
     Text,
     ToolCall,
     Usage,
+    UserMessage,
 )
 
 _replace = msgspec.structs.replace
@@ -106,6 +107,9 @@ class Recorder:
                 return self._permission(event, parent)
             case base.QuestionAsked():
                 return self.add(question_body(event), open=True, parent=parent)
+            case base.UserSaid():
+                self._prompt_is(event.native_id)
+                return None
             case base.CommandsChanged():
                 return self.add(Commands(commands=event.commands))
             case base.ModeChanged():
@@ -120,6 +124,13 @@ class Recorder:
                 return self.add(Raw(source=event.source, type=event.type, data=event.data), parent=parent)
             case _:
                 return None
+
+    def _prompt_is(self, native_id: str | None) -> None:
+        """The agent has said under which id it keeps the prompt, by which it can fork or go back there."""
+        for entry in self._known.values():
+            if isinstance(entry.body, UserMessage) and native_id and entry.native_id != native_id:
+                self._put(_replace(entry, native_id=native_id))
+                return
 
     def _tool(self, event: base.ToolUpdate, parent: str | None) -> Entry:
         known = self._by_native.get(event.call_id)
@@ -166,6 +177,11 @@ class Recorder:
         self._streaming = (key, entry_id, parts, length + len(text))
         self._chunks.append(Chunk(entry_id=entry_id, offset=length, text=text))
         self.deltas.append(Delta(epoch=self._epoch, entry_id=entry_id, offset=length, text=text))
+
+    def acted_on(self) -> str:
+        """What the turn's tool calls that may write said of what they do."""
+        calls = [entry.body for entry in self._entries.values() if isinstance(entry.body, ToolCall)]
+        return "\n".join(f"{c.input} {c.locations} {c.diffs}" for c in calls if c.tool_kind not in _LOOKING)
 
     def close_text(self) -> None:
         """Ends the text that streams now, if any: its entry is committed whole, and its chunks go."""

@@ -16,6 +16,7 @@ import msgspec
 from coder_nb import errors, ids
 from coder_nb.core import prompts
 from coder_nb.core.entries import Page
+from coder_nb.core.export import Exported
 from coder_nb.core.values import (
     PROTOCOL,
     AgentInfo,
@@ -23,17 +24,20 @@ from coder_nb.core.values import (
     Change,
     ChatInfo,
     FileContent,
+    Files,
     Frame,
     Health,
+    NativeSession,
     Preview,
     Prompt,
     SessionInfo,
+    Share,
     TurnInfo,
     UsageRow,
 )
 from coder_nb.pool.pool import Pool
 from coder_nb.pool.process import Keeper
-from coder_nb.runtime import reading, recovery
+from coder_nb.runtime import copying, forking, reading, recovery, sharing
 from coder_nb.runtime.agents import Agents
 from coder_nb.runtime.asking import Answer
 from coder_nb.runtime.context import Context
@@ -291,6 +295,49 @@ class Runtime:
             raise errors.NotFound("This chat has no such change: look at `chat.changes` again.")
         return await self._decisions.content(await self._path_of(change.session_id), change, old=old)
 
+    # Copies and links ------------------------------------------------------------------------------------------------
+
+    async def native_sessions(self, session_id: str, agent: str) -> tuple[NativeSession, ...]:
+        return await self._agents.native_sessions(agent, Path(await self._path_of(session_id)))
+
+    async def adopt(self, session_id: str, agent: str, native_id: str, *, name: str | None = None) -> ChatInfo:
+        session = await self._store.catalog.get_session(session_id)
+        lease = await self._lease_on(session.path)
+        return await self.get_chat(
+            await copying.adopted(self._context, lease, session, agent=agent, native_id=native_id, name=name)
+        )
+
+    async def fork(
+        self, chat_id: str, *, turn_id: str | None = None, files: Files = "shared", name: str | None = None
+    ) -> ChatInfo:
+        chat = await self._store.catalog.get_chat(chat_id)
+        lease, runner = await self._runner_of(chat)
+        return await self.get_chat(
+            await forking.fork(self._context, lease, chat, runner.tree, turn_id=turn_id, files=files, name=name)
+        )
+
+    async def export(self, chat_id: str, *, redact: bool = True) -> Exported:
+        return await copying.exported(self._context, chat_id, redact=redact)
+
+    async def import_chat(self, session_id: str, exported: Exported, *, name: str | None = None) -> ChatInfo:
+        lease = await self._lease_on(await self._path_of(session_id))
+        return await self.get_chat(await copying.imported(self._context, lease, session_id, exported, name=name))
+
+    async def share(self, chat_id: str, *, by: str) -> Share:
+        return await sharing.share(self._context, chat_id, by=by)
+
+    async def shares(self, chat_id: str) -> tuple[Share, ...]:
+        await self._store.catalog.get_chat(chat_id)
+        return await self._store.shares.of_chat(chat_id)
+
+    async def unshare(self, chat_id: str, share_id: str) -> bool:
+        return await sharing.unshare(self._context, chat_id, share_id)
+
+    async def shared(self, link: str, *, tail: int = 200) -> AsyncIterator[Frame]:
+        async with contextlib.aclosing(sharing.follow(self._context, link, self.stream, tail=tail)) as frames:
+            async for frame in frames:
+                yield frame
+
     # Within ----------------------------------------------------------------------------------------------------------
 
     def _check(self, prompt: Prompt) -> None:
@@ -317,15 +364,19 @@ class Runtime:
     async def _runner_of(self, chat: ChatInfo) -> tuple[Lease, Runner]:
         """The lease and the worker of a chat's session; raises `RunElsewhere` where another process runs it."""
         session_id, path = chat.session_id, await self._path_of(chat.session_id)
-        if self._draining:
-            raise errors.Conflict(_STOPPING)
-        lease = await self._leases.hold(path)
+        lease = await self._lease_on(path)
         runner = self._runners.get(session_id)
         if runner is None:
             runner = Runner(self._context, self._leases, session_id=session_id, path=path, slots=self._slots)
             self._runners[session_id] = runner
             self._tasks.start(runner.run(), name=f"run session {session_id}")
         return lease, runner
+
+    async def _lease_on(self, path: str) -> Lease:
+        """The lease of a working directory; raises `RunElsewhere` where another process runs it."""
+        if self._draining:
+            raise errors.Conflict(_STOPPING)
+        return await self._leases.hold(path)
 
     async def _path_of(self, session_id: str) -> str:
         """The working directory of a session, which never changes."""

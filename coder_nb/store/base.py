@@ -121,6 +121,9 @@ class Log(Protocol):
     async def tail(self, chat_id: str, count: int) -> Page:
         """The newest `count` entries, by position, as of `Page.rev`."""
 
+    async def landmarks(self, chat_id: str) -> tuple[Entry, ...]:
+        """The beginnings of turns, what the user said, and the checkpoints, by position: these tell what is hidden."""
+
     async def encoded(self, chat_id: str) -> list[tuple[Any, ...]]:
         """All entries by position, as rows of `ENCODED`, for frames: only what still streams is decoded."""
 
@@ -245,6 +248,9 @@ class Changes(Protocol):
     async def pending(self, session_id: str) -> tuple[Change, ...]:
         """Pending and conflicting ones of all chats of a session."""
 
+    async def of_session(self, session_id: str) -> tuple[Change, ...]:
+        """Of all its chats, superseded ones too, the oldest first."""
+
     async def get(self, change_id: str) -> Change: ...
 
 
@@ -280,9 +286,9 @@ class Copies(Protocol):
         agents: Sequence[AgentSessionInfo] = (),
         changes: Sequence[Change] = (),
     ) -> bool:
-        """Makes a chat with its log, turns, agent sessions and changes; False where there is one of its id, which stays.
+        """Makes a chat with its log, turns, agent sessions and changes.
 
-        Its name is made free with a number; entries stand at 1, 2, 3 and so on, in their order.
+        False where there is one of its id, which stays as it is. Its name is made free with a number; entries stand at 1, 2, 3 and so on, in their order.
         """
 
 

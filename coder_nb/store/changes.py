@@ -48,6 +48,7 @@ _OF_CHAT = Statement(
     .where(changes.c.chat_id == _CHAT, changes.c.status != constant("superseded"))
     .order_by(changes.c.seq)
 )
+_OF_SESSION = Statement(select(*_columns).where(changes.c.session_id == _SESSION).order_by(changes.c.id))
 _PENDING = Statement(
     select(*_columns)
     .join(chats, chats.c.id == changes.c.chat_id)
@@ -100,6 +101,10 @@ class SqlChanges:
     async def pending(self, session_id: str) -> tuple[Change, ...]:
         async with self._database.read(once=True) as tx:
             return _changes(await tx.rows(_PENDING, session_id=session_id))
+
+    async def of_session(self, session_id: str) -> tuple[Change, ...]:
+        async with self._database.read(once=True) as tx:
+            return _changes(await tx.rows(_OF_SESSION, session_id=session_id))
 
     async def get(self, change_id: str) -> Change:
         async with self._database.read(once=True) as tx:

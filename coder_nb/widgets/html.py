@@ -31,6 +31,21 @@ _STATE = {
 }
 
 
+_HEAD = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>{title}</title>
+<style>body { margin: 2rem auto; max-width: 60rem; padding: 0 1rem; font-family: system-ui, sans-serif }</style>
+</head>
+<body>
+"""
+"""What a page of its own begins with: it may load and run nothing."""
+
+
 def transcript_html(snapshot: Snapshot) -> str:
     """A chat, or one turn of it, with what the turn changed."""
     shown = [block for entry in snapshot.entries if (block := entry_html(entry))]
@@ -43,6 +58,18 @@ def transcript_html(snapshot: Snapshot) -> str:
     if total := usage_text(snapshot.usage):
         shown.append(f'<p class="foot">{escape(total)}</p>')
     return _page("transcript", "".join(shown))
+
+
+def page_html(snapshot: Snapshot) -> str:
+    """A chat with its changes and its usage, as a whole document; it loads nothing and runs nothing."""
+    title = _text(snapshot.chat.title or snapshot.chat.name)
+    head = _HEAD.replace("{title}", title)
+    parts = [f"<h1>{title}</h1>", transcript_html(snapshot)]
+    if snapshot.changes:
+        parts += ["<h2>Changes</h2>", diff_html(snapshot.changes)]
+    if snapshot.usage:
+        parts += ["<h2>Usage</h2>", usage_html(snapshot.usage)]
+    return f"{head}{''.join(parts)}\n</body>\n</html>\n"
 
 
 def diff_html(changes: Sequence[Change]) -> str:

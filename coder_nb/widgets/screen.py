@@ -13,6 +13,7 @@ from coder_nb.client.chat import Chat
 from coder_nb.client.screen import Bundle, Display, View
 from coder_nb.client.snapshot import Snapshot, opening
 from coder_nb.core.values import Prompt
+from coder_nb.widgets.html import page_html, transcript_html
 from coder_nb.widgets.mimebundle import static_bundle
 
 if TYPE_CHECKING:
@@ -35,6 +36,14 @@ class Notebook:
         if not has_viewer():
             return static_bundle(view, snapshot)
         return _make(view)(chat, snapshot=snapshot, turn_id=snapshot.turn_id or "").bundle(snapshot)
+
+    def static(self, snapshot: Snapshot) -> str:
+        """The chat as HTML."""
+        return transcript_html(snapshot)
+
+    def page(self, snapshot: Snapshot) -> str:
+        """The chat as a page that stands alone."""
+        return page_html(snapshot)
 
     def widget(self, chat: Chat) -> Any:
         """Transcript and composer, with the changes and the usage in tabs beside it."""

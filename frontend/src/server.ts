@@ -5,6 +5,8 @@ import { type Frame, type Health, PROTOCOL, WireError } from "./wire.ts";
 
 const RECONNECT_MIN = 250;
 const RECONNECT_MAX = 5000;
+/** The code by which a socket is closed whose link leads nowhere (any more). */
+const NOWHERE = 4404;
 
 interface PageServer {
   base: string;
@@ -90,13 +92,36 @@ export class ServerLink implements Link {
 
   private socketUrl(chatId: string): (after: number | null) => string {
     return (after) => {
-      const url = new URL(`chats/${encodeURIComponent(chatId)}/stream`, this.api);
-      url.protocol = url.protocol.replace("http", "ws");
+      const url = this.socketAt(`chats/${encodeURIComponent(chatId)}/stream`);
       url.searchParams.set("tail", String(TAIL));
       if (after !== null) url.searchParams.set("after", String(after));
-      if (this.server.token) url.searchParams.set("token", this.server.token);
       return url.href;
     };
+  }
+
+  protected socketAt(route: string): URL {
+    const url = new URL(route, this.api);
+    url.protocol = url.protocol.replace("http", "ws");
+    if (this.server.token) url.searchParams.set("token", this.server.token);
+    return url;
+  }
+}
+
+/** What a link leads to: frames of one chat, to look at; nothing can be asked for. */
+export class SharedLink extends ServerLink {
+  private readonly secret: string;
+
+  constructor(server: PageServer, secret: string) {
+    super(server);
+    this.secret = secret;
+  }
+
+  override call<T>(): Promise<T> {
+    return Promise.reject(new WireError(403, "forbidden", "This chat was shared to look at, and nothing else."));
+  }
+
+  override follow(chatId: string, reader: Reader): { close(): void } {
+    return new Socket(this, () => this.socketAt("shared").href, chatId, reader, JSON.stringify({ link: this.secret, tail: 10_000 }));
   }
 }
 
@@ -110,12 +135,14 @@ class Socket {
   private readonly url: (after: number | null) => string;
   private readonly chatId: string;
   private readonly reader: Reader;
+  private readonly greeting: string | null;
 
-  constructor(link: ServerLink, url: (after: number | null) => string, chatId: string, reader: Reader) {
+  constructor(link: ServerLink, url: (after: number | null) => string, chatId: string, reader: Reader, greeting: string | null = null) {
     this.link = link;
     this.url = url;
     this.chatId = chatId;
     this.reader = reader;
+    this.greeting = greeting;
     this.attending = window.setInterval(() => this.attend(), ATTEND_EVERY);
     document.addEventListener("visibilitychange", this.attend);
     window.addEventListener("online", this.hurry);
@@ -134,8 +161,9 @@ class Socket {
   private open(): void {
     const socket = new WebSocket(this.url(this.reader.after()));
     this.socket = socket;
+    socket.onopen = () => this.greeting !== null && socket.send(this.greeting);
     socket.onmessage = (event) => this.receive(event);
-    socket.onclose = () => void this.lost();
+    socket.onclose = (event) => void this.lost(event);
   }
 
   private receive(event: MessageEvent): void {
@@ -149,10 +177,11 @@ class Socket {
     this.reader.frames([frame]);
   }
 
-  private async lost(): Promise<void> {
+  private async lost(event: CloseEvent): Promise<void> {
     if (this.closed) return;
+    if (event.code === NOWHERE) return this.refuse(event.reason);
     this.reader.status("down");
-    if (this.wait > RECONNECT_MIN * 4) {
+    if (this.wait > RECONNECT_MIN * 4 && this.greeting === null) {
       // A socket does not say why it was refused; the same question by REST does.
       const why = await this.link.call("GET", `chats/${encodeURIComponent(this.chatId)}`).then(
         () => null,

@@ -1,8 +1,10 @@
 /** The module that shows everything: an anywidget's `render`, and `standalone` for outputs without a living widget. */
 
+import { Chat } from "./chat.ts";
 import { connectStandalone, connectWidget, hold } from "./chats.ts";
 import type { Model } from "./kernel.ts";
 import { mount } from "./mount.ts";
+import { findServer, SharedLink } from "./server.ts";
 import type { Options, Snapshot, ViewName } from "./wire.ts";
 
 const VIEWS: readonly string[] = ["transcript", "composer", "diff", "usage"];
@@ -60,6 +62,18 @@ export function standalone(element: HTMLElement, snapshot: Snapshot): Standalone
       unmount();
       release();
     },
+  };
+}
+
+/** Shows the chat that a link leads to, to look at; the page of a link calls it. */
+export function look(element: HTMLElement, secret: string): () => void {
+  const server = findServer();
+  const chat = new Chat("shared");
+  const unmount = mount(element, chat, "transcript", "", { max_height: "none" });
+  if (server) chat.connect(new SharedLink(server, secret));
+  return () => {
+    chat.disconnect();
+    unmount();
   };
 }
 

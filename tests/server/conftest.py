@@ -11,8 +11,9 @@ import sys
 import threading
 import types
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import pytest
@@ -23,6 +24,7 @@ from tornado.httpclient import HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from coder_nb.core.entries import Entry, Page, Text
+from coder_nb.core.export import Exported
 from coder_nb.core.values import (
     PROTOCOL,
     AgentInfo,
@@ -30,13 +32,16 @@ from coder_nb.core.values import (
     Change,
     ChatInfo,
     FileContent,
+    Files,
     Frame,
     Health,
     Hello,
+    NativeSession,
     PageFrame,
     Preview,
     Prompt,
     SessionInfo,
+    Share,
     StateFrame,
     TurnInfo,
     UsageRow,
@@ -47,6 +52,7 @@ from coder_nb.ids import new_id
 from jupyter_extension.app import CoderExtension
 
 API = "coder-nb/api/v1"
+LINK = "the-secret-of-a-link"
 
 
 class MemoryRuntime:
@@ -246,6 +252,47 @@ class MemoryRuntime:
     async def agent_sessions(self, session_id: str) -> tuple[AgentSessionInfo, ...]:
         self._heard("agent_sessions", session_id)
         return ()
+
+    async def native_sessions(self, session_id: str, agent: str) -> tuple[NativeSession, ...]:
+        self._heard("native_sessions", session_id, agent)
+        return ()
+
+    async def adopt(self, session_id: str, agent: str, native_id: str, *, name: str | None = None) -> ChatInfo:
+        self._heard("adopt", session_id, agent, native_id, name)
+        return self.chat
+
+    async def fork(
+        self, chat_id: str, *, turn_id: str | None = None, files: Files = "shared", name: str | None = None
+    ) -> ChatInfo:
+        self._heard("fork", chat_id, turn_id, files, name)
+        return self.chat
+
+    async def export(self, chat_id: str, *, redact: bool = True) -> Exported:
+        self._heard("export", chat_id, redact)
+        return Exported(chat=self.chat, session=self.session, entries=tuple(self.entries))
+
+    async def import_chat(self, session_id: str, exported: Exported, *, name: str | None = None) -> ChatInfo:
+        self._heard("import_chat", session_id, len(exported.entries), name)
+        return self.chat
+
+    async def share(self, chat_id: str, *, by: str) -> Share:
+        self._heard("share", chat_id, by)
+        return Share(id=new_id(), chat_id=chat_id, by=by, link=LINK)
+
+    async def shares(self, chat_id: str) -> tuple[Share, ...]:
+        self._heard("shares", chat_id)
+        return ()
+
+    async def unshare(self, chat_id: str, share_id: str) -> bool:
+        self._heard("unshare", chat_id, share_id)
+        return True
+
+    async def shared(self, link: str, *, tail: int = 200) -> AsyncIterator[Frame]:
+        if link != LINK:
+            raise NotFound("This link leads nowhere: ask who gave it to you.")
+        async with aclosing(cast("Any", self.stream(self.chat.id, tail=tail))) as frames:
+            async for frame in frames:
+                yield msgspec.structs.replace(frame, may_execute=False) if isinstance(frame, Hello) else frame
 
     async def close(self) -> None:
         self.closed = True

@@ -8,7 +8,7 @@ import pytest
 from tornado.httpclient import HTTPClientError
 
 from coder_nb.ids import new_id
-from jupyter_extension.routes import ROUTES, STREAM, Route
+from jupyter_extension.routes import ROUTES, SHARED, STREAM, Route
 
 BODIES: dict[str, Any] = {
     "sessions": {"path": "/work"},
@@ -22,8 +22,15 @@ BODIES: dict[str, Any] = {
     "chats/{chat_id}/changes/apply": {"ids": []},
     "chats/{chat_id}/changes/reject": {"ids": []},
     "chats/{chat_id}/changes/revert": {"ids": []},
+    "sessions/{session_id}/adopt": {"agent": "replay", "native_id": "1"},
+    "sessions/{session_id}/import": {
+        "exported": {"chat": {"id": "1", "session_id": "2"}, "session": {"id": "2", "owner": "", "path": "work"}}
+    },
+    "chats/{chat_id}/fork": {},
+    "chats/{chat_id}/shares": None,
 }
 """A body that each POST takes: a new route has to name its own here."""
+QUERIES = {"sessions/{session_id}/native-sessions": "?agent=replay"}
 
 
 def by_name(route: Route) -> str:
@@ -39,9 +46,10 @@ def walk(server: Any, runtime: Any) -> Any:
 
     async def ask(route: Route, headers: dict[str, str]) -> Any:
         ids = {"chat_id": runtime.chat.id, "session_id": runtime.session.id, "prompt_id": new_id(), "request_id": "r1"}
-        ids["change_id"] = new_id()
+        ids |= {"change_id": new_id(), "share_id": new_id()}
         body = BODIES[route.path] if route.method == "POST" else None
-        return await server.ask(route.method, route.path.format(**ids), body, headers=headers)
+        path = route.path.format(**ids) + QUERIES.get(route.path, "")
+        return await server.ask(route.method, path, body, headers=headers)
 
     return ask
 
@@ -133,18 +141,19 @@ async def test_the_token_is_taken_from_the_header_alone(server: Any) -> None:
 
 async def test_every_handler_is_marked_as_authenticated(server: Any, jp_serverapp: Any) -> None:
     from jupyter_extension.base import RestHandler
+    from jupyter_extension.shared import PageHandler, SharedHandler
     from jupyter_extension.websocket import StreamHandler
 
-    for handler in (RestHandler, StreamHandler):
+    for handler in (RestHandler, StreamHandler, SharedHandler, PageHandler):
         assert jp_serverapp.web_app._check_handler_auth("", handler) == []
 
 
 # The socket ----------------------------------------------------------------------------------------------------------
 
 
-async def turned_away(server: Any, runtime: Any, headers: dict[str, str]) -> int:
+async def turned_away(server: Any, runtime: Any, headers: dict[str, str], path: str = STREAM) -> int:
     with pytest.raises(HTTPClientError) as caught:
-        await server.connect(STREAM.format(chat_id=runtime.chat.id), headers=headers)
+        await server.connect(path.format(chat_id=runtime.chat.id), headers=headers)
     assert runtime.streams == 0
     return int(caught.value.code)
 
@@ -157,16 +166,17 @@ async def hello(server: Any, runtime: Any, headers: dict[str, str]) -> Any:
     return said
 
 
-async def test_the_socket_refuses_whom_the_routes_refuse(server: Any, runtime: Any, grants: Any) -> None:
+@pytest.mark.parametrize("path", [STREAM, SHARED])
+async def test_the_sockets_refuse_whom_the_routes_refuse(server: Any, runtime: Any, grants: Any, path: str) -> None:
     cookies = await server.cookies()
-    assert await turned_away(server, runtime, {}) == 403
-    assert await turned_away(server, runtime, {"Authorization": "Bearer x"}) == 403
+    assert await turned_away(server, runtime, {}, path) == 403
+    assert await turned_away(server, runtime, {"Authorization": "Bearer x"}, path) == 403
     foreign = {"Cookie": cookies["Cookie"], "Origin": "https://elsewhere.example"}
-    assert await turned_away(server, runtime, foreign) == 403
+    assert await turned_away(server, runtime, foreign, path) == 403
     grants(users={"alice"})
-    assert await turned_away(server, runtime, {"X-User": "bob"}) == 403
+    assert await turned_away(server, runtime, {"X-User": "bob"}, path) == 403
     grants(actions={"execute"}, users={"alice"})
-    assert await turned_away(server, runtime, {"X-User": "alice"}) == 403
+    assert await turned_away(server, runtime, {"X-User": "alice"}, path) == 403
 
 
 async def test_the_socket_says_what_its_reader_may(server: Any, runtime: Any, grants: Any) -> None:

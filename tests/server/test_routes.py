@@ -10,7 +10,7 @@ import pytest
 
 from coder_nb.core.values import Prompt
 from coder_nb.ids import new_id
-from jupyter_extension.routes import ROUTES, STREAM
+from jupyter_extension.routes import ROUTES, SHARED, STREAM
 
 PROTOCOL = Path(__file__).parents[2] / "docs" / "protocol.md"
 
@@ -19,7 +19,7 @@ def test_the_table_is_the_one_of_the_protocol() -> None:
     rows = re.findall(r"^\| `([^`]+)` \| (\w+) \|.*\| (read|execute) \|$", PROTOCOL.read_text(), re.MULTILINE)
     documented = {(method, re.sub(r"{\w+}", "{}", path), may) for path, method, may in rows}
     ours = {(route.method, re.sub(r"{\w+}", "{}", route.path), route.may) for route in ROUTES}
-    assert documented == ours | {("WebSocket", re.sub(r"{\w+}", "{}", STREAM), "read")}
+    assert documented == ours | {("WebSocket", re.sub(r"{\w+}", "{}", path), "read") for path in (STREAM, SHARED)}
 
 
 async def test_the_routes_ask_the_runtime_what_their_callers_ask(server: Any, runtime: Any) -> None:
@@ -63,6 +63,20 @@ async def test_the_routes_ask_the_runtime_what_their_callers_ask(server: Any, ru
         ("GET", f"chats/{chat}/changes/{prompt}/content?side=old", None, 200, ("content", chat, prompt, True)),
         ("GET", f"chats/{chat}/changes/{prompt}/content", None, 200, ("content", chat, prompt, False)),
         ("GET", f"chats/{chat}/usage", None, 200, ("usage", chat)),
+        ("GET", f"sessions/{session}/native-sessions?agent=qwen", None, 200, ("native_sessions", session, "qwen")),
+        (
+            "POST",
+            f"sessions/{session}/adopt",
+            {"agent": "qwen", "native_id": "../x", "name": "n"},
+            200,
+            ("adopt", session, "qwen", "../x", "n"),
+        ),
+        ("POST", f"chats/{chat}/fork", None, 200, ("fork", chat, None, "shared", None)),
+        ("POST", f"chats/{chat}/fork", {"turn_id": "t", "files": "fresh"}, 200, ("fork", chat, "t", "fresh", None)),
+        ("GET", f"chats/{chat}/export", None, 200, ("export", chat, True)),
+        ("GET", f"chats/{chat}/export?redact=false", None, 200, ("export", chat, False)),
+        ("GET", f"chats/{chat}/shares", None, 200, ("shares", chat)),
+        ("DELETE", f"chats/{chat}/shares/{prompt}", None, 200, ("unshare", chat, prompt)),
     ]:
         reply = await server.ask(method, path, body)
         assert (reply.status, runtime.asked[-1]) == (status, asked), path

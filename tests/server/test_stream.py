@@ -135,6 +135,7 @@ async def test_a_stream_that_ends_or_breaks_says_why(server: Any, runtime: Any) 
 async def test_a_stream_that_breaks_unexpectedly_tells_no_secret(server: Any, runtime: Any) -> None:
     socket = await follow(server, runtime)
     await server.frame(socket)
+    await server.on_runtime(runtime.attended(1))
     runtime.fails = ZeroDivisionError("the secret")
     await server.on_runtime(runtime.say("x"))
     while await server.frame(socket) is not None:
