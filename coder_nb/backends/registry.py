@@ -201,20 +201,6 @@ KNOWN: tuple[AgentSpec, ...] = (
     AgentSpec(
         name="claude-acp",
         label="Claude over ACP",
-        backend="claude",
-        variables=("ANTHROPIC_*", "CLAUDE_*"),
-        install="pip install 'coder-nb[claude]'",
-        login="run `claude` in a terminal and log in, or set ANTHROPIC_API_KEY",
-        login_variables=(
-            *("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN"),
-            *("CLAUDE_CODE_USE_BEDROCK", "CLAUDE_CODE_USE_VERTEX"),
-        ),
-        login_files=("$CLAUDE_CONFIG_DIR/.credentials.json", "~/.claude/.credentials.json"),
-        enabled=False,
-    ),
-    AgentSpec(
-        name="claude-acp",
-        label="Claude over ACP",
         argv=("claude-agent-acp",),
         variables=("ANTHROPIC_*", "CLAUDE_*"),
         modes={
