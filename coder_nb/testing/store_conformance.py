@@ -29,7 +29,7 @@ from coder_nb.core.values import AgentSessionInfo, Change, ChatInfo, Prompt, Ses
 from coder_nb.errors import CoderError, LeaseLost, NotFound, QueueFull, RunElsewhere
 from coder_nb.ids import new_id
 from coder_nb.store.base import ENCODED, Batch, Lease, Owner, RunState, Store
-from coder_nb.testing import history_conformance
+from coder_nb.testing import copies_conformance, history_conformance
 
 Contract = Callable[[Store, Owner], Awaitable[None]]
 PATH = "/home/user/project"
@@ -473,6 +473,7 @@ async def _fill(store: Store, lease: Lease, session_id: str, chat_id: str) -> No
 CONTRACTS: tuple[Contract, ...] = (
     *(contract for name, contract in sorted(globals().items()) if name[:1] == "c" and name[1:3].isdigit()),
     *history_conformance.CONTRACTS,
+    *copies_conformance.CONTRACTS,
 )
 """All of them, in their order."""
 

@@ -1,0 +1,145 @@
+"""What every store promises of chats that begin with a transcript, and of links; part of `store_conformance`."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from coder_nb.core.entries import Entry, Text, Usage
+from coder_nb.core.values import AgentSessionInfo, Change, ChatInfo, SessionInfo, Share, TurnInfo
+from coder_nb.errors import LeaseLost, NotFound
+from coder_nb.ids import new_id
+from coder_nb.store.base import Lease, Owner, Store
+
+PATH = "/home/user/copies"
+
+
+async def begin(store: Store, owner: Owner) -> tuple[Lease, SessionInfo]:
+    """A lease on a directory, and a session there."""
+    lease = await store.leases.acquire(PATH, owner, ttl=60)
+    return lease, await store.catalog.open_session("ann", PATH, name="main", new=False, session_id=new_id(), now=1)
+
+
+def said(chat_id: str, *texts: str, native_id: str | None = None) -> list[Entry]:
+    """Entries that say these texts."""
+    return [Entry(id=new_id(), chat_id=chat_id, body=Text(text), native_id=native_id) for text in texts]
+
+
+def a_chat(session: SessionInfo, name: str = "copy") -> ChatInfo:
+    return ChatInfo(id=new_id(), session_id=session.id, name=name, title="A copy", created_at=7)
+
+
+async def texts(store: Store, chat_id: str) -> list[str]:
+    """What a chat says, read from the beginning in small pages."""
+    found: list[str] = []
+    rev = 0
+    while True:
+        page = await store.log.read(chat_id, after=rev, limit=50)
+        found += [entry.body.text for entry in page.entries if isinstance(entry.body, Text)]
+        rev = page.rev
+        if not page.more:
+            return found
+
+
+async def p01_a_chat_is_planted_with_all_that_belongs_to_it(store: Store, here: Owner) -> None:
+    lease, session = await begin(store, here)
+    chat = a_chat(session)
+    turn = TurnInfo(
+        id=new_id(), chat_id=chat.id, prompt_id=None, agent="qwen", state="completed", started_at=1, end="completed"
+    )
+    agent = AgentSessionInfo(chat_id=chat.id, agent="qwen", backend="acp", status="cold", native_id="n")
+    change = Change(
+        id=new_id(), session_id=session.id, chat_id=chat.id, turn_id=turn.id, path="a", operation="edit", agent="qwen"
+    )
+    entries = [*said(chat.id, "one", "two"), Entry(id=new_id(), chat_id=chat.id, body=Usage(counted=False))]
+    assert await store.copies.plant(lease, chat, entries=entries, turns=[turn], agents=[agent], changes=[change])
+    made = await store.catalog.get_chat(chat.id)
+    assert (made.name, made.title, made.created_at, made.run_status) == ("copy", "A copy", 7, "idle")
+    assert await texts(store, chat.id) == ["one", "two"]
+    assert await store.catalog.turns(chat.id) == (turn,)
+    assert await store.catalog.get_agent_session(chat.id, "qwen") == agent
+    assert await store.changes.pending(session.id) == (change,)
+    assert [row.counted for row in await store.catalog.usage(chat.id)] == [False]
+
+
+async def p02_planting_twice_is_planting_once(store: Store, here: Owner) -> None:
+    lease, session = await begin(store, here)
+    chat = a_chat(session)
+    assert await store.copies.plant(lease, chat, entries=said(chat.id, "one"), turns=[])
+    assert not await store.copies.plant(lease, chat, entries=said(chat.id, "other"), turns=[])
+    assert await texts(store, chat.id) == ["one"]
+
+
+async def p03_a_name_that_is_taken_is_made_free(store: Store, here: Owner) -> None:
+    lease, session = await begin(store, here)
+    for expected in ("copy", "copy-2", "copy-3"):
+        chat = a_chat(session)
+        await store.copies.plant(lease, chat, entries=[], turns=[])
+        assert (await store.catalog.get_chat(chat.id)).name == expected
+
+
+async def p04_a_long_transcript_is_read_in_pages_and_goes_on(store: Store, here: Owner) -> None:
+    lease, session = await begin(store, here)
+    chat = a_chat(session)
+    words = [str(number) for number in range(350)]
+    await store.copies.plant(lease, chat, entries=said(chat.id, *words), turns=[])
+    assert (await store.log.read(chat.id, limit=50)).more
+    assert await texts(store, chat.id) == words
+    assert [entry.pos for entry in (await store.log.tail(chat.id, 2)).entries] == [349, 350]
+
+
+async def p05_of_two_with_one_native_id_the_first_keeps_it(store: Store, here: Owner) -> None:
+    lease, session = await begin(store, here)
+    chat = a_chat(session)
+    await store.copies.plant(lease, chat, entries=said(chat.id, "one", "two", native_id="same"), turns=[])
+    assert [entry.native_id for entry in (await store.log.tail(chat.id, 9)).entries] == ["same", None]
+
+
+async def p06_nothing_is_planted_without_the_lease(store: Store, here: Owner) -> None:
+    lease, session = await begin(store, here)
+    await store.leases.release(lease)
+    chat = a_chat(session)
+    try:
+        await store.copies.plant(lease, chat, entries=said(chat.id, "one"), turns=[])
+    except LeaseLost:
+        assert await store.catalog.chats(session.id) == ()
+        return
+    raise AssertionError("LeaseLost was not raised")
+
+
+async def p07_a_link_is_found_by_its_secret_until_it_is_revoked(store: Store, here: Owner) -> None:
+    lease, session = await begin(store, here)
+    chat = a_chat(session)
+    await store.copies.plant(lease, chat, entries=[], turns=[])
+    share = Share(id=new_id(), chat_id=chat.id, by="ann", created_at=5)
+    await store.shares.add(share, "hash")
+    assert await store.shares.find("hash") == share
+    assert await store.shares.of_chat(chat.id) == (share,)
+    assert await store.shares.revoke(share.id, at=9)
+    assert not await store.shares.revoke(share.id, at=10)
+    assert [known.revoked_at for known in await store.shares.of_chat(chat.id)] == [9]
+    await _is_not_found(store.shares.find("hash"))
+    await _is_not_found(store.shares.find("other"))
+    await _is_not_found(store.shares.revoke(new_id(), at=1))
+
+
+async def p08_a_link_goes_with_its_chat(store: Store, here: Owner) -> None:
+    lease, session = await begin(store, here)
+    chat = a_chat(session)
+    await store.copies.plant(lease, chat, entries=[], turns=[])
+    await store.shares.add(Share(id=new_id(), chat_id=chat.id), "hash")
+    await store.catalog.delete_chat(lease, chat.id)
+    await _is_not_found(store.shares.find("hash"))
+
+
+async def _is_not_found(call: Awaitable[object]) -> None:
+    try:
+        await call
+    except NotFound:
+        return
+    raise AssertionError("NotFound was not raised")
+
+
+CONTRACTS: tuple[Callable[[Store, Owner], Awaitable[None]], ...] = tuple(
+    contract for name, contract in sorted(globals().items()) if name[:1] == "p" and name[1:3].isdigit()
+)
+"""All of them, in their order."""
