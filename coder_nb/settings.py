@@ -81,6 +81,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a permission waits for somebody to appear before it is denied because nobody is there."""
     lease_ttl: float = 30.0
     """How long a process that runs a session counts as alive without giving a sign of it."""
+    keep_days: int = 0
+    """After how many days without use a chat is deleted; 0 is never. What may hold work of yours stays."""
+    keep_mib: int = 0
+    """How many MiB of chats are kept of one session, beyond which the longest unused go; 0 is any."""
     prompt_limit: int = 900_000
     """The longest prompt, in bytes of UTF-8."""
     commit_interval: float = 0.1

@@ -34,12 +34,23 @@ class Import(Struct, frozen=True, kw_only=True):
     name: Name | None = None
 
 
+class Keep(Struct, frozen=True, kw_only=True):
+    """How long, and how much, of a session is kept; null is what the settings say."""
+
+    days: Annotated[int, Meta(ge=0, le=1_000_000)] | None = None
+    mib: Annotated[int, Meta(ge=0, le=1_000_000_000)] | None = None
+
+
 class ExportQuery(Struct, frozen=True, kw_only=True):
     redact: bool = True
 
 
 class AgentQuery(Struct, frozen=True, kw_only=True):
     agent: str
+
+
+async def keep(runtime: Verbs, session_id: str, body: Keep) -> None:
+    await runtime.keep(session_id, days=body.days, mib=body.mib)
 
 
 async def native_sessions(runtime: Verbs, session_id: str, query: AgentQuery) -> tuple[NativeSession, ...]:

@@ -14,6 +14,7 @@ from coder_nb.core.values import (
     ChatInfo,
     FileContent,
     Health,
+    Isolation,
     Preview,
     Prompt,
     SessionInfo,
@@ -33,6 +34,8 @@ class OpenSession(Struct, frozen=True, kw_only=True):
     path: str
     name: str = "main"
     new: bool = False
+    isolation: Isolation | None = None
+    base: str | None = None
 
 
 class OpenChat(Struct, frozen=True, kw_only=True):
@@ -108,7 +111,7 @@ async def sessions(runtime: Verbs) -> tuple[SessionInfo, ...]:
 async def open_session(runtime: Verbs, body: OpenSession) -> SessionInfo:
     if not body.path.startswith(("/", "~")) and body.path[1:3] not in (":\\", ":/"):
         raise BadPath(f"`{body.path}` could be anywhere: give the directory's whole path.")
-    return await runtime.open_session(body.path, name=body.name, new=body.new)
+    return await runtime.open_session(body.path, name=body.name, new=body.new, isolation=body.isolation, base=body.base)
 
 
 async def session(runtime: Verbs, session_id: str) -> SessionInfo:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jupyter_extension import copies, rest
+from jupyter_extension import copies, ends, rest
 from jupyter_extension.base import RestHandler, Route, pattern
 from jupyter_extension.shared import PAGE, PageHandler, SharedHandler
 from jupyter_extension.websocket import StreamHandler
@@ -15,13 +15,25 @@ ROUTES = (
     Route("GET", "sessions", rest.sessions, "read"),
     Route("POST", "sessions", rest.open_session, "execute"),
     Route("GET", "sessions/{session_id}", rest.session, "read"),
+    Route("DELETE", "sessions/{session_id}", ends.delete_session, "execute", status=204),
+    Route("POST", "sessions/{session_id}/close", ends.close_session, "execute", status=204),
+    Route("GET", "sessions/{session_id}/risk", ends.risk, "read"),
+    Route("POST", "sessions/{session_id}/stash", ends.stash, "execute"),
+    Route("POST", "sessions/{session_id}/branch", ends.keep_branch, "execute"),
     Route("GET", "sessions/{session_id}/agent-sessions", rest.agent_sessions, "read"),
     Route("POST", "sessions/{session_id}/chats", rest.open_chat, "execute"),
     Route("GET", "sessions/{session_id}/native-sessions", copies.native_sessions, "read"),
+    Route("POST", "sessions/{session_id}/keep", copies.keep, "execute", status=204),
     Route("POST", "sessions/{session_id}/adopt", copies.adopt, "execute"),
     Route("POST", "sessions/{session_id}/import", copies.import_chat, "execute", body_limit=256_000_000),
+    Route("GET", "worktrees", ends.worktrees, "read"),
+    Route("POST", "worktrees/reap", ends.reap, "execute"),
     Route("GET", "usage", rest.all_usage, "read"),
     Route("GET", "chats/{chat_id}", rest.chat, "read"),
+    Route("DELETE", "chats/{chat_id}", ends.delete_chat, "execute", status=204),
+    Route("POST", "chats/{chat_id}/close", ends.close_chat, "execute", status=204),
+    Route("GET", "chats/{chat_id}/checkpoints", ends.checkpoints, "read"),
+    Route("POST", "chats/{chat_id}/restore", ends.restore, "execute"),
     Route("POST", "chats/{chat_id}/prompts", rest.prompt, "execute", status=202),
     Route("DELETE", "chats/{chat_id}/prompts/{prompt_id}", rest.withdraw, "execute"),
     Route("POST", "chats/{chat_id}/stop", rest.stop, "execute"),

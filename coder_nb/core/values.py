@@ -85,7 +85,11 @@ class Prompt(Value):
     answers: tuple[Literal["callback", "on_question", "stdin"], ...] = ()
     """How the caller itself can answer while it waits for this turn: permissions by a callback, questions by one of
     their own, both at the terminal."""
+    once: bool = False
+    """Whether the agent is ended with the turn, as the caller wants nothing kept warm."""
     created_at: int = 0
+    python: str = ""
+    """The interpreter of the notebook it came from, which becomes the agents' own; empty for the runtime's."""
 
 
 class TurnInfo(Value):
@@ -146,6 +150,8 @@ class AgentSessionInfo(Value):
     commands: tuple[Command, ...] = ()
     config_hash: str = ""
     forked_from: ForkedFrom | None = None
+    earlier: tuple[str, ...] = ()
+    """Native ids that it had before, and that were given up."""
     host: str | None = None
     pid: int | None = None
     last_active_at: int | None = None

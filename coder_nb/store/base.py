@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol
 from coder_nb.backends.history import History
 from coder_nb.core.entries import Chunk, Entry, Page, Value
 from coder_nb.core.lifecycle import RunStatus
+from coder_nb.core.retention import Weight
 from coder_nb.core.values import (
     AgentSessionInfo,
     Change,
@@ -307,6 +308,16 @@ class Shares(Protocol):
         """False where it was revoked before; raises `NotFound` where there is none."""
 
 
+class Keeping(Protocol):
+    """How long, and how much, is kept."""
+
+    async def weights(self) -> list[Weight]:
+        """Every chat, with what is decided by."""
+
+    async def keep(self, lease: Lease, session_id: str, *, days: int | None, mib: int | None) -> None:
+        """What is said of one session; None for what the settings say."""
+
+
 class Store(Protocol):
     """All of it, over one database."""
 
@@ -319,6 +330,7 @@ class Store(Protocol):
     history: History
     copies: Copies
     shares: Shares
+    keeping: Keeping
     engine: Literal["sqlite", "postgresql"]
 
     def watch(self) -> AsyncIterator[frozenset[str] | None]:

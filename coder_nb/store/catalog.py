@@ -18,7 +18,7 @@ from coder_nb.ids import new_id
 from coder_nb.store.base import Lease
 from coder_nb.store.database import Database, Row, Statement, Tx, clean, constant, param, patient
 from coder_nb.store.guard import guard_chat, guard_session, unknown
-from coder_nb.store.schema import agent_sessions, chats, entries, inbox, sessions, turns, worktrees
+from coder_nb.store.schema import agent_sessions, chats, entries, histories, inbox, sessions, turns, worktrees
 
 _ACTIVE = constant("active")
 _SESSION, _CHAT, _NAME = param("session_id"), param("chat_id"), param("name")
@@ -105,6 +105,11 @@ _AGENTS_OF = Statement(
     _agents.join(chats, chats.c.id == agent_sessions.c.chat_id).where(chats.c.session_id == _SESSION)
 )
 _AGENT = Statement(_agents.where(agent_sessions.c.chat_id == _CHAT, agent_sessions.c.agent == param("agent")))
+_AGENTS_OF_CHAT = Statement(_agents.where(agent_sessions.c.chat_id == _CHAT))
+_SAME_NATIVE = Statement(
+    select(agent_sessions.c.chat_id).where(agent_sessions.c.native_id == param("native_id")).limit(1)
+)
+_FORGET = Statement(delete(histories).where(histories.c.session == param("of_session")))
 _agent = insert(agent_sessions)
 _PUT_AGENT = Statement(
     _agent.on_conflict_do_update(
@@ -173,6 +178,8 @@ class SqlCatalog:
                     archived_at=None,
                     isolation=isolation,
                     base=base and clean(base),
+                    keep_days=None,
+                    keep_mib=None,
                 )
 
     @patient
@@ -195,7 +202,9 @@ class SqlCatalog:
     async def delete_session(self, lease: Lease, session_id: str) -> None:
         async with self._database.write() as tx:
             await guard_session(tx, lease, session_id)
+            ended = [body for (body,) in await tx.rows(_AGENTS_OF, session_id=session_id)]
             await tx.run(_DELETE_SESSION, session_id=session_id)
+            await _forget(tx, ended)
 
     @patient
     async def set_worktree(
@@ -241,7 +250,9 @@ class SqlCatalog:
     async def delete_chat(self, lease: Lease, chat_id: str) -> None:
         async with self._database.write() as tx:
             await guard_chat(tx, lease, chat_id)
+            ended = [body for (body,) in await tx.rows(_AGENTS_OF_CHAT, chat_id=chat_id)]
             await tx.run(_DELETE_CHAT, chat_id=chat_id)
+            await _forget(tx, ended)
 
     @patient
     async def turns(self, chat_id: str) -> tuple[TurnInfo, ...]:
@@ -369,3 +380,12 @@ def _usage_row(row: Row) -> UsageRow | None:
         counted=body.counted,
         native_id=body.native_id,
     )
+
+
+async def _forget(tx: Tx, ended: Iterable[bytes]) -> None:
+    """Removes the native histories kept for agent sessions that are gone, unless another goes on with them."""
+    for body in ended:
+        info = decode(body, AgentSessionInfo)
+        for native_id in (info.native_id, *info.earlier):
+            if native_id and not await tx.row(_SAME_NATIVE, native_id=clean(native_id)):
+                await tx.run(_FORGET, of_session=clean(native_id))

@@ -8,13 +8,14 @@ from typing import Literal
 from coder_nb.backends.history import History
 from coder_nb.errors import MissingExtra
 from coder_nb.settings import Settings
-from coder_nb.store.base import Catalog, Changes, Copies, Inbox, Leases, Log, Shares, Trees
+from coder_nb.store.base import Catalog, Changes, Copies, Inbox, Keeping, Leases, Log, Shares, Trees
 from coder_nb.store.catalog import SqlCatalog
 from coder_nb.store.changes import SqlChanges
 from coder_nb.store.copies import SqlCopies
 from coder_nb.store.database import Database
 from coder_nb.store.history import SqlHistory
 from coder_nb.store.inbox import SqlInbox
+from coder_nb.store.keeping import SqlKeeping
 from coder_nb.store.leases import SqlLeases
 from coder_nb.store.log import SqlLog
 from coder_nb.store.shares import SqlShares
@@ -37,6 +38,7 @@ class SqlStore:
         self.history: History = SqlHistory(database)
         self.copies: Copies = SqlCopies(database)
         self.shares: Shares = SqlShares(database)
+        self.keeping: Keeping = SqlKeeping(database)
         self._database = database
 
     def watch(self) -> AsyncGenerator[frozenset[str] | None]:

@@ -61,6 +61,8 @@ sessions = Table(
     Column("archived_at", BigInteger, nullable=True),
     _text("isolation", server_default="worktree"),
     _text_or_null("base"),
+    Column("keep_days", BigInteger, nullable=True),
+    Column("keep_mib", BigInteger, nullable=True),
     UniqueConstraint("owner", "path", "name"),
 )
 Index("ix_sessions_path", sessions.c.path)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from coder_nb.backends.history import HistoryItem, HistoryKey
 from coder_nb.core.entries import Entry, Text, Usage
-from coder_nb.core.values import AgentSessionInfo, Change, ChatInfo, SessionInfo, Share, TurnInfo
+from coder_nb.core.values import AgentSessionInfo, Change, ChatInfo, Prompt, SessionInfo, Share, TurnInfo
 from coder_nb.errors import LeaseLost, NotFound
 from coder_nb.ids import new_id
 from coder_nb.store.base import Lease, Owner, Store
@@ -129,6 +130,41 @@ async def p08_a_link_goes_with_its_chat(store: Store, here: Owner) -> None:
     await store.shares.add(Share(id=new_id(), chat_id=chat.id), "hash")
     await store.catalog.delete_chat(lease, chat.id)
     await _is_not_found(store.shares.find("hash"))
+
+
+async def p09_what_was_kept_for_an_agent_goes_with_its_last_chat(store: Store, here: Owner) -> None:
+    lease, session = await begin(store, here)
+    chat, other = a_chat(session), a_chat(session)
+    for each in (chat, other):
+        info = AgentSessionInfo(
+            chat_id=each.id, agent="claude", backend="claude", status="cold", native_id="now", earlier=("before",)
+        )
+        await store.copies.plant(lease, each, entries=[], turns=[], agents=[info])
+    for native_id in ("now", "before", "another"):
+        key = HistoryKey(project="-home-user", session=native_id)
+        await store.history.append(key, [HistoryItem(data=b"{}")])
+    await store.catalog.delete_chat(lease, chat.id)
+    assert await _kept(store) == {"now", "another"}
+    await store.catalog.delete_session(lease, session.id)
+    assert await _kept(store) == {"another"}
+
+
+async def p10_a_chat_is_weighed_with_what_was_said_of_its_session(store: Store, here: Owner) -> None:
+    lease, session = await begin(store, here)
+    chat = a_chat(session)
+    await store.copies.plant(lease, chat, entries=said(chat.id, "one"), turns=[])
+    (weight,) = await store.keeping.weights()
+    assert (weight.chat_id, weight.session_id, weight.busy) == (chat.id, session.id, False)
+    assert weight.size > 10
+    assert (weight.keep_days, weight.keep_mib) == (None, None)
+    await store.keeping.keep(lease, session.id, days=7, mib=None)
+    assert (await store.keeping.weights())[0].keep_days == 7
+    await store.inbox.accept(lease, chat.id, Prompt(id=new_id(), text="hi"), limit=9)
+    assert (await store.keeping.weights())[0].busy
+
+
+async def _kept(store: Store) -> set[str]:
+    return {name for name, _ in await store.history.sessions("-home-user")}
 
 
 async def _is_not_found(call: Awaitable[object]) -> None:

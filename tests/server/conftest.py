@@ -25,17 +25,20 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from coder_nb.core.entries import Entry, Page, Text
 from coder_nb.core.export import Exported
+from coder_nb.core.risk import Risk, WorktreeInfo
 from coder_nb.core.values import (
     PROTOCOL,
     AgentInfo,
     AgentSessionInfo,
     Change,
     ChatInfo,
+    CheckpointInfo,
     FileContent,
     Files,
     Frame,
     Health,
     Hello,
+    Isolation,
     NativeSession,
     PageFrame,
     Preview,
@@ -47,7 +50,7 @@ from coder_nb.core.values import (
     UsageRow,
 )
 from coder_nb.core.verbs import Verbs
-from coder_nb.errors import NotFound
+from coder_nb.errors import AtRisk, NotFound
 from coder_nb.ids import new_id
 from jupyter_extension.app import CoderExtension
 
@@ -102,8 +105,16 @@ class MemoryRuntime:
         self._heard("agents")
         return (AgentInfo(name="replay", label="Replay", backend="replay", available=True),)
 
-    async def open_session(self, path: str, *, name: str = "main", new: bool = False) -> SessionInfo:
-        self._heard("open_session", path, name, new)
+    async def open_session(
+        self,
+        path: str,
+        *,
+        name: str = "main",
+        new: bool = False,
+        isolation: Isolation | None = None,
+        base: str | None = None,
+    ) -> SessionInfo:
+        self._heard("open_session", path, name, new, *filter(None, (isolation, base)))
         return self.session
 
     async def sessions(self) -> tuple[SessionInfo, ...]:
@@ -253,6 +264,48 @@ class MemoryRuntime:
         self._heard("agent_sessions", session_id)
         return ()
 
+    async def checkpoints(self, chat_id: str) -> tuple[CheckpointInfo, ...]:
+        self._heard("checkpoints", chat_id)
+        return ()
+
+    async def restore(self, chat_id: str, turn_id: str, *, files: bool = True, conversation: bool = True) -> str:
+        self._heard("restore", chat_id, turn_id, files, conversation)
+        return "undo"
+
+    async def risk(self, session_id: str) -> Risk:
+        self._heard("risk", session_id)
+        return Risk(session_id=session_id)
+
+    async def stash(self, session_id: str) -> Risk:
+        self._heard("stash", session_id)
+        return Risk(session_id=session_id)
+
+    async def keep_branch(self, session_id: str, name: str) -> Risk:
+        self._heard("keep_branch", session_id, name)
+        return Risk(session_id=session_id)
+
+    async def close_session(self, session_id: str, *, force: bool = False) -> None:
+        self._heard("close_session", session_id, force)
+        if not force:
+            raise AtRisk("Work would be lost.", report=Risk(session_id=session_id, at_risk=True, dirty=("a.txt",)))
+
+    async def delete_session(self, session_id: str, *, force: bool = False) -> None:
+        self._heard("delete_session", session_id, force)
+
+    async def close_chat(self, chat_id: str, *, force: bool = False) -> None:
+        self._heard("close_chat", chat_id, force)
+
+    async def delete_chat(self, chat_id: str, *, force: bool = False) -> None:
+        self._heard("delete_chat", chat_id, force)
+
+    async def worktrees(self) -> tuple[WorktreeInfo, ...]:
+        self._heard("worktrees")
+        return ()
+
+    async def reap(self, *, dry_run: bool = False) -> tuple[WorktreeInfo, ...]:
+        self._heard("reap", dry_run)
+        return ()
+
     async def native_sessions(self, session_id: str, agent: str) -> tuple[NativeSession, ...]:
         self._heard("native_sessions", session_id, agent)
         return ()
@@ -274,6 +327,9 @@ class MemoryRuntime:
     async def import_chat(self, session_id: str, exported: Exported, *, name: str | None = None) -> ChatInfo:
         self._heard("import_chat", session_id, len(exported.entries), name)
         return self.chat
+
+    async def keep(self, session_id: str, *, days: int | None = None, mib: int | None = None) -> None:
+        self._heard("keep", session_id, days, mib)
 
     async def share(self, chat_id: str, *, by: str) -> Share:
         self._heard("share", chat_id, by)

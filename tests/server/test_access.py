@@ -27,6 +27,13 @@ BODIES: dict[str, Any] = {
         "exported": {"chat": {"id": "1", "session_id": "2"}, "session": {"id": "2", "owner": "", "path": "work"}}
     },
     "chats/{chat_id}/fork": {},
+    "sessions/{session_id}/close": {"force": True},
+    "sessions/{session_id}/stash": None,
+    "sessions/{session_id}/branch": {"name": "idea"},
+    "worktrees/reap": {},
+    "chats/{chat_id}/close": {},
+    "chats/{chat_id}/restore": {"turn_id": "t"},
+    "sessions/{session_id}/keep": {},
     "chats/{chat_id}/shares": None,
 }
 """A body that each POST takes: a new route has to name its own here."""

@@ -52,6 +52,17 @@ async def test_each_verb_arrives_as_it_was_said(server: Any, runtime: Any) -> No
         ("usage", (), {}, ("usage", None)),
         ("usage", (chat,), {}, ("usage", chat)),
         ("agent_sessions", (session,), {}, ("agent_sessions", session)),
+        ("checkpoints", (chat,), {}, ("checkpoints", chat)),
+        ("restore", (chat, "t"), {"conversation": False}, ("restore", chat, "t", True, False)),
+        ("risk", (session,), {}, ("risk", session)),
+        ("stash", (session,), {}, ("stash", session)),
+        ("keep_branch", (session, "idea"), {}, ("keep_branch", session, "idea")),
+        ("close_session", (session,), {"force": True}, ("close_session", session, True)),
+        ("delete_session", (session,), {"force": True}, ("delete_session", session, True)),
+        ("close_chat", (chat,), {}, ("close_chat", chat, False)),
+        ("delete_chat", (chat,), {"force": True}, ("delete_chat", chat, True)),
+        ("worktrees", (), {}, ("worktrees",)),
+        ("reap", (), {"dry_run": True}, ("reap", True)),
     ]
     public = {name for name, _ in inspect.getmembers(Verbs, inspect.isfunction) if not name.startswith("_")}
     assert {name for name, *_ in said} == public - {"stream", "close"}

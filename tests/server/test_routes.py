@@ -33,6 +33,24 @@ async def test_the_routes_ask_the_runtime_what_their_callers_ask(server: Any, ru
         ("GET", f"sessions/{session}/agent-sessions", None, 200, ("agent_sessions", session)),
         ("POST", f"sessions/{session}/chats", None, 200, ("open_chat", session, "main", False)),
         ("POST", f"sessions/{session}/chats", {"name": "fix"}, 200, ("open_chat", session, "fix", False)),
+        (
+            "POST",
+            "sessions",
+            {"path": "/work", "isolation": "none", "base": "main"},
+            200,
+            ("open_session", "/work", "main", False, "none", "main"),
+        ),
+        ("GET", f"sessions/{session}/risk", None, 200, ("risk", session)),
+        ("POST", f"sessions/{session}/stash", None, 200, ("stash", session)),
+        ("POST", f"sessions/{session}/branch", {"name": "idea"}, 200, ("keep_branch", session, "idea")),
+        ("POST", f"sessions/{session}/close", {"force": True}, 204, ("close_session", session, True)),
+        ("DELETE", f"sessions/{session}?force=true", None, 204, ("delete_session", session, True)),
+        ("POST", f"chats/{chat}/close", None, 204, ("close_chat", chat, False)),
+        ("DELETE", f"chats/{chat}", None, 204, ("delete_chat", chat, False)),
+        ("GET", f"chats/{chat}/checkpoints", None, 200, ("checkpoints", chat)),
+        ("POST", f"chats/{chat}/restore", {"turn_id": "t"}, 200, ("restore", chat, "t", True, True)),
+        ("GET", "worktrees", None, 200, ("worktrees",)),
+        ("POST", "worktrees/reap", {"dry_run": True}, 200, ("reap", True)),
         ("GET", "usage", None, 200, ("usage", None)),
         ("GET", f"chats/{chat}", None, 200, ("get_chat", chat)),
         (
@@ -108,6 +126,16 @@ async def test_a_question_is_answered_in_the_name_of_who_answered_it(server: Any
     await server.ask("POST", path, {"answer": None, "by": "stdin"}, headers=server.kernel)
     assert runtime.asked[-1] == ("reply", runtime.chat.id, "q_01", None, "stdin")
     assert (await server.ask("POST", path, {"answer": "no list"})).status == 400
+
+
+async def test_closing_what_is_at_risk_answers_409_with_the_report(server: Any, runtime: Any) -> None:
+    reply = await server.ask("POST", f"sessions/{runtime.session.id}/close")
+    assert reply.status == 409
+    assert reply.body == {
+        "code": "at_risk",
+        "message": "Work would be lost.",
+        "details": {"session_id": runtime.session.id, "at_risk": True, "dirty": ["a.txt"]},
+    }
 
 
 async def test_attending_answers_with_nothing(server: Any, runtime: Any) -> None:

@@ -2,52 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from support.postgres import PostgresServer
 
 from coder_nb.settings import Settings
 from coder_nb.store.base import Owner
 from coder_nb.store.open import SqlStore, open_store
-from coder_nb.store.schema import metadata
 from coder_nb.testing.store_conformance import CONTRACTS, Contract, check_all
 
 pytestmark = pytest.mark.anyio
-by_name = pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: contract.__name__)
 
 
-@by_name
-async def test_sqlite_keeps_the_contract(
-    contract: Contract, opened: Callable[[], Awaitable[SqlStore]], here: Owner
+@pytest.mark.parametrize("contract", CONTRACTS, ids=lambda contract: contract.__name__)
+async def test_the_store_keeps_the_contract(
+    contract: Contract, opened: Callable[[], Awaitable[SqlStore]], engine: str, here: Owner
 ) -> None:
-    await contract(await opened(), here)
-
-
-@pytest.fixture(scope="module")
-def database(postgres: PostgresServer) -> str:
-    """One database for all contracts: making one takes longer than most of them."""
-    return postgres.database()
-
-
-@pytest.fixture
-def emptied(postgres: PostgresServer, database: str) -> Iterator[str]:
-    """The same, without a row in it."""
-    yield database
-    tables = ", ".join(table.name for table in metadata.sorted_tables)
-    postgres.sql(f"TRUNCATE {tables}", url=database)
-
-
-@pytest.mark.slow
-@by_name
-async def test_postgresql_keeps_the_contract(contract: Contract, emptied: str, here: Owner) -> None:
-    store = await open_store(Settings(database=emptied))
-    assert store.engine == "postgresql"
-    try:
-        await contract(store, here)
-    finally:
-        await store.close()
+    store = await opened()
+    assert store.engine == engine
+    await contract(store, here)
 
 
 async def test_the_whole_suite_runs_in_one_call(tmp_path: Path, here: Owner) -> None:
@@ -59,4 +33,4 @@ async def test_the_whole_suite_runs_in_one_call(tmp_path: Path, here: Owner) -> 
         return await open_store(Settings(database=str(tmp_path / f"{made}.sqlite")))
 
     await check_all(make, here)
-    assert made == len(CONTRACTS) == 35
+    assert made == len(CONTRACTS) == 45
