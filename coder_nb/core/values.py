@@ -87,6 +87,8 @@ class Prompt(Value):
     their own, both at the terminal."""
     once: bool = False
     """Whether the agent is ended with the turn, as the caller wants nothing kept warm."""
+    once: bool = False
+    """Whether the agent is ended with the turn, as the caller wants nothing kept warm."""
     created_at: int = 0
     python: str = ""
     """The interpreter of the notebook it came from, which becomes the agents' own; empty for the runtime's."""

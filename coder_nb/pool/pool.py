@@ -20,6 +20,8 @@ class _Slot:
         self.session: AgentSession | None = None
         self.busy = False
         self.retired = False
+        self.users = 0
+        """How many hold or await it: without any, and without a session, it is given up."""
         self.last_active = 0.0
 
 
@@ -37,29 +39,48 @@ class Pool:
         key: Key,
         start: Callable[[], Awaitable[AgentSession]],
         fits: Callable[[AgentSession], bool] = lambda session: True,
+        *,
+        keep: bool = True,
     ) -> AsyncIterator[AgentSession]:
         """The warm session of a key for one turn, started where there is none; busy until the block ends.
 
-        One that does not fit, or is dead, is closed, and started anew; one that is dead at the end is forgotten.
+        One that does not fit, or is dead, is closed, and started anew; one that is dead at the end is forgotten, and
+        one that is not to be kept is closed.
         """
         if self._closed:
             raise Conflict("The server is stopping: start it again, then prompt again.")
         slot = self._slots.setdefault(key, _Slot())
-        async with slot.lock:
-            if slot.session is not None and not (slot.session.alive and fits(slot.session)):
-                await self._close(key)
-            if slot.session is None:
-                slot.session = await start()
-            self._slots[key] = slot
-            slot.busy = True
-            session = slot.session
-            try:
+        slot.users += 1
+        try:
+            async with slot.lock, self._turn(key, slot, start, fits, keep=keep) as session:
                 yield session
-            finally:
-                slot.busy = False
-                slot.last_active = self._clock()
-                if not session.alive or slot.retired:
-                    await self._close(key)
+        finally:
+            slot.users -= 1
+            self._give_up_empty(key, slot)
+
+    @asynccontextmanager
+    async def _turn(
+        self,
+        key: Key,
+        slot: _Slot,
+        start: Callable[[], Awaitable[AgentSession]],
+        fits: Callable[[AgentSession], bool],
+        *,
+        keep: bool,
+    ) -> AsyncIterator[AgentSession]:
+        if slot.session is not None and not (slot.session.alive and fits(slot.session)):
+            await self._close(key)
+        if slot.session is None:
+            slot.session = await start()
+        slot.busy = True
+        session = slot.session
+        try:
+            yield session
+        finally:
+            slot.busy = False
+            slot.last_active = self._clock()
+            if not session.alive or slot.retired or not keep:
+                await self._close(key)
 
     def get(self, key: Key) -> AgentSession | None:
         """The warm session of a key, if there is one."""
@@ -84,6 +105,7 @@ class Pool:
             return False
         async with slot.lock:
             await self._close(key)
+        self._give_up_empty(key, slot)
         return True
 
     async def retire(self, key: Key) -> None:
@@ -104,3 +126,7 @@ class Pool:
             return
         session, slot.session, slot.retired = slot.session, None, False
         await session.close()
+
+    def _give_up_empty(self, key: Key, slot: _Slot) -> None:
+        if slot.session is None and not slot.users and self._slots.get(key) is slot:
+            del self._slots[key]

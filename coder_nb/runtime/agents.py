@@ -22,6 +22,8 @@ from coder_nb.backends.registry import AgentSpec, registry
 from coder_nb.backends.replay import ReplayBackend
 from coder_nb.core.values import AgentInfo, NativeSession
 from coder_nb.errors import AgentDisabled, AgentNotInstalled, AgentNotLoggedIn, AgentUnavailable, UnknownAgent
+from coder_nb.runtime import routing
+from coder_nb.runtime.routing import Route, Situation
 from coder_nb.settings import Settings
 
 _replace = msgspec.structs.replace
@@ -55,12 +57,16 @@ class Agents:
 
     async def usable(self, agent: str) -> str:
         """The name of an agent that can be used; raises `UnknownAgent` or `AgentUnavailable` with the cure."""
+        await self.route(agent, Situation())
+        return agent
+
+    async def route(self, agent: str, now: Situation) -> Route:
+        """How a prompt gets to an agent; raises what `usable` raises where it does not."""
         spec = self.spec(agent)
-        probe = await self._probe(spec)
-        if probe.available or probe.logged_in is False:  # whoever names it may know better than its signs
-            return agent
-        kind = AgentNotInstalled if spec.enabled else AgentDisabled
-        raise kind(f"{spec.label} cannot be used here: {probe.reason} {probe.cure}".rstrip())
+        way = routing.route(spec, await self._probe(spec), now)
+        if way.way == "refused":
+            raise (AgentNotInstalled if spec.enabled else AgentDisabled)(way.reason)
+        return way
 
     async def default(self) -> str:
         """The agent of the setting, else the first that can be used; the replay agent comes last."""
@@ -95,6 +101,10 @@ class Agents:
             for spec, probe in zip(specs, probes, strict=True)
         ]
         return tuple(sorted(infos, key=lambda info: (not info.available, info.backend == "replay")))
+
+    def config_hash(self, agent: str, cwd: Path) -> str:
+        """By what it is seen that an agent's settings have changed."""
+        return routing.config_hash(self.spec(agent), cwd=cwd, mcp_servers=self._mcp_servers)
 
     async def open(self, opening: Opening, *, idle_events: Callable[[AnyEvent], None]) -> AgentSession:
         opening = _replace(opening, mcp_servers=self._mcp_servers)

@@ -27,7 +27,13 @@ class Presence:
         self._seen: dict[str, float] = {}
 
     def seen(self, chat_id: str) -> None:
-        self._seen[chat_id] = self._clock()
+        now = self._clock()
+        self._seen.pop(chat_id, None)
+        self._seen[chat_id] = now
+        for chat, at in list(self._seen.items()):  # the oldest come first
+            if (now - at) * 1000 <= permissions.BROWSER_SEEN_MS:
+                break
+            del self._seen[chat]
 
     def ago_ms(self, chat_id: str) -> int | None:
         """Milliseconds since then; None if never."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 import msgspec
 
@@ -16,23 +16,27 @@ from coder_nb import ids, prices
 from coder_nb.backends.base import (
     AgentSession,
     AnyEvent,
+    CommandsChanged,
     ForkOf,
+    Noticed,
     Opening,
     PlanUpdate,
     ReasoningDelta,
     TextDelta,
     ToolUpdate,
 )
-from coder_nb.core.entries import Usage
+from coder_nb.core.entries import Command, Usage
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.core.transcript import visible
 from coder_nb.core.values import AgentSessionInfo, TurnInfo
 from coder_nb.errors import NotFound
+from coder_nb.pool.policy import Key
 from coder_nb.pool.pool import Pool
 from coder_nb.runtime.agents import Agents
 from coder_nb.runtime.asking import Pending, Presence
 from coder_nb.runtime.feed import Feed
-from coder_nb.runtime.recap import Story
+from coder_nb.runtime.recap import WAITS, Story
+from coder_nb.runtime.routing import Situation
 from coder_nb.settings import Settings
 from coder_nb.store.base import Lease, Store
 from coder_nb.worktrees.worktrees import Worktrees
@@ -40,10 +44,41 @@ from coder_nb.worktrees.worktrees import Worktrees
 _replace = msgspec.structs.replace
 RECAP_PAGE = 100
 """How many entries are read at once when it is looked for what an agent has missed."""
+IDLE_CHATS = 256
+"""In how many chats what agents say between two turns is kept."""
 IDLE_EVENTS = 100
 """How much of what an agent says between two turns is kept, the latest."""
 OF_A_TURN = (TextDelta, ReasoningDelta, ToolUpdate, PlanUpdate)
 """What belongs to the turn in which it is said, and to no later one."""
+
+
+class Facts:
+    """What is kept of an agent session beside what it tells of itself."""
+
+    def __init__(self, config_hash: str, known: AgentSessionInfo | None) -> None:
+        self.config_hash = config_hash
+        self.changed = bool(known and known.config_hash and known.config_hash != config_hash)
+        """Whether its settings are others than when its native session began."""
+        self.commands: tuple[Command, ...] = known.commands if known else ()
+
+
+class Idle:
+    """What agents say while they have no turn, until it goes into their next one; bounded, the latest is kept."""
+
+    def __init__(self) -> None:
+        self._said: OrderedDict[tuple[str, str], deque[AnyEvent]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._said)
+
+    def add(self, key: tuple[str, str], event: AnyEvent) -> None:
+        self._said.setdefault(key, deque(maxlen=IDLE_EVENTS)).append(event)
+        self._said.move_to_end(key)
+        if len(self._said) > IDLE_CHATS:
+            self._said.popitem(last=False)
+
+    def take(self, key: tuple[str, str]) -> list[AnyEvent]:
+        return list(self._said.pop(key, ()))
 
 
 class Context:
@@ -59,8 +94,9 @@ class Context:
         self.pending = Pending()
         self.epoch = ids.new_id()
         self.host = socket.gethostname()
-        self._feeds: dict[str, Feed] = {}
-        self._idle: dict[tuple[str, str], deque[AnyEvent]] = {}
+        self._feeds: WeakValueDictionary[str, Feed] = WeakValueDictionary()
+        self._idle = Idle()
+        self._facts: WeakKeyDictionary[AgentSession, Facts] = WeakKeyDictionary()
         self._prompted: WeakSet[AgentSession] = WeakSet()
 
     new_id: Callable[[], str] = staticmethod(ids.new_id)
@@ -71,7 +107,7 @@ class Context:
         return time.time_ns() // 1_000_000
 
     def feed(self, chat_id: str) -> Feed:
-        """The listeners of a chat."""
+        """The listeners of a chat; gone when nobody writes or listens."""
         return self._feeds.setdefault(chat_id, Feed())
 
     @property
@@ -81,11 +117,19 @@ class Context:
     # Agent sessions --------------------------------------------------------------------------------------------------
 
     async def open_agent(
-        self, lease: Lease, chat_id: str, agent: str, *, cwd: Path, mode: PermissionMode, model: str | None
+        self,
+        lease: Lease,
+        chat_id: str,
+        agent: str,
+        *,
+        cwd: Path,
+        mode: PermissionMode,
+        model: str | None,
     ) -> AgentSession:
         """Starts an agent session, with its earlier native session where it has one on this host."""
         known = await self.store.catalog.get_agent_session(chat_id, agent)
-        native_id = known.native_id if known and known.host in (None, self.host) else None
+        facts = Facts(self.agents.config_hash(agent, cwd), known)
+        native_id = known.native_id if known and known.host in (None, self.host) and not facts.changed else None
         turns = [turn for turn in await self.visible_turns(chat_id) if turn.agent == agent and turn.end]
         opening = Opening(
             agent=agent,
@@ -97,13 +141,15 @@ class Context:
             fork=None if native_id or known is None else await self._fork(known),
             turns=len(turns),
         )
-        said = self._idle.setdefault((chat_id, agent), deque(maxlen=IDLE_EVENTS))
 
         def take(event: AnyEvent) -> None:
+            if isinstance(event, CommandsChanged):
+                facts.commands = event.commands
             if not isinstance(event, OF_A_TURN):  # what comes late changes nothing any more (law 1)
-                said.append(event)
+                self._idle.add((chat_id, agent), event)
 
         session = await self.agents.open(opening, idle_events=take)
+        self._facts[session] = facts
         try:
             await self.remember(lease, chat_id, agent, session, settled=False)
         except BaseException:  # nobody would hold it, and the next turn would start another one (law 10)
@@ -147,6 +193,8 @@ class Context:
             status=status,  # type: ignore[arg-type]  # one of three members of the Literal
             native_id=session.native_id,
             models=session.capabilities.models,
+            commands=self._facts[session].commands,
+            config_hash=self._facts[session].config_hash,
             host=self.host,
             pid=session.pid,
             last_active_at=self.now(),
@@ -155,23 +203,46 @@ class Context:
 
     def said_between_turns(self, chat_id: str, agent: str) -> list[AnyEvent]:
         """What an agent said while it had no turn (its commands, its mode), once: it goes into the next turn."""
-        said = self._idle.get((chat_id, agent))
-        events = list(said) if said else []
-        if said:
-            said.clear()
-        return events
+        return self._idle.take((chat_id, agent))
 
-    async def recap(self, chat_id: str, agent: str, session: AgentSession, *, turn_id: str) -> tuple[str, bool]:
-        """What the agent has to be told before its prompt, and whether its own memory had to be rebuilt by it."""
+    def commands_are(self, session: AgentSession, commands: tuple[Command, ...]) -> None:
+        """An agent has said which commands it has; `remember` writes them down."""
+        self._facts[session].commands = commands
+
+    def _is_command(self, session: AgentSession, prompt: str) -> bool:
+        """Whether a prompt is one of the agent's own commands, before which nothing can be put."""
+        word = prompt.split(maxsplit=1)[0]
+        names = {command.name.lstrip("/") for command in self._facts[session].commands}
+        return word.startswith("/") and word[1:] in names
+
+    async def keeps_warm(self, key: Key, *, once: bool) -> bool:
+        """Whether an agent is kept when its turn has ended; raises where the agent cannot be used any more."""
+        others = [fact for fact in self.pool.facts() if fact.key != key]
+        now = Situation(
+            warm=self.pool.get(key) is not None,
+            once=once,
+            busy=sum(fact.busy for fact in others),
+            max_live=self.settings.max_live,
+            idle_eviction=self.settings.idle_eviction,
+        )
+        return (await self.agents.route(key[1], now)).way == "warm"
+
+    async def recap(
+        self, chat_id: str, agent: str, session: AgentSession, prompt: str, *, turn_id: str
+    ) -> tuple[str, Noticed | None]:
+        """What the agent has to be told before its prompt, and what to say where its memory had to be rebuilt by it."""
         remembers = session.resumed in ("resumed", "forked") or session in self._prompted
-        self._prompted.add(session)
         story = Story(agent, turn_id=turn_id, knows=remembers)
         page = await self.store.log.tail(chat_id, RECAP_PAGE)
         while page.entries and not story.full:
             story.add(reversed(page.entries))
             page = await self.store.log.before(chat_id, page.entries[0].pos, limit=RECAP_PAGE)
         rebuilt = not remembers and await self._has_spoken(chat_id, agent, but=turn_id)
-        return story.text(rebuilt=rebuilt), rebuilt
+        text = story.text(rebuilt=rebuilt)
+        if text and self._is_command(session, prompt):
+            return "", Noticed(text=f"{agent} is told with its next prompt what it has missed.", code=WAITS)
+        self._prompted.add(session)
+        return text, _rebuilt(agent, changed=self._facts[session].changed) if rebuilt else None
 
     async def _has_spoken(self, chat_id: str, agent: str, *, but: str) -> bool:
         turns = await self.visible_turns(chat_id)
@@ -187,3 +258,11 @@ class Context:
         if cost is None:
             return usage
         return _replace(usage, cost_nanousd=cost, cost_source="computed")
+
+
+def _rebuilt(agent: str, *, changed: bool) -> Noticed:
+    if changed:
+        text = f"The settings of {agent} have changed: it began a new session, and was given the conversation so far."
+        return Noticed(text=text, code="config_changed")
+    text = f"{agent} could not go on with its own memory: it was given the conversation so far."
+    return Noticed(text=text, code="memory_rebuilt")

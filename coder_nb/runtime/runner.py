@@ -25,6 +25,8 @@ class Runner:
     ) -> None:
         self._context, self._leases, self._slots = context, leases, slots
         self.session_id, self.path = session_id, path
+        self.task: asyncio.Task[None]
+        """What runs `run`; whoever started it sets it, and ends it."""
         self.tree = Tree(context, session_id, path)
         self.turn: Turn | None = None
         self.quiet = asyncio.Event()

@@ -58,6 +58,8 @@ DRAIN = 1.5
 """Seconds that running turns get to end by themselves when the runtime is closed."""
 DISPOSE = 1.0
 """Seconds that each further step of closing may take; agents that are deaf even to that are killed."""
+PATHS = 1000
+"""Of how many sessions the working directory is kept in mind."""
 _STOPPING = "The server is stopping: start it again, then try again."
 
 
@@ -369,7 +371,7 @@ class Runtime:
         if runner is None:
             runner = Runner(self._context, self._leases, session_id=session_id, path=path, slots=self._slots)
             self._runners[session_id] = runner
-            self._tasks.start(runner.run(), name=f"run session {session_id}")
+            runner.task = self._tasks.start(runner.run(), name=f"run session {session_id}")
         return lease, runner
 
     async def _lease_on(self, path: str) -> Lease:
@@ -381,6 +383,8 @@ class Runtime:
     async def _path_of(self, session_id: str) -> str:
         """The working directory of a session, which never changes."""
         if session_id not in self._paths:
+            if len(self._paths) >= PATHS:
+                self._paths.clear()
             self._paths[session_id] = (await self._store.catalog.get_session(session_id)).path
         return self._paths[session_id]
 
@@ -460,8 +464,13 @@ class Runtime:
         for path in self._leases.unused_for(self.settings.sweep):
             runners = [runner for runner in self._runners.values() if runner.path == path]
             chats = [chat for runner in runners for chat in await self._store.catalog.chats(runner.session_id)]
-            if not any(runner.turn for runner in runners) and not any(chat.queued or chat.id in warm for chat in chats):
-                await self._leases.release(path)
+            needed = any(runner.turn for runner in runners) or any(chat.queued or chat.id in warm for chat in chats)
+            if needed or path not in self._leases.unused_for(self.settings.sweep):  # asked for in the meantime
+                continue
+            for runner in runners:
+                del self._runners[runner.session_id]
+                runner.task.cancel()
+            await self._leases.release(path)
 
     async def _drained(self, seconds: float) -> None:
         """Waits until no turn runs, but not longer than that."""

@@ -103,7 +103,7 @@ class Turn:
         self._recorder.add(
             TurnStarted(agent=self.agent, prompt_id=prompt.id, model=prompt.model, mode=self._mode, cell=prompt.cell)
         )
-        self._recorder.add(UserMessage(text=prompt.text, prompt_id=prompt.id))
+        self._recorder.add(UserMessage(text=prompt.text, prompt_id=prompt.id, attachments=prompt.attachments))
         state = RunState(
             run_status="running",
             turn_id=self.id,
@@ -131,7 +131,8 @@ class Turn:
         self._record_all(self._tree.notices)
         done = Done(end="failed", message="The agent's turn ended without an end.", code="agent_protocol")
         key, fits = (self.chat_id, self.agent), lambda session: session.fits(self._mode)
-        async with self._context.pool.lease(key, self._start(cwd), fits) as agent:
+        keep = await self._context.keeps_warm(key, once=self.prompt.once)
+        async with self._context.pool.lease(key, self._start(cwd), fits, keep=keep) as agent:
             asked = await self._asked(agent)
             self._prompting = agent
             try:
@@ -156,12 +157,15 @@ class Turn:
 
     async def _asked(self, agent: AgentSession) -> Asked:
         self._record_all(self._context.said_between_turns(self.chat_id, self.agent))
-        before, rebuilt = await self._context.recap(self.chat_id, self.agent, agent, turn_id=self.id)
-        if rebuilt:
-            text = f"{self.agent} could not go on with its own memory: it was given the conversation so far."
-            self._record_all([base.Noticed(text=text, code="memory_rebuilt")])
+        prompt = self.prompt
+        before, notice = await self._context.recap(self.chat_id, self.agent, agent, prompt.text, turn_id=self.id)
+        self._record_all([notice] if notice else [])
         return Asked(
-            text=before + self.prompt.text, user_text=self.prompt.text, mode=self._mode, model=self.prompt.model
+            text=before + prompt.text,
+            user_text=prompt.text,
+            mode=self._mode,
+            model=prompt.model,
+            attachments=prompt.attachments,
         )
 
     async def _settle(self) -> None:
@@ -231,6 +235,8 @@ class Turn:
             self._interview.gone(kind, event.request_id)
             return
         entry = self._recorder.on(event)
+        if isinstance(event, base.CommandsChanged):
+            self._context.commands_are(agent, event.commands)
         if entry is not None and isinstance(entry.body, Usage):
             usage = _replace(await self._context.priced(entry.body), native_id=agent.native_id)
             self._recorder.update(entry.id, usage, open=False)

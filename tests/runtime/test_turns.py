@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import re
 from collections.abc import Callable
 
 import pytest
@@ -406,3 +407,59 @@ async def test_whoever_reads_a_chat_is_told_when_another_one_has_superseded_its_
         await other.prompt("write a.txt 2", mode="bypass")
         while await anext(told):
             pass
+
+
+async def test_an_agent_that_offers_nothing_has_its_memory_rebuilt_with_an_entry_that_says_so(place: Place) -> None:
+    poor = {"scripted": scripted_agent.entry(resume=False, load=False)}
+    person = await place.person(agents=poor)
+    await person.prompt("say the number is 7")
+    await person.runtime.close()
+    person = await place.person(agents=poor)
+    turn = await person.prompt("say again")
+    notices = [e.body for e in await person.entries(turn.id) if isinstance(e.body, Notice)]
+    assert [notice.code for notice in notices if notice.code != "files_left_out"] == ["memory_rebuilt"]
+    asked = await person.prompt("recall")
+    said = await person.said(asked.id)
+    assert "the user to you: say the number is 7" in said
+    assert "you: the number is 7" in said
+
+
+async def test_an_agent_whose_settings_have_changed_begins_anew_and_is_told_what_was(place: Place) -> None:
+    person = await place.person()
+    await person.prompt("say the number is 7")
+    (before,) = await person.runtime.agent_sessions(person.session.id)
+    await person.runtime.close()
+    changed = scripted_agent.entry() | {"model": "another"}
+    person = await place.person(agents={"scripted": changed})
+    turn = await person.prompt("say again")
+    (after,) = await person.runtime.agent_sessions(person.session.id)
+    assert before.config_hash
+    assert (after.native_id == before.native_id, after.config_hash == before.config_hash) == (False, False)
+    codes = [e.body.code for e in await person.entries(turn.id) if isinstance(e.body, Notice)]
+    assert "config_changed" in codes
+    assert "you: the number is 7" in await person.said((await person.prompt("recall")).id)
+    await person.runtime.close()
+    person = await place.person(agents={"scripted": changed})
+    await person.prompt("say once more")
+    (same,) = await person.runtime.agent_sessions(person.session.id)
+    assert same.native_id == after.native_id
+
+
+LINES = "think hm; say one; plan a, b; write new.txt text; usage 10 5; say two; stream 5 1"
+
+
+async def test_an_agent_that_is_kept_and_one_that_is_not_leave_the_same_entries(place: Place) -> None:
+    person = await place.person()
+    kept = await person.prompt(LINES, mode="bypass")
+    other = Person(person.runtime, person.session, await person.runtime.open_chat(person.session.id, name="other"))
+    once = await other.prompt(LINES.replace("new.txt", "old.txt"), mode="bypass", once=True)
+    seen = [
+        [(e.kind, re.sub(r"scripted-[\d-]+", "", str(e.body))) for e in await who.entries(turn.id)]
+        for who, turn in ((person, kept), (other, once))
+    ]
+    assert [kind for kind, _ in seen[0]] == [kind for kind, _ in seen[1]]
+    alike = ("text", "reasoning", "plan", "usage")
+    assert [body for kind, body in seen[0] if kind in alike] == [body for kind, body in seen[1] if kind in alike]
+    live = {fact.key for fact in person.runtime._pool.facts()}
+    assert live == {(person.chat.id, "scripted")}
+    assert "one" in await other.said((await other.prompt("recall")).id), "it is resumed, as any other"
