@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from claude_agent_sdk import (
     PermissionResultAllow,
@@ -28,6 +28,7 @@ _DECLINED = "The user does not want to answer: go on as you think best, or ask i
 
 Result = PermissionResultAllow | PermissionResultDeny
 _Given = tuple[str, ...] | None
+_T = TypeVar("_T")
 
 
 class Asking:
@@ -37,11 +38,16 @@ class Asking:
         self._tell = tell
         self._permissions: dict[str, asyncio.Future[str | None]] = {}
         self._questions: dict[str, asyncio.Future[_Given]] = {}
+        self._asked: dict[str, PermissionAsked | QuestionAsked] = {}
 
     @property
     def pending(self) -> bool:
         """Whether an answer is waited for."""
         return bool(self._permissions or self._questions)
+
+    def open(self) -> list[tuple[PermissionAsked | QuestionAsked, PermissionGone | QuestionGone]]:
+        """What waits for an answer, and with each what takes it back."""
+        return [(asked, _gone(asked)) for asked in self._asked.values()]
 
     async def can_use_tool(self, name: str, given: dict[str, Any], context: ToolPermissionContext) -> Result:
         """The SDK's callback; waits as long as it takes."""
@@ -72,26 +78,17 @@ class Asking:
 
     async def _permit(self, name: str, given: dict[str, Any], context: ToolPermissionContext) -> Result:
         request_id = context.tool_use_id or str(id(context))
-        self._permissions[request_id] = future = asyncio.get_running_loop().create_future()
-        self._tell(
-            PermissionAsked(
-                request_id=request_id,
-                title=context.title or tools.title(name, given),
-                tool=name,
-                tool_kind=tools.kind(name),
-                call_id=context.tool_use_id,
-                input=given,
-                diffs=tools.diffs(name, given),
-                options=(_ONCE, _ALWAYS, _REJECT),
-            )
+        asked = PermissionAsked(
+            request_id=request_id,
+            title=context.title or tools.title(name, given),
+            tool=name,
+            tool_kind=tools.kind(name),
+            call_id=context.tool_use_id,
+            input=given,
+            diffs=tools.diffs(name, given),
+            options=(_ONCE, _ALWAYS, _REJECT),
         )
-        try:
-            option = await future
-        except asyncio.CancelledError:
-            self._tell(PermissionGone(request_id=request_id))
-            raise
-        finally:
-            del self._permissions[request_id]
+        (option,) = await self._answers(self._permissions, [asked])
         if option == _ALWAYS.id:
             return PermissionResultAllow(updated_input=given, updated_permissions=for_session(name, context))
         if option == _ONCE.id:
@@ -100,25 +97,39 @@ class Asking:
 
     async def _ask(self, given: dict[str, Any], context: ToolPermissionContext) -> Result:
         """All questions at once; they are answered together, or not at all."""
-        loop = asyncio.get_running_loop()
         asked = [each for each in given.get("questions") or () if isinstance(each, dict) and each.get("question")]
-        ids = [f"{context.tool_use_id}.{number}" for number in range(len(asked))]
-        futures = [self._questions.setdefault(request_id, loop.create_future()) for request_id in ids]
-        for request_id, each in zip(ids, asked, strict=True):
-            self._tell(question(request_id, each, context.tool_use_id))
-        try:
-            answers = [await future for future in futures]
-        except asyncio.CancelledError:
-            for request_id in ids:
-                self._tell(QuestionGone(request_id=request_id))
-            raise
-        finally:
-            for request_id in ids:
-                del self._questions[request_id]
+        told = [
+            question(f"{context.tool_use_id}.{number}", each, context.tool_use_id) for number, each in enumerate(asked)
+        ]
+        answers = await self._answers(self._questions, told)
         if not any(answers):
             return PermissionResultDeny(message=_DECLINED)
         chosen = {each["question"]: ", ".join(answer) for each, answer in zip(asked, answers, strict=True) if answer}
         return PermissionResultAllow(updated_input={**given, "answers": chosen})
+
+    async def _answers(
+        self, futures: dict[str, asyncio.Future[_T]], asked: Sequence[PermissionAsked | QuestionAsked]
+    ) -> list[_T]:
+        """Asks, and waits for all the answers; what Claude takes back is told too."""
+        loop = asyncio.get_running_loop()
+        mine = {each.request_id: futures.setdefault(each.request_id, loop.create_future()) for each in asked}
+        for each in asked:
+            self._asked[each.request_id] = each
+            self._tell(each)
+        try:
+            return [await future for future in mine.values()]
+        except asyncio.CancelledError:
+            for each in asked:
+                self._tell(_gone(each))
+            raise
+        finally:
+            for request_id in mine:
+                del futures[request_id], self._asked[request_id]
+
+
+def _gone(asked: PermissionAsked | QuestionAsked) -> PermissionGone | QuestionGone:
+    made = PermissionGone if isinstance(asked, PermissionAsked) else QuestionGone
+    return made(request_id=asked.request_id)
 
 
 def question(request_id: str, asked: dict[str, Any], call_id: str | None) -> QuestionAsked:

@@ -49,7 +49,6 @@ class _Turn:
         self.aborted = False
         self.failure: CoderError | None = None
         self.over = asyncio.Event()
-        self.stop_asked = asyncio.Event()
         self.stop: asyncio.Task[None] | None = None
 
 
@@ -218,11 +217,6 @@ class ClaudeSession(Plain):
 
     async def _begin(self, turn: _Turn, asked: Asked) -> None:
         """Sends the prompt; what fails in it ends the turn."""
-        if self._own is not None and self._own.main:  # Claude finishes what it has begun by itself
-            waits = [asyncio.ensure_future(event.wait()) for event in (self._own.over, turn.stop_asked)]
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            for wait in waits:
-                wait.cancel()
         uuid = str(uuid4())
         try:
             client = self._living_client()
@@ -230,13 +224,25 @@ class ClaudeSession(Plain):
             if turn.stopping:
                 self._end(turn, Done(end="cancelled", alive=self.alive))
                 return
-            self.state.begin()
             turn.waiting_for.add(uuid)
-            turn.sent = turn.main = True
             turn.tell(UserSaid(text="", native_id=uuid))
+            self._take_over(turn)
             await client.send(uuid, content_of(asked))
         except CoderError as error:
             self._end(turn, Done(end="failed", message=error.message, code=error.code, alive=self.alive))
+
+    def _take_over(self, turn: _Turn) -> None:
+        """From now on, all that Claude says is of this turn; also what is left of one that it has begun by itself."""
+        own, self._own = self._own, None
+        turn.sent = turn.main = True
+        if own is None:
+            self.state.begin()
+            return
+        for asked, gone in self._asking.open():
+            own.tell(gone)
+            turn.tell(asked)
+        own.over.set()
+        own.tell(Done(end="completed", alive=self.alive))
 
     async def _prepare(self, client: Client, asked: Asked) -> None:
         """Sets mode and model, where they are not what they are to be."""
@@ -346,7 +352,6 @@ class ClaudeSession(Plain):
         if turn.stopping or turn.over.is_set():
             return
         turn.stopping = True
-        turn.stop_asked.set()
         if turn.main:
             turn.stop = asyncio.create_task(self._interrupt(turn), name=f"{self._spec.label} stop")
 
