@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from coder_nb.core.entries import Page
 from coder_nb.core.values import (
+    AgentCommands,
     AgentInfo,
     AgentSessionInfo,
     Change,
@@ -57,6 +58,12 @@ class Reply(Struct, frozen=True, kw_only=True):
     answer: Annotated[tuple[str, ...], Meta(max_length=100)] | None = None
     by: Annotated[str, Meta(max_length=100)] | None = None
     """Who gave it, as a kernel says; taken from kernels only."""
+
+
+class Steer(Struct, frozen=True, kw_only=True):
+    """Another message of the user, for the turn that runs."""
+
+    text: str
 
 
 class Chosen(Struct, frozen=True, kw_only=True):
@@ -146,6 +153,14 @@ async def withdraw(runtime: Verbs, chat_id: str, prompt_id: str) -> Done:
 
 async def stop(runtime: Verbs, chat_id: str) -> Done:
     return Done(done=await runtime.stop(chat_id))
+
+
+async def steer(runtime: Verbs, chat_id: str, body: Steer) -> Done:
+    return Done(done=await runtime.steer(chat_id, body.text))
+
+
+async def commands(runtime: Verbs, chat_id: str) -> tuple[AgentCommands, ...]:
+    return await runtime.commands(chat_id)
 
 
 async def go_on(runtime: Verbs, chat_id: str) -> ChatInfo:

@@ -37,6 +37,8 @@ ROUTES = (
     Route("POST", "chats/{chat_id}/prompts", rest.prompt, "execute", status=202),
     Route("DELETE", "chats/{chat_id}/prompts/{prompt_id}", rest.withdraw, "execute"),
     Route("POST", "chats/{chat_id}/stop", rest.stop, "execute"),
+    Route("POST", "chats/{chat_id}/steer", rest.steer, "execute"),
+    Route("GET", "chats/{chat_id}/commands", rest.commands, "read"),
     Route("POST", "chats/{chat_id}/go-on", rest.go_on, "execute"),
     Route("POST", "chats/{chat_id}/permissions/{request_id}", rest.answer, "execute"),
     Route("POST", "chats/{chat_id}/questions/{request_id}", rest.reply, "execute"),

@@ -24,17 +24,20 @@ from coder_nb.client.find import Server, alive, check_protocol
 from coder_nb.core.codec import decode, encode
 from coder_nb.core.entries import Page
 from coder_nb.core.export import Exported
-from coder_nb.core.risk import Risk
+from coder_nb.core.risk import Risk, WorktreeInfo
 from coder_nb.core.values import (
+    AgentCommands,
     AgentInfo,
     AgentSessionInfo,
     Change,
     ChatInfo,
+    CheckpointInfo,
     FileContent,
     Files,
     Frame,
     Health,
     Hello,
+    Isolation,
     NativeSession,
     PageFrame,
     Preview,
@@ -58,6 +61,10 @@ NOT_FOUND = 4404
 
 class _Done(msgspec.Struct):
     done: bool
+
+
+class _Restored(msgspec.Struct):
+    undo: str
 
 
 class _Typed(msgspec.Struct):
@@ -88,8 +95,17 @@ class Remote:
     async def agents(self) -> tuple[AgentInfo, ...]:
         return await self._get("agents", tuple[AgentInfo, ...])
 
-    async def open_session(self, path: str, *, name: str = "main", new: bool = False) -> SessionInfo:
-        return await self._post("sessions", SessionInfo, {"path": path, "name": name, "new": new})
+    async def open_session(
+        self,
+        path: str,
+        *,
+        name: str = "main",
+        new: bool = False,
+        isolation: Isolation | None = None,
+        base: str | None = None,
+    ) -> SessionInfo:
+        asked = {"path": path, "name": name, "new": new, "isolation": isolation, "base": base}
+        return await self._post("sessions", SessionInfo, asked)
 
     async def sessions(self) -> tuple[SessionInfo, ...]:
         return await self._get("sessions", tuple[SessionInfo, ...])
@@ -108,6 +124,12 @@ class Remote:
 
     async def stop(self, chat_id: str) -> bool:
         return (await self._post(f"chats/{chat_id}/stop", _Done)).done
+
+    async def steer(self, chat_id: str, text: str) -> bool:
+        return (await self._post(f"chats/{chat_id}/steer", _Done, {"text": text})).done
+
+    async def commands(self, chat_id: str) -> tuple[AgentCommands, ...]:
+        return await self._get(f"chats/{chat_id}/commands", tuple[AgentCommands, ...])
 
     async def go_on(self, chat_id: str) -> ChatInfo:
         return await self._post(f"chats/{chat_id}/go-on", ChatInfo)
@@ -227,6 +249,9 @@ class Remote:
     async def import_chat(self, session_id: str, exported: Exported, *, name: str | None = None) -> ChatInfo:
         return await self._post(f"sessions/{session_id}/import", ChatInfo, {"exported": exported, "name": name})
 
+    async def keep(self, session_id: str, *, days: int | None = None, mib: int | None = None) -> None:
+        await self._request("POST", f"sessions/{session_id}/keep", {"days": days, "mib": mib})
+
     async def share(self, chat_id: str, *, by: str) -> Share:
         return await self._post(f"chats/{chat_id}/shares", Share)
 
@@ -255,6 +280,40 @@ class Remote:
             raise (NotFound(reason) if error.rcvd and error.rcvd.code == NOT_FOUND else ConnectionLost()) from error
         except (OSError, WebSocketException) as error:
             raise ConnectionLost from error
+
+    async def checkpoints(self, chat_id: str) -> tuple[CheckpointInfo, ...]:
+        return await self._get(f"chats/{chat_id}/checkpoints", tuple[CheckpointInfo, ...])
+
+    async def restore(self, chat_id: str, turn_id: str, *, files: bool = True, conversation: bool = True) -> str:
+        body = {"turn_id": turn_id, "files": files, "conversation": conversation}
+        return (await self._post(f"chats/{chat_id}/restore", _Restored, body)).undo
+
+    async def risk(self, session_id: str) -> Risk:
+        return await self._get(f"sessions/{session_id}/risk", Risk)
+
+    async def stash(self, session_id: str) -> Risk:
+        return await self._post(f"sessions/{session_id}/stash", Risk)
+
+    async def keep_branch(self, session_id: str, name: str) -> Risk:
+        return await self._post(f"sessions/{session_id}/branch", Risk, {"name": name})
+
+    async def close_session(self, session_id: str, *, force: bool = False) -> None:
+        await self._request("POST", f"sessions/{session_id}/close", {"force": force})
+
+    async def delete_session(self, session_id: str, *, force: bool = False) -> None:
+        await self._request("DELETE", f"sessions/{session_id}?{urlencode({'force': str(force).lower()})}")
+
+    async def close_chat(self, chat_id: str, *, force: bool = False) -> None:
+        await self._request("POST", f"chats/{chat_id}/close", {"force": force})
+
+    async def delete_chat(self, chat_id: str, *, force: bool = False) -> None:
+        await self._request("DELETE", f"chats/{chat_id}?{urlencode({'force': str(force).lower()})}")
+
+    async def worktrees(self) -> tuple[WorktreeInfo, ...]:
+        return await self._get("worktrees", tuple[WorktreeInfo, ...])
+
+    async def reap(self, *, dry_run: bool = False) -> tuple[WorktreeInfo, ...]:
+        return await self._post("worktrees/reap", tuple[WorktreeInfo, ...], {"dry_run": dry_run})
 
     async def close(self) -> None:
         await self._http.aclose()
@@ -357,8 +416,8 @@ def _error_of(status: int, body: bytes) -> CoderError:
     try:
         said = msgspec.json.decode(body, type=dict[str, Any])
         error = from_code(str(said["code"]), str(said["message"]))
-        if isinstance(error, AtRisk):
-            error.report = msgspec.convert(said.get("details"), Risk)
+        if isinstance(error, AtRisk) and "details" in said:
+            error.report = msgspec.convert(said["details"], Risk)
         return error
     except (msgspec.MsgspecError, KeyError):
         if status in (401, 403):

@@ -9,7 +9,7 @@ up. The TypeScript fold (`frontend/src/fold.ts`) follows the same golden cases (
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -93,6 +93,13 @@ class Transcript:
         text = body.text + part.text[len(body.text) - part.offset :]
         self._entries[entry.id] = msgspec.structs.replace(entry, body=msgspec.structs.replace(body, text=text))
         return True
+
+
+def visible(entries: Iterable[Entry]) -> tuple[Entry, ...]:
+    """Those of some entries that no restore among them has hidden, by position."""
+    fold = Transcript()
+    fold.apply(Page(entries=tuple(entries)))
+    return tuple(fold)
 
 
 def hidden_ranges(restores: Sequence[tuple[int, int, int]]) -> list[tuple[int, int]]:

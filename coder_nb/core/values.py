@@ -87,8 +87,6 @@ class Prompt(Value):
     their own, both at the terminal."""
     once: bool = False
     """Whether the agent is ended with the turn, as the caller wants nothing kept warm."""
-    once: bool = False
-    """Whether the agent is ended with the turn, as the caller wants nothing kept warm."""
     created_at: int = 0
     python: str = ""
     """The interpreter of the notebook it came from, which becomes the agents' own; empty for the runtime's."""
@@ -183,6 +181,13 @@ class Share(Value):
 
 Files = Literal["shared", "cloned", "fresh"]
 """What a fork works on: the same worktree, a copy of it with its work that is not applied, or a new one."""
+
+
+class AgentCommands(Value):
+    """The slash commands and skills of an agent, as it told them last."""
+
+    agent: str
+    commands: tuple[Command, ...] = ()
 
 
 class Hunk(Value):

@@ -11,15 +11,19 @@ from typing import Protocol
 
 from coder_nb.core.entries import Page
 from coder_nb.core.export import Exported
+from coder_nb.core.risk import Risk, WorktreeInfo
 from coder_nb.core.values import (
+    AgentCommands,
     AgentInfo,
     AgentSessionInfo,
     Change,
     ChatInfo,
+    CheckpointInfo,
     FileContent,
     Files,
     Frame,
     Health,
+    Isolation,
     NativeSession,
     Preview,
     Prompt,
@@ -38,8 +42,20 @@ class Verbs(Protocol):
     async def agents(self) -> tuple[AgentInfo, ...]:
         """Every agent known here, the usable ones first; probes programs, so it may take a second."""
 
-    async def open_session(self, path: str, *, name: str = "main", new: bool = False) -> SessionInfo:
-        """The session of this owner, real path and name, made if there is none; with `new`, always another one."""
+    async def open_session(
+        self,
+        path: str,
+        *,
+        name: str = "main",
+        new: bool = False,
+        isolation: Isolation | None = None,
+        base: str | None = None,
+    ) -> SessionInfo:
+        """The session of this owner, real path and name, made if there is none; with `new`, always another one.
+
+        With `isolation` ``none`` its agents work in the checkout itself; with a `base`, its worktree begins with that
+        commit or branch instead of the checkout as it is. Raises `Conflict` where the one there is was begun otherwise.
+        """
 
     async def sessions(self) -> tuple[SessionInfo, ...]:
         """All sessions of the store, the latest first."""
@@ -60,6 +76,15 @@ class Verbs(Protocol):
 
     async def stop(self, chat_id: str) -> bool:
         """Stops the running turn and holds the queue; False where nothing ran. Returns when the stop is under way."""
+
+    async def steer(self, chat_id: str, text: str) -> bool:
+        """Hands the running turn another message of the user.
+
+        False where nothing runs, or where its agent cannot take it now: it is then prompted like anything else.
+        """
+
+    async def commands(self, chat_id: str) -> tuple[AgentCommands, ...]:
+        """The commands of each agent as they are known here; a prompt runs one by its name: ``/name arguments``."""
 
     async def go_on(self, chat_id: str) -> ChatInfo:
         """Lets a held queue run again."""
@@ -160,6 +185,12 @@ class Verbs(Protocol):
     async def import_chat(self, session_id: str, exported: Exported, *, name: str | None = None) -> ChatInfo:
         """The chat that an exported one becomes in a session; the same one each time. Nothing in it counts."""
 
+    async def keep(self, session_id: str, *, days: int | None = None, mib: int | None = None) -> None:
+        """For how many days without use, and up to how much, a session's chats are kept; 0 is for ever and any.
+
+        None is what the settings say. Whatever may hold work that was not applied stays.
+        """
+
     async def share(self, chat_id: str, *, by: str) -> Share:
         """A new link by which anyone on this database may look at the chat; its `link` is given this once."""
 
@@ -173,5 +204,42 @@ class Verbs(Protocol):
 
         Raises `NotFound` where the link leads nowhere, and ends when it is revoked.
         """
+
+    async def checkpoints(self, chat_id: str) -> tuple[CheckpointInfo, ...]:
+        """What the chat can be restored to, the oldest first: the state before each turn, and before each restore."""
+
+    async def restore(self, chat_id: str, turn_id: str, *, files: bool = True, conversation: bool = True) -> str:
+        """Brings files, conversation, or both back to before a turn, or before a restore; gives the id to undo it by.
+
+        The files are those of the session, also what other chats of it have done since. Raises `Conflict` while an
+        agent works.
+        """
+
+    async def risk(self, session_id: str) -> Risk:
+        """What would be lost with the session's worktree."""
+
+    async def stash(self, session_id: str) -> Risk:
+        """Puts the worktree's uncommitted work into the repository's stash; gives what is still at risk."""
+
+    async def keep_branch(self, session_id: str, name: str) -> Risk:
+        """Commits the worktree's work to a new branch; gives what is still at risk."""
+
+    async def close_session(self, session_id: str, *, force: bool = False) -> None:
+        """Ends its agents, removes its worktree and puts it away; `AtRisk`, with a report, where work would be lost."""
+
+    async def delete_session(self, session_id: str, *, force: bool = False) -> None:
+        """As `close_session`, and the session is removed with all its chats."""
+
+    async def close_chat(self, chat_id: str, *, force: bool = False) -> None:
+        """Ends its agents and puts it away; a session's last chat takes the worktree with it, as `close_session`."""
+
+    async def delete_chat(self, chat_id: str, *, force: bool = False) -> None:
+        """As `close_chat`, and the chat is removed."""
+
+    async def worktrees(self) -> tuple[WorktreeInfo, ...]:
+        """All worktrees on this machine, and which of them may go."""
+
+    async def reap(self, *, dry_run: bool = False) -> tuple[WorktreeInfo, ...]:
+        """Removes the worktrees of sessions that are gone where nothing would be lost; says which, and why not others."""
 
     async def close(self) -> None: ...

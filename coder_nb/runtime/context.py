@@ -20,10 +20,6 @@ from coder_nb.backends.base import (
     ForkOf,
     Noticed,
     Opening,
-    PlanUpdate,
-    ReasoningDelta,
-    TextDelta,
-    ToolUpdate,
 )
 from coder_nb.core.entries import Command, Usage
 from coder_nb.core.permissions import PermissionMode
@@ -34,6 +30,7 @@ from coder_nb.pool.policy import Key
 from coder_nb.pool.pool import Pool
 from coder_nb.runtime.agents import Agents
 from coder_nb.runtime.asking import Pending, Presence
+from coder_nb.runtime.begun import Begun, Sorter
 from coder_nb.runtime.feed import Feed
 from coder_nb.runtime.recap import WAITS, Story
 from coder_nb.runtime.routing import Situation
@@ -48,8 +45,6 @@ IDLE_CHATS = 256
 """In how many chats what agents say between two turns is kept."""
 IDLE_EVENTS = 100
 """How much of what an agent says between two turns is kept, the latest."""
-OF_A_TURN = (TextDelta, ReasoningDelta, ToolUpdate, PlanUpdate)
-"""What belongs to the turn in which it is said, and to no later one."""
 
 
 class Facts:
@@ -96,6 +91,8 @@ class Context:
         self.host = socket.gethostname()
         self._feeds: WeakValueDictionary[str, Feed] = WeakValueDictionary()
         self._idle = Idle()
+        self.latest_commands: dict[str, tuple[Command, ...]] = {}
+        """What each agent told last, in whatever chat."""
         self._facts: WeakKeyDictionary[AgentSession, Facts] = WeakKeyDictionary()
         self._prompted: WeakSet[AgentSession] = WeakSet()
 
@@ -125,6 +122,8 @@ class Context:
         cwd: Path,
         mode: PermissionMode,
         model: str | None,
+        env: Mapping[str, str] | None = None,
+        began: Callable[[Begun], None],
     ) -> AgentSession:
         """Starts an agent session, with its earlier native session where it has one on this host."""
         known = await self.store.catalog.get_agent_session(chat_id, agent)
@@ -140,15 +139,15 @@ class Context:
             native_id=native_id,
             fork=None if native_id or known is None else await self._fork(known),
             turns=len(turns),
+            env=dict(env or {}),
         )
 
-        def take(event: AnyEvent) -> None:
+        def keep(event: AnyEvent) -> None:
             if isinstance(event, CommandsChanged):
-                facts.commands = event.commands
-            if not isinstance(event, OF_A_TURN):  # what comes late changes nothing any more (law 1)
-                self._idle.add((chat_id, agent), event)
+                facts.commands = self.latest_commands[agent] = event.commands
+            self._idle.add((chat_id, agent), event)
 
-        session = await self.agents.open(opening, idle_events=take)
+        session = await self.agents.open(opening, idle_events=Sorter(chat_id, agent, keep, began))
         self._facts[session] = facts
         try:
             await self.remember(lease, chat_id, agent, session, settled=False)
@@ -186,12 +185,14 @@ class Context:
     async def remember(self, lease: Lease, chat_id: str, agent: str, session: AgentSession, *, settled: bool) -> None:
         """Writes down by what an agent session can be resumed, and how it is."""
         status = "crashed" if not session.alive else "warm" if settled else "busy"
+        known = await self.store.catalog.get_agent_session(chat_id, agent)
         info = AgentSessionInfo(
             chat_id=chat_id,
             agent=agent,
             backend=self.agents.spec(agent).backend,
             status=status,  # type: ignore[arg-type]  # one of three members of the Literal
             native_id=session.native_id,
+            earlier=_given_up(known, session.native_id),
             models=session.capabilities.models,
             commands=self._facts[session].commands,
             config_hash=self._facts[session].config_hash,
@@ -205,9 +206,9 @@ class Context:
         """What an agent said while it had no turn (its commands, its mode), once: it goes into the next turn."""
         return self._idle.take((chat_id, agent))
 
-    def commands_are(self, session: AgentSession, commands: tuple[Command, ...]) -> None:
+    def commands_are(self, agent: str, session: AgentSession, commands: tuple[Command, ...]) -> None:
         """An agent has said which commands it has; `remember` writes them down."""
-        self._facts[session].commands = commands
+        self._facts[session].commands = self.latest_commands[agent] = commands
 
     def _is_command(self, session: AgentSession, prompt: str) -> bool:
         """Whether a prompt is one of the agent's own commands, before which nothing can be put."""
@@ -258,6 +259,14 @@ class Context:
         if cost is None:
             return usage
         return _replace(usage, cost_nanousd=cost, cost_source="computed")
+
+
+def _given_up(known: AgentSessionInfo | None, native_id: str | None) -> tuple[str, ...]:
+    """The native ids that an agent session has had, but for the one that it has now."""
+    if known is None:
+        return ()
+    had = (*known.earlier, *((known.native_id,) if known.native_id else ()))
+    return tuple(dict.fromkeys(each for each in had if each != native_id))
 
 
 def _rebuilt(agent: str, *, changed: bool) -> Noticed:

@@ -76,6 +76,9 @@ class Story:
         self._waits |= isinstance(entry.body, Notice) and entry.body.code == WAITS
         self._of_own_turn.extend(reversed(lines))
         if isinstance(entry.body, TurnStarted):
+            if entry.body.origin == "agent":  # it was told nothing then
+                self._of_own_turn, self._own_turn = [], None
+                self._reached = self._waits = False
             self._end_own_turn()
 
     def _end_own_turn(self) -> None:

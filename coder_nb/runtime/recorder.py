@@ -31,6 +31,8 @@ from coder_nb.core.entries import (
 
 _replace = msgspec.structs.replace
 _CLOSED = ("completed", "failed", "cancelled")
+_LOOKING = ("read", "search", "think", "fetch")
+"""Kinds of tools that write no file."""
 
 
 class Recorder:
@@ -180,7 +182,7 @@ class Recorder:
 
     def acted_on(self) -> str:
         """What the turn's tool calls that may write said of what they do."""
-        calls = [entry.body for entry in self._entries.values() if isinstance(entry.body, ToolCall)]
+        calls = [entry.body for entry in self._known.values() if isinstance(entry.body, ToolCall)]
         return "\n".join(f"{c.input} {c.locations} {c.diffs}" for c in calls if c.tool_kind not in _LOOKING)
 
     def close_text(self) -> None:

@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import deque
 
 from coder_nb.core.values import ChatInfo, Prompt
 from coder_nb.errors import CoderError, LeaseLost
 from coder_nb.runtime import recovery
+from coder_nb.runtime.begun import Begun
 from coder_nb.runtime.context import Context
 from coder_nb.runtime.leaseholder import Leaseholder
 from coder_nb.runtime.tree import Tree
 from coder_nb.runtime.turn import Turn
+from coder_nb.store.base import Lease
 
 _log = logging.getLogger("coder_nb.runner")
+BEGUN = 100
+"""How many turns that agents have begun by themselves may wait; the latest are kept."""
 
 
 class Runner:
@@ -33,7 +38,10 @@ class Runner:
         """Set while no turn runs."""
         self.quiet.set()
         self._wake = asyncio.Event()
+        self._begun: deque[Begun] = deque(maxlen=BEGUN)
         self._finishing = False
+        self.ending = False
+        """Whether the session is being closed or deleted: no turn begins meanwhile."""
 
     def finish(self) -> None:
         """No further turn begins: what waits in the inboxes is left for the next runtime."""
@@ -53,9 +61,17 @@ class Runner:
                     if not await self._take(*due):
                         break
 
-    async def _next(self) -> tuple[ChatInfo, Prompt] | None:
-        """The prompt that has waited longest in a chat that is not held."""
+    def _began(self, begun: Begun) -> None:
+        """An agent has begun a turn by itself: it takes its place before what waits."""
+        self._begun.append(begun)
+        self.wake()
+
+    async def _next(self) -> tuple[ChatInfo, Prompt | Begun] | None:
+        """What an agent has begun by itself, else the prompt that has waited longest in a chat that is not held."""
         try:
+            if self._begun:
+                begun = self._begun.popleft()
+                return await self._context.store.catalog.get_chat(begun.chat_id), begun
             chats = await self._context.store.catalog.chats(self.session_id)
         except CoderError as error:
             _log.error("the inbox of session %s cannot be read: %s", self.session_id, error.message)
@@ -66,22 +82,22 @@ class Runner:
         prompt, chat = min(due, key=lambda pair: (pair[0].created_at, pair[0].id))
         return chat, prompt
 
-    async def _take(self, chat: ChatInfo, prompt: Prompt) -> bool:
+    async def _take(self, chat: ChatInfo, due: Prompt | Begun) -> bool:
         """Runs one turn; False where the store did not let it, and the queue has to wait for the next prompt."""
         lease = self._leases.held(self.path)
-        if lease is None or self._finishing:
+        if lease is None or self._finishing or self.ending:
             return False
         try:
             chat = await self._context.store.catalog.get_chat(chat.id)
             if chat.turn_id is not None:  # an earlier turn's end could not be written, and now perhaps it can
                 await recovery.settle(self._context, lease, chat_id=chat.id)
-            elif not chat.held and chat.queued and chat.queued[0].id == prompt.id:
-                agent = prompt.agent or await self._context.agents.default()
+            elif isinstance(due, Begun) or (not chat.held and chat.queued and chat.queued[0].id == due.id):
+                turn = await self._turn(lease, chat.id, due)
                 if self._finishing:
                     return False
-                self.turn = Turn(self._context, lease, self.tree, chat_id=chat.id, prompt=prompt, agent=agent)
+                self.turn = turn
                 self.quiet.clear()
-                await self.turn.run()
+                await turn.run()
             return True  # what was withdrawn or held while it waited for its place is not run
         except LeaseLost:
             await self._leases.drop(lease)
@@ -95,3 +111,18 @@ class Runner:
             self.turn = None
             self.quiet.set()
         return False
+
+    async def _turn(self, lease: Lease, chat_id: str, due: Prompt | Begun) -> Turn:
+        begun, prompt, agent = None, due, due.agent or await self._context.agents.default()
+        if isinstance(prompt, Begun):
+            begun, prompt = prompt, Prompt(id=self._context.new_id(), text="", agent=agent)
+        return Turn(
+            self._context,
+            lease,
+            self.tree,
+            chat_id=chat_id,
+            prompt=prompt,
+            agent=agent,
+            began=self._began,
+            begun=begun,
+        )

@@ -17,16 +17,20 @@ from coder_nb import errors, ids
 from coder_nb.core import prompts
 from coder_nb.core.entries import Page
 from coder_nb.core.export import Exported
+from coder_nb.core.risk import Risk, WorktreeInfo
 from coder_nb.core.values import (
     PROTOCOL,
+    AgentCommands,
     AgentInfo,
     AgentSessionInfo,
     Change,
     ChatInfo,
+    CheckpointInfo,
     FileContent,
     Files,
     Frame,
     Health,
+    Isolation,
     NativeSession,
     Preview,
     Prompt,
@@ -37,7 +41,7 @@ from coder_nb.core.values import (
 )
 from coder_nb.pool.pool import Pool
 from coder_nb.pool.process import Keeper
-from coder_nb.runtime import copying, forking, reading, recovery, sharing
+from coder_nb.runtime import commands, copying, deletion, forking, reading, reaper, recovery, restoring, retention, sharing
 from coder_nb.runtime.agents import Agents
 from coder_nb.runtime.asking import Answer
 from coder_nb.runtime.context import Context
@@ -56,6 +60,8 @@ _log = logging.getLogger("coder_nb.runtime")
 _replace = msgspec.structs.replace
 DRAIN = 1.5
 """Seconds that running turns get to end by themselves when the runtime is closed."""
+HOUR = 3600.0
+"""Seconds between two looks at what was kept for long enough."""
 DISPOSE = 1.0
 """Seconds that each further step of closing may take; agents that are deaf even to that are killed."""
 PATHS = 1000
@@ -101,6 +107,7 @@ class Runtime:
         runtime._tasks.start(runtime._follow_others(), name="follow other processes")
         runtime._tasks.start(runtime._sweep(), name="sweep the pool")
         runtime._tasks.start(runtime._settle_the_dead(), name="settle the dead")
+        runtime._tasks.start(runtime._reap(), name="look for orphaned worktrees")
         return runtime
 
     async def close(self) -> None:
@@ -151,11 +158,32 @@ class Runtime:
     async def agents(self) -> tuple[AgentInfo, ...]:
         return await self._agents.infos()
 
-    async def open_session(self, path: str, *, name: str = "main", new: bool = False) -> SessionInfo:
+    async def open_session(
+        self,
+        path: str,
+        *,
+        name: str = "main",
+        new: bool = False,
+        isolation: Isolation | None = None,
+        base: str | None = None,
+    ) -> SessionInfo:
         repository = await self._context.worktrees.locate(Path(path))
-        return await self._store.catalog.open_session(
-            self._owner, repository.path, name=name, new=new, session_id=ids.new_id(), now=self._context.now()
+        session = await self._store.catalog.open_session(
+            self._owner,
+            repository.path,
+            name=name,
+            new=new,
+            session_id=ids.new_id(),
+            now=self._context.now(),
+            isolation=isolation or self.settings.isolation,
+            base=base,
         )
+        if session.isolation != (isolation or session.isolation) or session.base != (base or session.base):
+            raise errors.Conflict(
+                f"The session {session.name!r} of this directory was begun otherwise (isolation="
+                f"{session.isolation!r}, base={session.base!r}): give another `name`, or `new=True`."
+            )
+        return session
 
     async def sessions(self) -> tuple[SessionInfo, ...]:
         return await self._store.catalog.sessions()
@@ -192,6 +220,8 @@ class Runtime:
         chat = await self._store.catalog.get_chat(chat_id)
         agent = await self._agents.usable(prompt.agent or await self._last_agent(chat_id))
         lease, runner = await self._runner_of(chat)
+        if runner.ending:
+            raise errors.Conflict("This session is being closed or deleted at this moment: wait, then prompt again.")
         accepted = await self._store.inbox.accept(
             lease,
             chat_id,
@@ -214,6 +244,18 @@ class Runtime:
             await self._hold(lease, chat_id, held=True)
         await turn.stop()
         return True
+
+    async def steer(self, chat_id: str, text: str) -> bool:
+        prompts.check(Prompt(id="", text=text))
+        if not text.strip():
+            raise errors.EmptyPrompt
+        _, runner = await self._runner_of(await self._store.catalog.get_chat(chat_id))
+        turn = runner.turn
+        return turn is not None and turn.chat_id == chat_id and await turn.steer(text)
+
+    async def commands(self, chat_id: str) -> tuple[AgentCommands, ...]:
+        chat = await self._store.catalog.get_chat(chat_id)
+        return await commands.known(self._context, chat)
 
     async def go_on(self, chat_id: str) -> ChatInfo:
         lease, runner = await self._runner_of(await self._store.catalog.get_chat(chat_id))
@@ -325,6 +367,10 @@ class Runtime:
         lease = await self._lease_on(await self._path_of(session_id))
         return await self.get_chat(await copying.imported(self._context, lease, session_id, exported, name=name))
 
+    async def keep(self, session_id: str, *, days: int | None = None, mib: int | None = None) -> None:
+        lease = await self._lease_on(await self._path_of(session_id))
+        await self._store.keeping.keep(lease, session_id, days=days, mib=mib)
+
     async def share(self, chat_id: str, *, by: str) -> Share:
         return await sharing.share(self._context, chat_id, by=by)
 
@@ -339,6 +385,50 @@ class Runtime:
         async with contextlib.aclosing(sharing.follow(self._context, link, self.stream, tail=tail)) as frames:
             async for frame in frames:
                 yield frame
+
+    # Going back, and the end -----------------------------------------------------------------------------------------
+
+    async def checkpoints(self, chat_id: str) -> tuple[CheckpointInfo, ...]:
+        chat = await self._store.catalog.get_chat(chat_id)
+        return await restoring.checkpoints(self._context, chat, await self._path_of(chat.session_id))
+
+    async def restore(self, chat_id: str, turn_id: str, *, files: bool = True, conversation: bool = True) -> str:
+        chat = await self._store.catalog.get_chat(chat_id)
+        lease, runner = await self._runner_of(chat)
+        return await restoring.restore(
+            self._context, lease, chat, runner, turn_id, files=files, conversation=conversation
+        )
+
+    async def risk(self, session_id: str) -> Risk:
+        return await deletion.risk(self._context, await self._store.catalog.get_session(session_id))
+
+    async def stash(self, session_id: str) -> Risk:
+        return await deletion.stash(self._context, *await self._session_and_runner(session_id))
+
+    async def keep_branch(self, session_id: str, name: str) -> Risk:
+        return await deletion.keep_branch(self._context, *await self._session_and_runner(session_id), name)
+
+    async def close_session(self, session_id: str, *, force: bool = False) -> None:
+        await deletion.close_session(self._context, *await self._session_and_runner(session_id), force=force)
+
+    async def delete_session(self, session_id: str, *, force: bool = False) -> None:
+        await deletion.delete_session(self._context, *await self._session_and_runner(session_id), force=force)
+
+    async def close_chat(self, chat_id: str, *, force: bool = False) -> None:
+        chat = await self._store.catalog.get_chat(chat_id)
+        lease, runner = await self._runner_of(chat)
+        await deletion.close_chat(self._context, lease, chat, runner, force=force)
+
+    async def delete_chat(self, chat_id: str, *, force: bool = False) -> None:
+        chat = await self._store.catalog.get_chat(chat_id)
+        lease, runner = await self._runner_of(chat)
+        await deletion.delete_chat(self._context, lease, chat, runner, force=force)
+
+    async def worktrees(self) -> tuple[WorktreeInfo, ...]:
+        return await reaper.reap(self._context, dry_run=True)
+
+    async def reap(self, *, dry_run: bool = False) -> tuple[WorktreeInfo, ...]:
+        return await reaper.reap(self._context, dry_run=dry_run)
 
     # Within ----------------------------------------------------------------------------------------------------------
 
@@ -365,7 +455,15 @@ class Runtime:
 
     async def _runner_of(self, chat: ChatInfo) -> tuple[Lease, Runner]:
         """The lease and the worker of a chat's session; raises `RunElsewhere` where another process runs it."""
-        session_id, path = chat.session_id, await self._path_of(chat.session_id)
+        return await self._worker(chat.session_id)
+
+    async def _session_and_runner(self, session_id: str) -> tuple[Lease, SessionInfo, Runner]:
+        session = await self._store.catalog.get_session(session_id)
+        lease, runner = await self._worker(session_id)
+        return lease, session, runner
+
+    async def _worker(self, session_id: str) -> tuple[Lease, Runner]:
+        path = await self._path_of(session_id)
         lease = await self._lease_on(path)
         runner = self._runners.get(session_id)
         if runner is None:
@@ -401,10 +499,21 @@ class Runtime:
 
     async def _settle_the_dead(self) -> None:
         """Gives an end to the turns of runners that died before this runtime was opened."""
-        for path in {session.path for session in await self._store.catalog.sessions()}:
-            if await self._store.catalog.unfinished(path):
+        sessions = await self._store.catalog.sessions()
+        begun = await deletion.begun(self._context)
+        for path in {session.path for session in sessions}:
+            if await self._store.catalog.unfinished(path) or path in begun:
                 with contextlib.suppress(errors.RunElsewhere):
                     await self._leases.hold(path)
+
+    async def _reap(self) -> None:
+        """Looks for worktrees without a session, now and as often as one must have been left alone to be removed."""
+        while True:
+            try:
+                await reaper.reap(self._context, dry_run=False)
+            except errors.CoderError as error:
+                _log.warning("worktrees without a session could not be looked for: %s", error.message)
+            await asyncio.sleep(max(60.0, self.settings.orphan_grace))
 
     async def _settled(self, chat: ChatInfo, path: str) -> ChatInfo:
         """A chat whose runner has died in the middle of a turn, after that turn got its end."""
@@ -423,6 +532,7 @@ class Runtime:
 
     async def _taken(self, lease: Lease) -> None:
         await recovery.settle(self._context, lease)
+        await deletion.recover(self._context, lease)
 
     async def _lost(self, lease: Lease) -> None:
         """Another process runs this working directory now: our turns there stop, and our agents go."""
@@ -449,14 +559,24 @@ class Runtime:
                 await asyncio.sleep(1.0)
 
     async def _sweep(self) -> None:
+        looked = float("-inf")
         while True:
             await asyncio.sleep(self.settings.sweep)
+            if time.monotonic() - looked >= HOUR:
+                looked = time.monotonic()
+                await self._let_go_of_what_is_old()
             for chat_id, agent in await self._pool.sweep(ttl=self.settings.idle_eviction, limit=self.settings.max_live):
                 _log.info("evicted agent=%s chat=%s", agent, chat_id)
             try:
                 await self._release_idle()
             except errors.StoreError as error:
                 _log.warning("it could not be seen which leases are idle: %s", error.message)
+
+    async def _let_go_of_what_is_old(self) -> None:
+        try:
+            await retention.sweep(self._context, self.delete_chat)
+        except errors.StoreError as error:
+            _log.warning("it could not be seen which chats are old: %s", error.message)
 
     async def _release_idle(self) -> None:
         """Gives back the leases of directories where nothing runs, waits or is warm, so that others may run them."""

@@ -18,6 +18,7 @@ from coder_nb.core.entries import End, TurnEnded, TurnStarted, Usage, UserMessag
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.core.values import Prompt, TurnInfo
 from coder_nb.runtime.asking import Kind
+from coder_nb.runtime.begun import Begun
 from coder_nb.runtime.context import Context
 from coder_nb.runtime.interview import Interview
 from coder_nb.runtime.recorder import Recorder
@@ -53,10 +54,26 @@ class _Why(NamedTuple):
 class Turn:
     """A turn that runs. Whatever happens in `run`, it ends once, and everything in it has an end too (laws 1 and 8)."""
 
-    def __init__(self, context: Context, lease: Lease, tree: Tree, *, chat_id: str, prompt: Prompt, agent: str) -> None:
+    def __init__(
+        self,
+        context: Context,
+        lease: Lease,
+        tree: Tree,
+        *,
+        chat_id: str,
+        prompt: Prompt,
+        agent: str,
+        began: Callable[[Begun], None],
+        begun: Begun | None = None,
+    ) -> None:
+        """With `begun`, the agent has begun it by itself: `prompt` then says nothing but how the agent may work.
+
+        `began` gets what the agent begins by itself later, between two turns.
+        """
         self.id = context.new_id()
         self.chat_id, self.prompt, self.agent = chat_id, prompt, agent
         self._context, self._lease, self._tree = context, lease, tree
+        self._began, self._begun = began, begun
         asked_for = prompt.mode or context.settings.permission_mode
         self._mode: PermissionMode = permissions.clamp(asked_for, context.settings.most_permissive_mode)
         self._recorder = Recorder(
@@ -100,6 +117,11 @@ class Turn:
     async def _begin(self) -> None:
         self._move("start")
         prompt = self.prompt
+        if self._begun is not None:
+            self._recorder.add(TurnStarted(agent=self.agent, origin="agent", mode=self._mode))
+            state = RunState(run_status="running", turn_id=self.id, clear_error=True)
+            await self._writer.commit(turn=self._info(), state=state)
+            return
         self._recorder.add(
             TurnStarted(agent=self.agent, prompt_id=prompt.id, model=prompt.model, mode=self._mode, cell=prompt.cell)
         )
@@ -136,7 +158,7 @@ class Turn:
             asked = await self._asked(agent)
             self._prompting = agent
             try:
-                async for event in agent.prompt(asked):
+                async for event in self._begun.events() if self._begun else agent.prompt(asked):
                     if isinstance(event, Done):
                         done = event
                     else:
@@ -149,14 +171,24 @@ class Turn:
 
     def _start(self, cwd: Path) -> Callable[[], Awaitable[AgentSession]]:
         async def start() -> AgentSession:
+            env = await asyncio.to_thread(self._tree.environment, self.prompt.python)
             return await self._context.open_agent(
-                self._lease, self.chat_id, self.agent, cwd=cwd, mode=self._mode, model=self.prompt.model
+                self._lease,
+                self.chat_id,
+                self.agent,
+                cwd=cwd,
+                mode=self._mode,
+                model=self.prompt.model,
+                env=env,
+                began=self._began,
             )
 
-        return start
+        return start if self._begun is None else self._begun.no_other
 
     async def _asked(self, agent: AgentSession) -> Asked:
         self._record_all(self._context.said_between_turns(self.chat_id, self.agent))
+        if self._begun is not None:
+            return Asked(text="", user_text="", mode=self._mode)
         prompt = self.prompt
         before, notice = await self._context.recap(self.chat_id, self.agent, agent, prompt.text, turn_id=self.id)
         self._record_all([notice] if notice else [])
@@ -216,6 +248,16 @@ class Turn:
         elif self._work is not None:
             self._work.cancel()
 
+    async def steer(self, text: str) -> bool:
+        """Hands the agent another message of the user; False where it cannot take it now."""
+        agent = self._prompting
+        if agent is None or self._state != "running" or not await agent.steer(text):
+            return False
+        self._recorder.close_text()
+        self._recorder.add(UserMessage(text=text))
+        self._writer.touch()
+        return True
+
     async def _outcome(self, work: asyncio.Task[Done]) -> Done:
         """How the work ended."""
         await asyncio.wait({work})
@@ -236,7 +278,7 @@ class Turn:
             return
         entry = self._recorder.on(event)
         if isinstance(event, base.CommandsChanged):
-            self._context.commands_are(agent, event.commands)
+            self._context.commands_are(self.agent, agent, event.commands)
         if entry is not None and isinstance(entry.body, Usage):
             usage = _replace(await self._context.priced(entry.body), native_id=agent.native_id)
             self._recorder.update(entry.id, usage, open=False)
@@ -256,6 +298,8 @@ class Turn:
         try:
             for change in await self._tree.changes(self._lease, self.chat_id, self.id, self.agent):
                 self._recorder.add(change)
+            notebook = self.prompt.cell.notebook if self.prompt.cell else None
+            self._record_all(await self._tree.outside(notebook, self._recorder.acted_on()))
         except errors.CoderError as error:
             self._recorder.on(base.Failed(message=error.message, code=error.code))
         except Exception as error:  # a turn has its end whatever else fails, as on a full disk (law 1)
@@ -275,7 +319,7 @@ class Turn:
         return TurnInfo(
             id=self.id,
             chat_id=self.chat_id,
-            prompt_id=self.prompt.id,
+            prompt_id=self.prompt.id if self._begun is None else None,
             agent=self.agent,
             state=self._state,
             started_at=self._started,

@@ -74,6 +74,12 @@ _BEFORE = _in_parts(
 )
 _REV = Statement(select(chats.c.rev).where(chats.c.id == _CHAT))
 _ALL = Statement(select(*_columns).where(entries.c.chat_id == _CHAT).order_by(entries.c.pos))
+_MARKS = ("turn_started", "user_message", "checkpoint")
+_LANDMARKS = Statement(
+    select(*_columns)
+    .where(entries.c.chat_id == _CHAT, entries.c.kind.in_([constant(kind) for kind in _MARKS]))
+    .order_by(entries.c.pos)
+)
 _TEXTS = Statement(_texts(entries, entries.c.chat_id == _CHAT).order_by(chunks.c.offset))
 _ID, _POS, _REVISION, _OPEN, _KIND, _BODY = map(ENCODED.index, ("id", "pos", "rev", "open", "kind", "body"))
 
@@ -109,6 +115,11 @@ class SqlLog:
     async def before(self, chat_id: str, pos: int, *, limit: int = 500) -> Page:
         found = await self._parts(_BEFORE, chat_id, below=pos, limit=max(limit, 0))
         return Page(entries=tuple(sorted(found.entries(), key=lambda entry: entry.pos)), rev=found.rev)
+
+    @patient
+    async def landmarks(self, chat_id: str) -> tuple[Entry, ...]:
+        async with self._database.read(once=True) as tx:
+            return tuple(_entry(row, {}) for row in await tx.rows(_LANDMARKS, chat_id=chat_id))
 
     async def tail(self, chat_id: str, count: int) -> Page:
         return await self.before(chat_id, _END, limit=count)

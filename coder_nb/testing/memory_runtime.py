@@ -28,19 +28,23 @@ from coder_nb.core.entries import (
 )
 from coder_nb.core.parts import choose, halves, is_whole
 from coder_nb.core.permissions import Answerer
+from coder_nb.core.risk import Risk, WorktreeInfo
 from coder_nb.core.values import (
     PROTOCOL,
+    AgentCommands,
     AgentInfo,
     AgentSessionInfo,
     Change,
     ChangesFrame,
     ChangeStatus,
     ChatInfo,
+    CheckpointInfo,
     DeltaFrame,
     FileContent,
     Frame,
     Health,
     Hello,
+    Isolation,
     PageFrame,
     Preview,
     Prompt,
@@ -150,6 +154,7 @@ class MemoryRuntime:
         self.waiting: dict[str, asyncio.Future[tuple[str | None, str]]] = {}
         self.questions: dict[str, tuple[Question, asyncio.Future[tuple[tuple[str, ...], str]]]] = {}
         self.attended: list[str] = []
+        self.offered: tuple[AgentCommands, ...] = ()
         self.closed = False
         self._sessions: dict[str, SessionInfo] = {}
         self._log: dict[str, dict[str, Entry]] = {}
@@ -199,7 +204,15 @@ class MemoryRuntime:
     async def agents(self) -> tuple[AgentInfo, ...]:
         return AGENTS
 
-    async def open_session(self, path: str, *, name: str = "main", new: bool = False) -> SessionInfo:
+    async def open_session(
+        self,
+        path: str,
+        *,
+        name: str = "main",
+        new: bool = False,
+        isolation: Isolation | None = None,
+        base: str | None = None,
+    ) -> SessionInfo:
         for session in self._sessions.values():
             if (session.path, session.name) == (path, name) and not new:
                 return session
@@ -247,6 +260,12 @@ class MemoryRuntime:
             self.update(chat_id, held=True)
         task.cancel()
         return True
+
+    async def steer(self, chat_id: str, text: str) -> bool:
+        return False
+
+    async def commands(self, chat_id: str) -> tuple[AgentCommands, ...]:
+        return self.offered
 
     async def go_on(self, chat_id: str) -> ChatInfo:
         self.update(chat_id, held=False)
@@ -372,6 +391,42 @@ class MemoryRuntime:
         return tuple(
             AgentSessionInfo(chat_id=chat.id, agent="replay", backend="replay", status="warm") for chat in chats
         )
+
+    async def checkpoints(self, chat_id: str) -> tuple[CheckpointInfo, ...]:
+        return ()
+
+    async def restore(self, chat_id: str, turn_id: str, *, files: bool = True, conversation: bool = True) -> str:
+        raise NotFound
+
+    async def risk(self, session_id: str) -> Risk:
+        return Risk(session_id=_found(self._sessions, session_id).id)
+
+    async def stash(self, session_id: str) -> Risk:
+        return await self.risk(session_id)
+
+    async def keep_branch(self, session_id: str, name: str) -> Risk:
+        return await self.risk(session_id)
+
+    async def close_session(self, session_id: str, *, force: bool = False) -> None:
+        _found(self._sessions, session_id)
+
+    async def delete_session(self, session_id: str, *, force: bool = False) -> None:
+        for chat_id in _found(self._sessions, session_id).chats:
+            del self.chats[chat_id]
+        del self._sessions[session_id]
+
+    async def close_chat(self, chat_id: str, *, force: bool = False) -> None:
+        _found(self.chats, chat_id)
+
+    async def delete_chat(self, chat_id: str, *, force: bool = False) -> None:
+        _found(self.chats, chat_id)
+        del self.chats[chat_id]
+
+    async def worktrees(self) -> tuple[WorktreeInfo, ...]:
+        return ()
+
+    async def reap(self, *, dry_run: bool = False) -> tuple[WorktreeInfo, ...]:
+        return ()
 
     async def close(self) -> None:
         self.closed = True

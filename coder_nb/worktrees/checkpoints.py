@@ -41,25 +41,26 @@ async def take(state: WorktreeState, checkpoint_id: str, *, timeout: float) -> s
     return made.commit
 
 
-async def kept(state: WorktreeState, *, timeout: float) -> frozenset[str]:
+async def kept(root: Path, session_id: str, *, timeout: float) -> frozenset[str]:
     """The ids of all checkpoints that are there."""
-    return frozenset(await _names(state, "checkpoints", timeout=timeout))
+    return frozenset(await _names(root, session_id, "checkpoints", timeout=timeout))
 
 
 async def unsettled(state: WorktreeState, *, timeout: float) -> tuple[str, ...]:
     """The ids of restores that a crash cut short."""
-    return tuple(await _names(state, "restoring", timeout=timeout))
+    return tuple(await _names(state.root, state.session_id, "restoring", timeout=timeout))
 
 
-async def _names(state: WorktreeState, kind: str, *, timeout: float) -> list[str]:
-    prefix = ref(state.session_id, kind)
-    listed = await git(state.root, "for-each-ref", "--format=%(refname)", f"{prefix}/", timeout=timeout)
+async def _names(root: Path, session_id: str, kind: str, *, timeout: float) -> list[str]:
+    prefix = ref(session_id, kind)
+    listed = await git(root, "for-each-ref", "--format=%(refname)", f"{prefix}/", timeout=timeout)
     return [name.removeprefix(f"{prefix}/") for name in listed.decode().split()]
 
 
 async def prune(state: WorktreeState, *, oldest: float, most: int, timeout: float) -> int:
     """Forget checkpoints made before a time (in seconds), and the oldest beyond so many; gives how many."""
-    ids = sorted(one for one in await _names(state, "checkpoints", timeout=timeout) if is_id(one))
+    names = await _names(state.root, state.session_id, "checkpoints", timeout=timeout)
+    ids = sorted(one for one in names if is_id(one))
     gone = [one for at, one in enumerate(ids) if len(ids) - at > most or made_at(one) < oldest * 1000]
     lines = "".join(f"delete {ref(state.session_id, 'checkpoints', one)}\n" for one in gone)
     if gone:
@@ -67,7 +68,7 @@ async def prune(state: WorktreeState, *, oldest: float, most: int, timeout: floa
     return len(gone)
 
 
-async def restore(state: WorktreeState, checkpoint_id: str, restore_id: str, *, timeout: float) -> None:
+async def restore(state: WorktreeState, checkpoint_id: str, restore_id: str, *, timeout: float) -> str:
     """Bring the files back to a checkpoint; before that, what they are now becomes the checkpoint `restore_id`."""
     target = await resolve(state.root, ref(state.session_id, "checkpoints", checkpoint_id), timeout=timeout)
     if target is None:
@@ -78,6 +79,7 @@ async def restore(state: WorktreeState, checkpoint_id: str, restore_id: str, *, 
     await git(state.root, "update-ref", ref(state.session_id, "restoring", restore_id), target, timeout=timeout)
     await _take_steps(state.root, steps, timeout=timeout)
     await _move_head(state, target, timeout=timeout)
+    return before
 
 
 async def settle(state: WorktreeState, restore_id: str, *, counts: bool, timeout: float) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 import shutil
 import time
@@ -14,6 +15,8 @@ from coder_nb.worktrees.git import git, run
 from coder_nb.worktrees.snapshot import Sieve, Snapshot, head_of, resolve, snapshot, tree_of
 from coder_nb.worktrees.state import Repository, WorktreeState, ref
 
+MARK = ".store"
+"""The file that says which store has made a session's folder."""
 MAKING = ".making"
 """What is put behind the name of a session's folder while its worktree is made aside."""
 
@@ -88,7 +91,7 @@ class Making:
             await git(making, "read-tree", "--reset", "-u", kept, timeout=self._timeout)
             await git(making, "reset", "--quiet", "--mixed", timeout=self._timeout)
         await ignored.copy(root, making, self._settings.copy_ignored, timeout=self._timeout)
-        await asyncio.to_thread(_put_in_place, making, home)
+        await asyncio.to_thread(_put_in_place, making, home, store_mark(self._settings))
         await git(root, "worktree", "repair", str(home), timeout=self._timeout)
         return base
 
@@ -159,8 +162,15 @@ def _set_aside(place: Path, folder: Path) -> None:
         place.rename(folder / f"{place.name}.aside-{time.time_ns()}")
 
 
-def _put_in_place(making: Path, home: Path) -> None:
+def store_mark(settings: Settings) -> str:
+    """What tells the worktrees of one store from those of another that uses the same folder."""
+    name = settings.database or str(settings.database_path())
+    return hashlib.sha256(name.encode()).hexdigest()[:24]
+
+
+def _put_in_place(making: Path, home: Path, mark: str) -> None:
     home.parent.mkdir(parents=True, exist_ok=True)
+    (home.parent / MARK).write_text(mark)
     making.rename(home)
     making.parent.rmdir()
 

@@ -22,11 +22,11 @@ from coder_nb.core.risk import Risk
 from coder_nb.core.values import Change, Isolation
 from coder_nb.errors import ApplyConflict, BadPath, CoderError, GitError, InvalidOption, NoCommit, NotARepository
 from coder_nb.settings import Settings
-from coder_nb.worktrees import checkpoints, keeping, removal, review, risk, shadow
+from coder_nb.worktrees import checkpoints, keeping, outside, removal, review, risk, shadow
 from coder_nb.worktrees.commits import tree_with
 from coder_nb.worktrees.deltas import keep, list_deltas
 from coder_nb.worktrees.git import Outcome, git, run, shadowed
-from coder_nb.worktrees.making import Making
+from coder_nb.worktrees.making import MARK, Making, store_mark
 from coder_nb.worktrees.snapshot import (
     Sieve,
     Snapshot,
@@ -119,15 +119,17 @@ class Worktrees:
         async with self.at(state):
             return await checkpoints.take(state, turn_id, timeout=self.timeout)
 
-    async def restore(self, state: WorktreeState, checkpoint: str, *, restore_id: str) -> None:
+    async def restore(self, state: WorktreeState, checkpoint: str, *, restore_id: str) -> str:
         """Give the files back what they held at a checkpoint, by its id; how they are now is a checkpoint first.
+
+        The new checkpoint has the id `restore_id`; gives its commit.
 
         Until `settle_restore` says that it counts, a crash takes it back. `Conflict` names what could not be written;
         then nothing was.
         """
         async with self.at(state):
             await keep(state, timeout=self.timeout)
-            await checkpoints.restore(state, checkpoint, restore_id, timeout=self.timeout)
+            return await checkpoints.restore(state, checkpoint, restore_id, timeout=self.timeout)
 
     async def unsettled(self, state: WorktreeState) -> tuple[str, ...]:
         """The ids of restores that were not settled, as a crash came between."""
@@ -139,10 +141,11 @@ class Worktrees:
         async with self.at(state):
             await checkpoints.settle(state, restore_id, counts=counts, timeout=self.timeout)
 
-    async def checkpoint_ids(self, state: WorktreeState) -> frozenset[str]:
-        """The ids of all checkpoints that are still kept."""
-        async with self.at(state):
-            return await checkpoints.kept(state, timeout=self.timeout)
+    async def checkpoint_ids(self, session_id: str, path: Path) -> frozenset[str]:
+        """The ids of all checkpoints of a session that are still kept."""
+        repository = await self.locate(path)
+        async with self.at(repository):
+            return await checkpoints.kept(repository.root, session_id, timeout=self.timeout)
 
     async def prune(self, state: WorktreeState, *, now: float) -> int:
         """Forget checkpoints beyond the settings' age and count; gives how many."""
@@ -154,6 +157,28 @@ class Worktrees:
         """All that differs between the base and the worktree now; `touched` tells what changed since `before`."""
         async with self.at(state):
             return await list_deltas(state, before, timeout=self.timeout)
+
+    async def in_base(
+        self, state: WorktreeState, changes: Sequence[Change]
+    ) -> tuple[Sequence[Change], Sequence[Change]]:
+        """Of changes that the worktree does not show: those that are in its base, and those that were taken back.
+
+        Where the base is neither before nor after a change, the user has edited the file in place: it is in neither.
+        """
+        async with self.at(state):
+            root, base = state.root, state.base_commit
+            landed = await checkpoints.as_left(root, base, changes, timeout=self.timeout)
+            others = [change for change in changes if change not in landed]
+            if state.isolation == "worktree":
+                return landed, others
+            undone = await checkpoints.as_left(root, base, [inverse(one) for one in others], timeout=self.timeout)
+            ids = {change.id for change in undone}
+            return [], [change for change in others if change.id in ids]
+
+    async def look_outside(self, state: WorktreeState) -> outside.Seen:
+        """A look at the checkout, to be compared with a later one by `outside.difference`."""
+        with shadowed(state.repository, state.shadow):
+            return await outside.look(state.checkout, timeout=self.timeout)
 
     async def apply(self, state: WorktreeState, change: Change | FileDelta) -> Applied:
         """Bring one file's change into the checkout, wholly or not at all; applying twice is applying once (law 16).
@@ -200,15 +225,16 @@ class Worktrees:
                 await self._move_head(state, base)
             return moved
 
-    async def clone(self, state: WorktreeState, session_id: str, path: Path) -> WorktreeState:
-        """A worktree for another session on `path`, with the same base and the same uncommitted work in it."""
+    async def clone(self, state: WorktreeState, session_id: str, path: Path, *, at: str | None = None) -> WorktreeState:
+        """A worktree for another session on `path`, with the same base, and the uncommitted work that this one holds,
+        or held at the commit of a checkpoint."""
         repository = await self.locate(path)
         async with self.at(state):
-            now = await of_worktree(state, timeout=self.timeout)
-            base, time = state.base_commit, now.head.time
-            kept = await commit_tree(
-                state.root, now.tree, [base, now.commit], "The worktree as it was", time, timeout=self.timeout
-            )
+            base, root = state.base_commit, state.root
+            commit = at or (await of_worktree(state, timeout=self.timeout)).commit
+            tree, time = await tree_of(root, commit, timeout=self.timeout), (await self._time_of(root, commit))
+            parents, title = [base, commit], "The worktree as it was"
+            kept = await commit_tree(root, tree, parents, title, time, timeout=self.timeout)
             for name, commit in (("base", base), ("kept", kept)):
                 await git(state.root, "update-ref", ref(session_id, name), commit, timeout=self.timeout)
             seen = await self._seen(repository, None)
@@ -232,6 +258,17 @@ class Worktrees:
         async with self.at(repository):
             await removal.remove(self.root, session_id, repository.root, forget=forget, timeout=self.timeout)
 
+    async def finish(self, session_id: str) -> None:
+        """Deletes what a removal that was cut short has left."""
+        await removal.finish(self.root, session_id)
+
+    def is_foreign(self, session_id: str) -> bool:
+        """Whether another store has made a session's folder; blocks for a look at it."""
+        try:
+            return (self.root / session_id / MARK).read_text() != store_mark(self._settings)
+        except OSError:
+            return False
+
     async def stash(self, state: WorktreeState, title: str) -> None:
         """Put all work in the worktree that is not committed into the repository's stash; it is clean then."""
         async with self.at(state):
@@ -250,6 +287,9 @@ class Worktrees:
             return await self.locate(checkout)
         except (BadPath, NotARepository, NoCommit):
             return None
+
+    async def _time_of(self, root: Path, commit: str) -> str:
+        return (await head_of(root, commit, timeout=self.timeout)).time
 
     async def _seen(self, repository: Repository, base: str | None) -> Snapshot:
         """What a session begins with: the checkout as it is, or a commit that was asked for."""

@@ -28,6 +28,7 @@ from coder_nb.core.export import Exported
 from coder_nb.core.risk import Risk, WorktreeInfo
 from coder_nb.core.values import (
     PROTOCOL,
+    AgentCommands,
     AgentInfo,
     AgentSessionInfo,
     Change,
@@ -146,6 +147,14 @@ class MemoryRuntime:
     async def stop(self, chat_id: str) -> bool:
         self._heard("stop", chat_id)
         return False
+
+    async def steer(self, chat_id: str, text: str) -> bool:
+        self._heard("steer", chat_id, text)
+        return True
+
+    async def commands(self, chat_id: str) -> tuple[AgentCommands, ...]:
+        self._heard("commands", chat_id)
+        return ()
 
     async def go_on(self, chat_id: str) -> ChatInfo:
         self._heard("go_on", chat_id)

@@ -16,6 +16,7 @@ BODIES: dict[str, Any] = {
     "chats/{chat_id}/prompts": {"id": new_id(), "text": "hi"},
     "chats/{chat_id}/stop": None,
     "chats/{chat_id}/go-on": None,
+    "chats/{chat_id}/steer": {"text": "also this"},
     "chats/{chat_id}/permissions/{request_id}": {"option_id": "yes"},
     "chats/{chat_id}/questions/{request_id}": {"answer": ["yes"]},
     "chats/{chat_id}/attend": None,

@@ -41,6 +41,8 @@ async def test_each_verb_arrives_as_it_was_said(server: Any, runtime: Any) -> No
         ("prompt", (chat, prompt), {}, ("prompt", chat, prompt)),
         ("stop", (chat,), {}, ("stop", chat)),
         ("go_on", (chat,), {}, ("go_on", chat)),
+        ("steer", (chat, "also"), {}, ("steer", chat, "also")),
+        ("commands", (chat,), {}, ("commands", chat)),
         ("withdraw", (chat, prompt.id), {}, ("withdraw", chat, prompt.id)),
         ("answer", (chat, "r1", "yes"), {"by": "stdin"}, ("answer", chat, "r1", "yes", "stdin")),
         ("attend", (chat,), {"who": "browser"}, ("attend", chat, "the notebook")),

@@ -63,6 +63,8 @@ async def test_the_routes_ask_the_runtime_what_their_callers_ask(server: Any, ru
         ("DELETE", f"chats/{chat}/prompts/{prompt}", None, 200, ("withdraw", chat, prompt)),
         ("POST", f"chats/{chat}/stop", None, 200, ("stop", chat)),
         ("POST", f"chats/{chat}/go-on", None, 200, ("go_on", chat)),
+        ("POST", f"chats/{chat}/steer", {"text": "also"}, 200, ("steer", chat, "also")),
+        ("GET", f"chats/{chat}/commands", None, 200, ("commands", chat)),
         ("GET", f"chats/{chat}/turns", None, 200, ("turns", chat)),
         ("GET", f"chats/{chat}/entries?after=3&limit=7", None, 200, ("read", chat, 3, None, 7)),
         ("GET", f"chats/{chat}/entries?before=9", None, 200, ("read", chat, 0, 9, 500)),
