@@ -104,9 +104,15 @@ def with_backend(made: pd.DataFrame, dtype_backend: Backend) -> pd.DataFrame:
         raise MissingExtra.of("dtype_backend='pyarrow'", "pyarrow", "analysis") from error
     import pandas as pd
 
-    words = pd.ArrowDtype(pa.dictionary(pa.int32(), pa.string()))
-    categories = {name: words for name in made if isinstance(made[name].dtype, pd.CategoricalDtype)}
-    return made.astype(categories).convert_dtypes(dtype_backend="pyarrow", infer_objects=False)
+    types = {
+        "category": pa.dictionary(pa.int32(), pa.string()),
+        "string": pa.string(),
+        "Int64": pa.int64(),
+        "Float64": pa.float64(),
+        "boolean": pa.bool_(),
+        "datetime64[ms, UTC]": pa.timestamp("ms", tz="UTC"),
+    }
+    return made.astype({name: pd.ArrowDtype(types[str(dtype)]) for name, dtype in made.dtypes.items()})
 
 
 def _string(values: list[Any]) -> Any:

@@ -21,6 +21,7 @@ class Growing:
     def __init__(self, table: Sequence[Column]) -> None:
         self._table = table
         self._arrays: dict[str, Any] = {}
+        self._codes: dict[str, dict[str, int]] = {}
         self._length = 0
         self._pieces = 0
 
@@ -34,34 +35,44 @@ class Growing:
         if not self._arrays or same < max(len(rows), self._length):
             made = arrays_of(list(rows[same:]), self._table)
             if same:
-                kinds = {column.name: column.kind for column in self._table}
-                made = {name: joined(kinds[name], self._arrays[name][:same], array) for name, array in made.items()}
+                for column in self._table:
+                    name, kept = column.name, self._arrays[column.name][:same]
+                    made[name] = joined(column.kind, kept, made[name], self._codes.setdefault(name, {}))
+            else:
+                self._codes.clear()
             self._arrays, self._length, self._pieces = made, len(rows), self._pieces + 1
         whole = pd.DataFrame(self._arrays, index=pd.RangeIndex(self._length), copy=False)
         # Since pandas 3 a shallow copy is copied when it is written to; before that, writing would reach our arrays.
         return whole.copy(deep=int(pd.__version__.split(".")[0]) < 3)
 
 
-def joined(kind: Kind, first: Any, second: Any) -> Any:
-    """Two arrays of a kind as one, as if it had been made of all values at once."""
+def joined(kind: Kind, first: Any, second: Any, codes: dict[str, int]) -> Any:
+    """Two arrays of a kind as one, as if it had been made of all values at once; `codes` are a category's so far."""
     import pandas as pd
 
     if kind == "category":
-        return _categories(first, second)
+        return _categories(first, second, codes)
     if kind == "time":
         return first.append(second)
     return pd.concat([pd.Series(first, copy=False), pd.Series(second, copy=False)], ignore_index=True).array
 
 
-def _categories(first: Any, second: Any) -> Any:
+def _categories(first: Any, second: Any, codes: dict[str, int]) -> Any:
     """Categories stand in the order in which they first appear, so that those of a beginning are the first ones."""
     import numpy as np
     import pandas as pd
 
-    used = int(first.codes.max()) + 1 if len(first) else 0
-    known = first.categories[:used]
-    codes = {value: code for code, value in enumerate(known)}
-    places = [codes.setdefault(value, len(codes)) for value in second.categories]
+    names, used = first.categories, int(first.codes.max()) + 1
+    if not codes:
+        codes.update((name, code) for code, name in enumerate(names))
+    if used < len(names):
+        names = names[:used]
+        for name in [name for name, code in codes.items() if code >= used]:
+            del codes[name]
+    given = list(second.categories)
+    places = [codes.setdefault(name, len(codes)) for name in given]
+    fresh = [name for name, place in zip(given, places, strict=True) if place >= used]
+    if fresh:
+        names = names.append(pd.Index(fresh, dtype="str"))
     moved = np.append(np.asarray(places, dtype=np.int64), -1)[second.codes]
-    names = known.append(second.categories[[place >= used for place in places]])
-    return pd.Categorical.from_codes(np.concatenate([first.codes.astype(np.int64), moved]), categories=names)
+    return pd.Categorical.from_codes(np.concatenate([first.codes, moved]), categories=names)

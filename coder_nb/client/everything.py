@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
-from coder_nb.analysis.frames import ARRAYS
+from coder_nb.analysis.frames import ARRAYS, with_backend
 from coder_nb.analysis.summing import Told, changes_of, turns_of
 from coder_nb.client.history import ALL, USAGE, History, history
 from coder_nb.client.link import Link
@@ -64,12 +64,12 @@ class Everything(History):
 
     def coverage(self) -> pd.DataFrame:
         """What each agent's files hold; and of what ran here, the tokens that we saw and those that the files tell."""
-        made, seen = super().coverage(), self._seen()
+        made, seen = self._coverage(), self._seen()
         both = Both(seen, self._found(USAGE).usage)
         for name, tokens in (("observed_tokens", both.seen), ("recorded_tokens", both.written)):
             of = {agent: sum(count for key, count in tokens.items() if key[0] == agent) for agent, _ in both.owners}
             made[name] = ARRAYS["int"]([of.get(agent) for agent in made["agent"]])
-        return made
+        return with_backend(made, self._backend)
 
     def refresh(self) -> Everything:
         super().refresh()
@@ -185,6 +185,10 @@ async def _stored(verbs: Verbs, sought: Sought, agents: Sequence[str]) -> Stored
     for session in await verbs.sessions():
         if _may_hold(session, sought):
             parts.append(await _stored_session(verbs, session, sought, agents))
+
+    if sought.sessions:  # by what an agent calls it: then by what we do
+        used = [row for part in parts for row in part.told.usage if row.native_id in sought.sessions]
+        sought = replace(sought, sessions=sought.sessions | {row.session_id for row in used})
 
     def only(rows: Iterable[R]) -> list[R]:
         return [row for row in rows if _is_sought(row, sought, agents)]

@@ -15,12 +15,15 @@ from coder_nb.analysis.costs import reprice
 from coder_nb.analysis.frames import Backend, frame, with_backend
 from coder_nb.analysis.history import COVERAGE, Covered, history_frame, selected
 from coder_nb.analysis.summing import SESSIONS, TURNS, Told, changes_of, session_sums, turn_sums, turns_of
+from coder_nb.client.cache import folder
 from coder_nb.client.recent import Looked, looked
 from coder_nb.core.rows import Session, Turn, Usage
 from coder_nb.errors import InvalidOption, UnknownAgent
 from coder_nb.prices import Given
 from coder_nb.readers.base import Reader, Sought, What, readers
 from coder_nb.readers.collect import Found, roots_of
+from coder_nb.readers.keep import keep as keep_files
+from coder_nb.readers.keep import kept_roots
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,11 +54,13 @@ class History:
         *,
         dtype_backend: Backend = None,
         prices: Given | None = None,
+        keep: bool = False,
     ) -> None:
         self._sought, self._readers, self._roots = sought, chosen, _plain(roots)
         self._columns, self._backend, self._prices = columns, dtype_backend, prices
         self._read: dict[frozenset[What], tuple[Looked, Found]] = {}
         self._sums: Told | None = None
+        self._keep, self._kept = keep, set[str]()
 
     @property
     def usage(self) -> pd.DataFrame:
@@ -66,12 +71,12 @@ class History:
     @property
     def tool_calls(self) -> pd.DataFrame:
         """One row a call of a tool; its input and output only with `text=True`."""
-        return self._frame(self._found(ALL).tool_calls, tables.TOOL_CALLS)
+        return self._frame(self._told().calls, tables.TOOL_CALLS)
 
     @property
     def messages(self) -> pd.DataFrame:
         """One row a message; what it says only with `text=True`. What a fork copied is in both sessions."""
-        return self._frame(self._found(ALL).messages, tables.MESSAGES)
+        return self._frame(self._told().messages, tables.MESSAGES)
 
     @property
     def file_changes(self) -> pd.DataFrame:
@@ -100,13 +105,16 @@ class History:
 
     def coverage(self) -> pd.DataFrame:
         """What each agent's files hold, and what they are known not to hold."""
+        return with_backend(self._coverage(), self._backend)
+
+    def _coverage(self) -> pd.DataFrame:
         found = self._found(ALL)
-        rows = [Covered.of(reader.agent, found) for reader in self._readers]
-        return history_frame(rows, COVERAGE, dtype_backend=self._backend)
+        return history_frame([Covered.of(reader.agent, found) for reader in self._readers], COVERAGE)
 
     def refresh(self) -> History:
         """The same history, to be read again."""
         self._read.clear()
+        self._kept.clear()
         self._sums = None
         return self
 
@@ -142,12 +150,20 @@ class History:
     def _found(self, what: frozenset[What]) -> Found:
         return self._looked(what)[1]
 
+    def _places(self, reader: Reader) -> tuple[Path, ...]:
+        """Where to look: what was kept counts as the agent's own place does."""
+        roots, kept = tuple(roots_of(reader, self._roots)), folder() / "kept"
+        if self._keep and reader.agent not in self._kept:
+            keep_files(reader, roots, kept, lambda _: None)
+            self._kept.add(reader.agent)
+        return (*roots, *kept_roots(reader.agent, kept)) if self._keep or self._roots is None else roots
+
     def _looked(self, what: frozenset[What]) -> tuple[Looked, Found]:
         """What was read already, if it has this; else the files are read."""
         for known, read in self._read.items():
             if what <= known:
                 return read
-        places = [(reader, tuple(roots_of(reader, self._roots))) for reader in self._readers]
+        places = [(reader, self._places(reader)) for reader in self._readers]
         question = looked(places, replace(self._sought, what=what))
         self._read[what] = question, question.look()
         return self._read[what]
@@ -166,14 +182,18 @@ def history(
     roots: Roots | None = None,
     dtype_backend: Backend = None,
     prices: Given | None = None,
+    keep: bool = False,
 ) -> History:
     """What the agents left on disk: Claude Code, Codex, opencode, Qwen Code, Gemini CLI and goose, as DataFrames.
 
-    Nothing is written, and nothing is asked of a network or a server. Files that cannot hold what is asked for are not
-    opened. `project` is a directory, with all beneath it, or its name; `since` and `until` are days or times ("2026-10"
-    is its first day), in UTC or in `tz`, and `until` is not included. `roots` are other home directories to look in, or
-    folders by agent: ``{"claude": "/backup/.claude"}``. With `text` the frames have what was said, and tools' inputs
-    and outputs. `prices` come before the list's, see `cnb.reprice`. Raises `UnknownAgent` or `InvalidOption`.
+    Nothing of the agents' is written, and nothing is asked of a network or a server. Files that cannot hold what is
+    asked for are not opened. `project` is a directory, with all beneath it, or its name; `since` and `until` are days
+    or times ("2026-10" is its first day), in UTC or in `tz`, and `until` is not included. `roots` are other home
+    directories to look in, or folders by agent: ``{"claude": "/backup/.claude"}``. With `text` the frames have what was
+    said, and tools' inputs and outputs. `prices` come before the list's, see `cnb.reprice`. With `keep`, the files are
+    copied, compressed, to the folder `history` beside the store, so that what agents delete after a while is still
+    there the next time, with or without it. Raises `UnknownAgent` or `InvalidOption`, and `MissingExtra` where `keep`
+    has nothing to compress them by.
     """
     sought = Sought(
         text=text,
@@ -183,7 +203,7 @@ def history(
         sessions=frozenset(_several(session)),
     )
     readers = _chosen(_several(agent))
-    return History(sought, readers, roots, columns, dtype_backend=dtype_backend, prices=prices)
+    return History(sought, readers, roots, columns, dtype_backend=dtype_backend, prices=prices, keep=keep)
 
 
 def _chosen(names: Sequence[str]) -> list[Reader]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from coder_nb.client.cache import shelf
 from coder_nb.readers.base import Reader, Sought
 from coder_nb.readers.collect import Collection, Found
 
@@ -24,7 +25,7 @@ class Looked:
     """One question: some readers, their roots and what is sought."""
 
     def __init__(self, places: Places, sought: Sought) -> None:
-        self._collection = Collection(places, sought)
+        self._collection = Collection(places, sought, shelf())
         self._found: Found | None = None
         self._grown: Growing | None = None
         self._same = 0

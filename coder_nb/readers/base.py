@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
@@ -129,7 +130,11 @@ def files(folder: Path, agent: str, note: Note, *, suffixes: tuple[str, ...], de
             except OSError as error:  # it went away, or it is a link that leads nowhere
                 note(Problem(agent=agent, file=entry.path, what="unreadable", detail=error.strerror or str(error)))
                 continue
-            yield Source(Path(entry.path), stat.st_mtime_ns // 1_000_000, stat.st_size, stamp(stat))
+            yield Source(_path(entry.path), stat.st_mtime_ns // 1_000_000, stat.st_size, stamp(stat))
+
+
+_path = lru_cache(maxsize=1 << 16)(Path)
+"""Of a path the same object again, as making one takes longer than asking for its file's size."""
 
 
 def stamp(*stats: os.stat_result) -> tuple[int, ...]:

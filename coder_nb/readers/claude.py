@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from coder_nb.core.entries import Tokens
 from coder_nb.core.rows import AnyRow, Usage
 from coder_nb.readers.base import Note, Parser, Places, Sought, Source, Start, files, fresh
-from coder_nb.readers.lines import Lines, millis, whole
+from coder_nb.readers.lines import Lines, millis, stem, whole
 
 
 class CacheWrites(Struct, gc=False):
@@ -240,11 +240,6 @@ def _step(row: Usage, step: Iteration, number: int) -> Usage:
     """A step that the response's sums do not hold, as a response of its own."""
     name, model = f"{row.response_id}/{number}", step.model or row.model
     return replace(row, response_id=name, tokens=_tokens(step), model=model, cost_nanousd=None, hidden=True)
-
-
-def stem(path: Path) -> str:
-    """A file's name without its endings, also where it was compressed."""
-    return path.name.partition(".jsonl")[0]
 
 
 def _beside(path: Path) -> str | None:

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 
 from coder_nb.core.rows import AnyRow, Message, MessageKind, Role, Session, ToolUse
 from coder_nb.readers.base import Note, Source, Start
-from coder_nb.readers.claude import Answer, Line, Responses, stem
-from coder_nb.readers.lines import Lines, millis
+from coder_nb.readers.claude import Answer, Line, Responses
+from coder_nb.readers.lines import Lines, millis, stem
 
 _EXIT = re.compile(r"\s*(?:Error: )?Exit code (\d+)")
 

@@ -14,7 +14,8 @@ from msgspec.structs import replace
 
 from coder_nb.core.rows import Message, Problem, Row, Session, ToolUse, Usage
 from coder_nb.readers.base import Places, Reader, Sought, Source
-from coder_nb.readers.shelf import SHELF, Read, Shelf
+from coder_nb.readers.keep import ROOT, original
+from coder_nb.readers.shelf import Read, Shelf
 
 R = TypeVar("R", bound=Row)
 _LATE = 2**62
@@ -61,7 +62,7 @@ class _Place(NamedTuple):
 class Collection:
     """What some readers find; looked at again, it reads and counts what has changed only."""
 
-    def __init__(self, places: Sequence[tuple[Reader, Sequence[Path]]], sought: Sought, shelf: Shelf = SHELF) -> None:
+    def __init__(self, places: Sequence[tuple[Reader, Sequence[Path]]], sought: Sought, shelf: Shelf) -> None:
         self._places, self._sought, self._shelf = places, sought, shelf
         self._reads: dict[str, Read] = {}
         self._usage = _Usage(sought)
@@ -121,8 +122,10 @@ class Collection:
         found: dict[str, _Place] = {}
         for reader, roots in self._places:
             for root in dict.fromkeys(Path(str(root)).resolve() for root in roots):
+                is_copy = (root / ROOT).exists()
                 for source in reader.sources(root, self._sought, problems.append):
-                    found.setdefault(str(source.path), _Place(reader, source))
+                    if not is_copy or not (own := original(source.path, root)) or not own.exists():
+                        found.setdefault(str(source.path), _Place(reader, source))
         return dict(sorted(found.items(), key=lambda item: (item[1].source.mtime, item[0])))
 
     def _read(self, places: Mapping[str, _Place]) -> dict[str, Read]:
@@ -215,8 +218,7 @@ class _Usage:
         fresh = _sorted(_within(fresh, self._sought))
         if fresh:
             same = min(same, bisect_left(self.rows, _key(fresh[0]), key=_key))
-            self.rows += fresh
-            self.rows.sort(key=_key)
+            self.rows[same:] = sorted(self.rows[same:] + fresh, key=_key)
         return same
 
     def _take_out(self, row: Usage) -> int:

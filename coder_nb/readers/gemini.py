@@ -16,7 +16,7 @@ from msgspec import Raw, Struct
 from coder_nb.core.entries import Tokens
 from coder_nb.core.rows import AnyRow, Message, MessageKind, Problem, Role, Session, ToolUse, Usage
 from coder_nb.readers.base import Note, Places, Sought, Source, Start, files, fresh
-from coder_nb.readers.lines import Lines, millis, whole
+from coder_nb.readers.lines import Lines, millis, opened, stem, whole
 from coder_nb.readers.qwen import answer_text, named_path
 
 
@@ -119,7 +119,8 @@ class Gemini:
 
     def _document(self, source: Source, chat: _Chat, note: Note) -> None:
         try:
-            chat.take(1, _line(source.path.read_bytes()))
+            with opened(source.path) as file:
+                chat.take(1, _line(file.read()))
         except OSError as error:
             note(Problem(agent=self.agent, file=str(source.path), what="unreadable", detail=str(error)))
         except msgspec.MsgspecError as error:
@@ -228,7 +229,7 @@ class _Chat:
     def _row(self, number: int, said: Said) -> dict[str, Any]:
         return {
             "agent": "gemini",
-            "session_id": self._head.sessionId or self._source.path.stem,
+            "session_id": self._head.sessionId or stem(self._source.path),
             "file": str(self._source.path),
             "line": number,
             "ts": millis(said.timestamp),

@@ -106,6 +106,11 @@ def _decompressed(path: Path) -> BinaryIO:
         return io.BytesIO(stream.read())
 
 
+def stem(path: Path) -> str:
+    """A file's name without its endings, also where it was compressed."""
+    return path.name.partition(".json")[0]
+
+
 def mended(line: bytes) -> bytes:
     """A line without NUL bytes around it, bytes that are no UTF-8, and halves of characters."""
     text = line.strip(b"\0 \t\r\n").removeprefix(b"\xef\xbb\xbf").decode("utf-8", "replace")

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from coder_nb.core.entries import Tokens
 from coder_nb.core.rows import AnyRow, Message, MessageKind, Role, Session, ToolUse, Usage
 from coder_nb.readers.base import Note, Places, Sought, Source, Start, files, fresh
-from coder_nb.readers.lines import Lines, millis, whole
+from coder_nb.readers.lines import Lines, millis, stem, whole
 
 
 class Counts(Struct):
@@ -125,7 +125,7 @@ class Qwen:
         return [*named, places.home / ".qwen"]
 
     def sources(self, root: Path, sought: Sought, note: Note) -> Iterable[Source]:
-        for source in files(root / "projects", self.agent, note, suffixes=(".jsonl",)):
+        for source in files(root / "projects", self.agent, note, suffixes=(".jsonl", ".jsonl.zst")):
             if source.path.parent.name == "chats" and fresh(source, sought):
                 yield source
 
@@ -247,7 +247,7 @@ class _Chat:
     def _row(self, number: int, line: Line) -> dict[str, Any]:
         return {
             "agent": "qwen",
-            "session_id": line.sessionId or self._source.path.stem,
+            "session_id": line.sessionId or stem(self._source.path),
             "file": str(self._source.path),
             "line": number,
             "ts": millis(line.timestamp),

@@ -5,14 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from coder_nb.core.rows import AnyRow, Problem
+import msgspec
+
+from coder_nb.core.entries import Value
+from coder_nb.core.rows import AnyRow, Message, Problem, Session, ToolUse, Usage
 from coder_nb.readers.base import Growing, Parser, Reader, Sought, Source, Start, What
 
 LARGE = 1 << 18
 """Of a smaller file nothing but its rows is kept, as reading it again costs less than that."""
 _EDGE = 4096
+
+
+Key = tuple[str, str, frozenset[What]]
+"""An agent, a path, and what was read of it."""
 
 
 class Read(NamedTuple):
@@ -21,6 +28,26 @@ class Read(NamedTuple):
     stamp: tuple[int, ...]
     rows: Sequence[AnyRow]
     problems: Sequence[Problem]
+
+
+class Kept(Value):
+    """The same as one value, to be encoded."""
+
+    usage: tuple[Usage, ...] = ()
+    calls: tuple[ToolUse, ...] = ()
+    messages: tuple[Message, ...] = ()
+    sessions: tuple[Session, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+class Older(Protocol):
+    """What earlier processes have read."""
+
+    def take(self, key: Key, stamp: tuple[int, ...]) -> bytes | None:
+        """The encoded `Kept` of a file that is still as it was then."""
+
+    def give(self, key: Key, read: Read, size: int) -> None:
+        """A file was read just now."""
 
 
 class _Open(NamedTuple):
@@ -32,13 +59,11 @@ class _Open(NamedTuple):
     problems: list[Problem]
 
 
-Key = tuple[str, str, frozenset[What]]
-
-
 class Shelf:
     """Rows by file. Texts are not kept: they are most of what a history holds."""
 
-    def __init__(self) -> None:
+    def __init__(self, older: Older | None = None) -> None:
+        self._older = older
         self.known: dict[Key, Read] = {}
         self._open: dict[Key, _Open] = {}
         self.parsed = 0
@@ -50,10 +75,25 @@ class Shelf:
         known = None if sought.text else self.known.get(key)
         if known is not None and known.stamp == source.stamp:
             return known
-        read = self._read(key, reader, source, sought)
-        if source.stamp is not None and not sought.text:
-            self.known[key] = read
+        if source.stamp is None or sought.text:
+            return self._read(key, reader, source, sought)
+        read = self._from_older(key, source.stamp)
+        if read is None:
+            read = self._read(key, reader, source, sought)
+            if self._older is not None and read.stamp:
+                self._older.give(key, read, source.size)
+        self.known[key] = read
         return read
+
+    def _from_older(self, key: Key, stamp: tuple[int, ...]) -> Read | None:
+        data = None if self._older is None or key in self._open else self._older.take(key, stamp)
+        if data is None:
+            return None
+        try:
+            kept = _decode(data)
+        except msgspec.MsgspecError:
+            return None
+        return Read(stamp, (*kept.usage, *kept.calls, *kept.messages, *kept.sessions), kept.problems)
 
     def forget(self) -> None:
         """Lets go of everything."""
@@ -98,5 +138,13 @@ def _edges(path: Path, end: int) -> bytes:
         return hashlib.blake2b(first + file.read(min(_EDGE, end))).digest()
 
 
-SHELF = Shelf()
-"""Of this process."""
+_decode = msgspec.msgpack.Decoder(Kept).decode
+
+
+def packed(read: Read) -> bytes:
+    """What a file held, encoded."""
+    usage = tuple(row for row in read.rows if isinstance(row, Usage))
+    calls = tuple(row for row in read.rows if isinstance(row, ToolUse))
+    messages = tuple(row for row in read.rows if isinstance(row, Message))
+    sessions = tuple(row for row in read.rows if isinstance(row, Session))
+    return msgspec.msgpack.encode(Kept(usage, calls, messages, sessions, tuple(read.problems)))
