@@ -60,6 +60,8 @@ class AgentSpec(Value, forbid_unknown_fields=True):
     """For ACP: whether its commands are run through us."""
     options: dict[str, str | bool] = {}
     """For ACP: further options of its own that each session is set to, such as how much it thinks."""
+    tells_late: bool = False
+    """For ACP: whether it goes on telling a history after it has said that the session is loaded."""
     repeats_usage: bool = False
     """Whether it tells the usage of its latest response again where a turn had none, as after a Stop."""
     enabled: bool = True
@@ -150,6 +152,8 @@ KNOWN: tuple[AgentSpec, ...] = (
         name="gemini",
         label="Gemini CLI",
         argv=("gemini", "--acp"),
+        files=False,  # it takes the error for a file that is not there yet for a failure (0.61)
+        tells_late=True,
         variables=("GEMINI_*", "GOOGLE_*"),
         modes={
             "plan": AgentMode(id="plan"),
@@ -161,7 +165,6 @@ KNOWN: tuple[AgentSpec, ...] = (
         login="run `gemini` in a terminal and log in, or set GEMINI_API_KEY",
         login_variables=("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_GENAI_USE_VERTEXAI"),
         login_files=("~/.gemini/oauth_creds.json", "~/.gemini/settings.json#selectedType", "~/.gemini/.env#API_KEY"),
-        tested=False,
     ),
     AgentSpec(
         name="codex",
@@ -182,7 +185,6 @@ KNOWN: tuple[AgentSpec, ...] = (
             *("~/.codex/auth.json", "~/.codex/config.toml#model_provider"),
         ),
         probe=(),
-        tested=False,
     ),
     AgentSpec(
         name="claude",
@@ -217,7 +219,6 @@ KNOWN: tuple[AgentSpec, ...] = (
         ),
         login_files=("$CLAUDE_CONFIG_DIR/.credentials.json", "~/.claude/.credentials.json"),
         enabled=False,
-        tested=False,
     ),
     AgentSpec(
         name="native",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -26,9 +27,21 @@ from typing import Any
 from coder_nb.backends.base import Child, Spawner
 
 AGENTS = ("opencode", "goose", "qwen")
+OVER_ACP = (*AGENTS, "gemini", "codex", "claude-acp")
+PROGRAMS = {"codex": "codex-acp", "claude-acp": "claude-agent-acp"}
+"""Where the program is not named like the agent."""
 PLACE = "CODER_NB_TEST_AGENTS"
-_WRITE = {"opencode": ("write", "filePath"), "goose": ("write", "path"), "qwen": ("write_file", "file_path")}
+_WRITE = {
+    "opencode": ("write", "filePath"),
+    "goose": ("write", "path"),
+    "qwen": ("write_file", "file_path"),
+    "gemini": ("write_file", "file_path"),
+    "codex": ("exec_command", ""),
+    "claude-acp": ("Write", "file_path"),
+}
 _MODEL = "scripted-model"
+_OWN_MODEL = {"gemini": "gemini-2.5-pro", "codex": "gpt-5.3-codex", "claude-acp": "claude-opus-5-5"}
+"""Of agents that do more for models that they know."""
 PRICE = {"input": 3.0, "output": 15.0}
 """What opencode is told that the model costs, in dollars for a million tokens."""
 
@@ -45,7 +58,7 @@ def search_path() -> str:
 
 def program(name: str) -> str:
     """Where a program is; raises `Missing` with what to do."""
-    found = shutil.which(name, path=search_path())
+    found = shutil.which(PROGRAMS.get(name, name), path=search_path())
     if found is None:
         raise Missing(f"{name} is not installed: install the test agents, and set {PLACE} to their node_modules/.bin")
     return found
@@ -75,8 +88,30 @@ def entry(agent: str, model_url: str) -> dict[str, Any]:
     if agent == "goose":
         key = {"OPENAI_API_KEY": "none", "GOOSE_DISABLE_KEYRING": "1", "OPENAI_HOST": model_url}
         return {"env": {"GOOSE_PROVIDER": "openai", "GOOSE_MODEL": _MODEL, **key}}
+    if agent == "gemini":
+        key = {"GEMINI_API_KEY": "none", "GEMINI_MODEL": _OWN_MODEL[agent]}
+        return {"env": {"GOOGLE_GEMINI_BASE_URL": model_url, **key}}
+    if agent == "codex":
+        return {"argv": ["codex-acp", *_codex_settings(model_url)], "env": {"OPENAI_API_KEY": "none"}}
+    if agent == "claude-acp":
+        key = {"ANTHROPIC_API_KEY": "none", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1"}
+        return {"enabled": True, "env": {"ANTHROPIC_BASE_URL": model_url, **key}}
     key = {"OPENAI_API_KEY": "none", "OPENAI_BASE_URL": f"{model_url}/v1", "OPENAI_MODEL": _MODEL}
     return {"env": key, "argv": ["qwen", "--acp", "--auth-type", "openai"]}
+
+
+def _codex_settings(model_url: str) -> list[str]:
+    """A provider of its own, that needs no login."""
+    place = "model_providers.scripted"
+    settings = {
+        "model": f'"{_OWN_MODEL["codex"]}"',
+        "model_provider": '"scripted"',
+        f"{place}.name": '"Scripted"',
+        f"{place}.base_url": f'"{model_url}/v1"',
+        f"{place}.wire_api": '"responses"',
+        f"{place}.requires_openai_auth": "false",
+    }
+    return [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
 
 
 # What the model answers ----------------------------------------------------------------------------------------------
@@ -87,7 +122,12 @@ def writes(
 ) -> list[dict[str, Any]]:
     """To a prompt: writes a file with the agent's own tool, then says "Done."; `tokens` are of the two answers."""
     tool, argument = _WRITE[agent]
-    call = {"name": tool, "arguments": {argument: str(file), "content": text}}
+    arguments = {argument: str(file), "content": text}
+    if agent == "codex":  # whose own way to write files is a patch, given to the shell
+        added = "".join(f"+{line}\n" for line in text.splitlines())
+        patch = f"*** Begin Patch\n*** Add File: {file}\n{added}*** End Patch"
+        arguments = {"cmd": f"apply_patch <<'EOF'\n{patch}\nEOF"}
+    call = {"name": tool, "arguments": arguments}
     first = {"reasoning": "Plan.", "content": "Writing it.", "toolCalls": [call], "usage": _usage(tokens[0])}
     after = {"toolName": tool, "hasToolResult": True}  # some agents put a message of their own behind the prompt
     return [
@@ -117,6 +157,9 @@ def _usage(tokens: tuple[int, int]) -> dict[str, int]:
 # The model -----------------------------------------------------------------------------------------------------------
 
 
+_ASKS_A_MODEL = re.compile(r"(?:completions|/responses|/messages|:\w*[gG]enerateContent)(?:\?|\Z)")
+
+
 @dataclass(frozen=True)
 class Call:
     """One answer of the model, as its journal has it."""
@@ -136,7 +179,7 @@ class Model:
         """What it was asked so far, in order."""
         with urllib.request.urlopen(f"{self.url}/__aimock/journal", timeout=5) as answer:
             found = json.load(answer)
-        return [_call(item) for item in found if item.get("path", "").endswith("completions")]
+        return [_call(item) for item in found if _ASKS_A_MODEL.search(item.get("path", ""))]
 
 
 def _call(item: dict[str, Any]) -> Call:

@@ -135,6 +135,8 @@ class Asking:
             refusal = option_for(one.asked.options, allow=False)
             option_id = refusal.id if refusal else None
         kind = next((option.kind for option in one.asked.options if option.id == option_id), "reject_once")
+        if not kind.startswith("allow") and one.asked.call_id is not None:
+            self._state.denied.add(one.asked.call_id)
         self._grants.answered(one.asked, kind, self._state.tools.get(one.asked.call_id or ""))
         one.respond(option_id)
 

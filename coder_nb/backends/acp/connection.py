@@ -60,6 +60,7 @@ class Connection:
         self._outgoing: asyncio.Queue[bytes] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
         self.dead: AgentDied | None = None
+        self._heard = 0
 
     def open(self) -> None:
         """Starts reading and writing."""
@@ -108,6 +109,13 @@ class Connection:
         finally:
             self._waiting.pop(number, None)
 
+    async def quiet(self, pause: float, *, limit: float) -> None:
+        """Returns once the agent has said nothing for a pause, or after the limit."""
+        heard, rounds = -1, int(limit / pause)
+        while heard != self._heard and rounds:
+            heard, rounds = self._heard, rounds - 1
+            await asyncio.sleep(pause)
+
     def notify(self, method: str, params: dict[str, Any]) -> None:
         self._outgoing.put_nowait(wire.notification(method, params))
 
@@ -150,6 +158,7 @@ class Connection:
             pass  # the reader sees its end too, after what it said last
 
     def _take(self, frame: dict[str, Any] | wire.Garbage) -> None:
+        self._heard += 1
         if isinstance(frame, wire.Garbage):
             self._listener.garbled(frame.text)
         elif isinstance(method := frame.get("method"), str):

@@ -21,6 +21,8 @@ from coder_nb.errors import AgentFailed, AgentNotLoggedIn, AgentProtocolError, C
 PROTOCOL_VERSION = 1
 How = Literal["new", "resumed", "forked", "forgotten"]
 _MOST_PAGES = 50
+_PAUSE = 0.2
+"""Seconds without a word after which a history that is told late counts as told."""
 _LAST_WORD = 1.0
 """Seconds that an agent has to close a session before its process is ended."""
 
@@ -86,7 +88,10 @@ class Native:
         method = "session/resume" if can.resume and not tell else "session/load" if can.load else None
         if method is None:
             return None
-        return await self._unless_unknown(method, {"sessionId": native_id, **self._place(opening)})
+        found = await self._unless_unknown(method, {"sessionId": native_id, **self._place(opening)})
+        if method == "session/load" and self._spec.tells_late:
+            await self._connection.quiet(_PAUSE, limit=self._timeout)
+        return found
 
     async def _fork(self, opening: Opening) -> dict[str, Any] | None:
         """None where the agent cannot: the protocol branches off a session's end, and nowhere else."""

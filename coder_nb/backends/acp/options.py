@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from coder_nb.backends.acp.connection import Connection
+from coder_nb.backends.acp.connection import Connection, RpcError
 from coder_nb.backends.acp.state import State, choices_of, configured, options_of
 from coder_nb.backends.choices import listed, pick
 from coder_nb.backends.registry import AgentMode, AgentSpec
@@ -79,7 +79,12 @@ class Options:
                 f"{self._spec.label} has no mode {wanted.id!r}, so that {mode!r} cannot be relied on; it offers "
                 f"{listed(self._state.modes)}. Name the right one in the setting `agents.{self._spec.name}.modes`."
             )
-        await self._set("mode", "session/set_mode", "modeId", wanted.id)
+        try:
+            await self._set("mode", "session/set_mode", "modeId", wanted.id)
+        except RpcError:
+            if mode not in ("accept_edits", "bypass"):
+                raise
+            return await self._choose_mode("ask")  # as in a folder that it does not trust: our rules answer
         if self._state.mode != wanted.id:
             raise AgentProtocolError(
                 f"{self._spec.label} did not take the mode {wanted.id!r}: upgrade it, then try again."

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from coder_nb.backends.acp import content, translate, usage, wire
+from coder_nb.backends.acp import content, tools, translate, usage, wire
 from coder_nb.backends.acp.asking import Asking
 from coder_nb.backends.acp.connection import Connection, RpcError
 from coder_nb.backends.acp.files import Tree
@@ -248,7 +248,7 @@ class AcpSession(Plain):
         if turn.ended.is_set():
             return
         result = answer if isinstance(answer, dict) else None
-        for event in usage.end_turn(self._state, result):
+        for event in (*tools.left_denied(self._state), *usage.end_turn(self._state, result)):
             turn.events.put_nowait(event)
         if isinstance(answer, Exception):
             self._end_turn(turn, self._failure(turn, answer))

@@ -50,6 +50,8 @@ class State:
     has_questions: bool = False
     terminals: dict[str, str] = field(default_factory=dict)
     """By the id of a terminal, the tool call in which it is shown."""
+    denied: set[str] = field(default_factory=set)
+    """Tool calls that were denied and of which the agent has not said yet how they ended."""
     telling: bool = False
     """Whether a history is being told: what the user said then comes from the agent too."""
     part: int = 0

@@ -17,6 +17,7 @@ _KINDS: frozenset[str] = frozenset(get_args(ToolKind))
 _STATUSES: frozenset[str] = frozenset(get_args(ToolStatus))
 _OptionKind = Literal["allow_once", "allow_always", "reject_once", "reject_always"]
 _OPTIONS: frozenset[str] = frozenset(get_args(_OptionKind))
+_NAME_IN_ID = re.compile(r"([A-Za-z]\w*?)__\1_\d")
 _BARE_NAME = re.compile(r"[A-Za-z_][\w.:-]*\Z")
 
 
@@ -32,6 +33,8 @@ def tool_update(state: State, said: dict[str, Any], *, begins: bool) -> ToolUpda
         known.kind = kind_of(normal_name(known.name))
     known.input = said.get("rawInput") or known.input
     status = said.get("status")
+    if status in ("completed", "failed"):
+        state.denied.discard(call_id)
     content, diffs = _content(state, call_id, said.get("content"))
     output = said.get("rawOutput")
     if content is None and not diffs and output is not None:
@@ -55,6 +58,12 @@ def tool_update(state: State, said: dict[str, Any], *, begins: bool) -> ToolUpda
     )
 
 
+def left_denied(state: State) -> list[AnyEvent]:
+    """The end of those calls that were denied and of which the agent has said no more."""
+    left, state.denied = state.denied, set()
+    return [ToolUpdate(call_id=call_id, status="failed") for call_id in sorted(left)]
+
+
 def permission(state: State, request_id: str, params: Any) -> list[AnyEvent]:
     """The events of a `session/request_permission`: the tool call, as far as it says more of it, and the question.
 
@@ -69,7 +78,9 @@ def permission(state: State, request_id: str, params: Any) -> list[AnyEvent]:
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"not a permission request: {error}") from error
     known = state.tools[tool.call_id]
-    if not begins:  # what it says of a call that is known is about the question: not what the tool was given
+    if begins:
+        state.speaking = ""
+    else:  # what it says of a call that is known is about the question: not what the tool was given
         given = None if before else tool.input
         tool = msgspec.structs.replace(tool, title=None, status=None, tool_kind=None, input=given)
         known.input = before or known.input
@@ -95,10 +106,15 @@ def _option(option: dict[str, Any]) -> PermissionOption:
 
 
 def _tool_name(said: dict[str, Any], *, begins: bool) -> str | None:
-    """The tool's own name: agents put it into `_meta`, each in its place, or have nothing else as the first title."""
-    named = _named_in(said.get("_meta"), depth=3)
+    """The tool's own name: agents put it into `_meta`, each in its place, or into the call's id, or as its title."""
+    if named := _named_in(said.get("_meta"), depth=3):
+        return named
     title = said.get("title")
-    return named or (title if begins and isinstance(title, str) and _BARE_NAME.match(title) else None)
+    if not begins:
+        return None
+    if in_id := _NAME_IN_ID.match(said["toolCallId"]):
+        return in_id[1]
+    return title if isinstance(title, str) and _BARE_NAME.match(title) else None
 
 
 def _named_in(meta: Any, *, depth: int) -> str | None:

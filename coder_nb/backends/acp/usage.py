@@ -17,12 +17,47 @@ def begin_turn(state: State) -> None:
     state.speaking = ""
 
 
-def end_turn(state: State, result: dict[str, Any] | None = None) -> list[AnyEvent]:
+def end_turn(state: State, result: dict[str, Any] | None = None) -> list[UsageReported]:
     """What is left to report of usage when a turn has ended: with the answer to the prompt, or without one."""
+    models = _by_model((result or {}).get("_meta"))
+    if models and not state.reported:  # these have what the agent asked in the background too
+        (model, tokens), *others = models
+        first = _report(state, tokens, model=model)
+        costs = first[0].cost_nanousd is not None
+        return [*first, *(_without_cost(tokens, model, costs) for model, tokens in others)]
     usage = (result or {}).get("usage")
     known = state.reported or (state.repeats_usage and usage == state.last_usage)
     state.last_usage = usage or state.last_usage
     return _report(state, None if known or not isinstance(usage, dict) else tokens_of(usage))
+
+
+def _without_cost(tokens: Tokens, model: str | None, reported: bool) -> UsageReported:
+    """A further model's part: what the turn cost, if that was reported, stands beside the first one."""
+    if not reported:
+        return UsageReported(tokens=tokens, model=model)
+    return UsageReported(tokens=tokens, model=model, cost_nanousd=0, cost_source="reported")
+
+
+def _by_model(meta: Any) -> list[tuple[str | None, Tokens]]:
+    """A turn's counts for each model, where the agent puts them beside its answer."""
+    quota = meta.get("quota") if isinstance(meta, dict) else None
+    listed = quota.get("model_usage") if isinstance(quota, dict) else None
+    found: list[tuple[str | None, Tokens]] = []
+    for one in listed if isinstance(listed, list) else ():
+        counts = one.get("token_count") if isinstance(one, dict) else None
+        named = {_ALSO.get(str(name), str(name)): n for name, n in counts.items()} if isinstance(counts, dict) else {}
+        if (tokens := tokens_of(named)) is not None:
+            model = one.get("model")
+            found.append((model if isinstance(model, str) else None, tokens))
+    return found
+
+
+_ALSO = {
+    "input_tokens": "inputTokens",
+    "output_tokens": "outputTokens",
+    "cachedInputTokens": "cachedReadTokens",
+    "reasoningOutputTokens": "thoughtTokens",
+}
 
 
 def tokens_of(usage: dict[str, Any]) -> Tokens | None:
@@ -57,7 +92,7 @@ def tokens_of(usage: dict[str, Any]) -> Tokens | None:
 _COUNTS = ("inputTokens", "outputTokens", "thoughtTokens", "cachedReadTokens", "cachedWriteTokens", "totalTokens")
 
 
-def response_usage(state: State, meta: Any) -> list[AnyEvent]:
+def response_usage(state: State, meta: Any) -> list[UsageReported]:
     usage = meta.get("usage") if isinstance(meta, dict) else None
     tokens = tokens_of(usage) if isinstance(usage, dict) else None
     if tokens is None:
@@ -66,14 +101,14 @@ def response_usage(state: State, meta: Any) -> list[AnyEvent]:
     return _report(state, tokens)
 
 
-def _report(state: State, tokens: Tokens | None) -> list[AnyEvent]:
+def _report(state: State, tokens: Tokens | None, *, model: str | None = None) -> list[UsageReported]:
     cost, state.cost_due = state.cost_due, None
     if tokens is None and not cost:
         return []
     return [
         UsageReported(
             tokens=tokens or Tokens(),
-            model=model_name(state),
+            model=model or model_name(state),
             cost_nanousd=cost,
             cost_source="unknown" if cost is None else "reported",
             context_used=state.context_used or None,

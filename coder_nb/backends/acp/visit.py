@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from coder_nb.backends.base import AnyEvent, Child, NativeSession, Opening, Usag
 from coder_nb.backends.registry import AgentSpec
 from coder_nb.errors import AgentDied, AgentUnavailable, NotFound
 from coder_nb.settings import Settings
+
+_CONTEXT = re.compile(r"\s*<(\w+_context)>.*</\1>\s*\Z", re.DOTALL)
+"""What agents tell their model of the surroundings, in the user's name."""
 
 
 class Visit:
@@ -81,7 +85,10 @@ class Visit:
 
 
 def _whole(events: list[AnyEvent]) -> list[AnyEvent]:
-    """What the user said in one piece each time, from the first time on; usage in it is not counted again (law 17)."""
+    """What the user said in one piece each time, from the first time on, without what agents slip in as hers.
+
+    Usage in it is not counted again (law 17).
+    """
     whole: list[AnyEvent] = []
     for event in events:
         last = whole[-1] if whole else None
@@ -91,4 +98,4 @@ def _whole(events: list[AnyEvent]) -> list[AnyEvent]:
             whole.append(msgspec.structs.replace(event, counted=False))
         elif whole or isinstance(event, UserSaid):
             whole.append(event)
-    return whole
+    return [event for event in whole if not (isinstance(event, UserSaid) and _CONTEXT.match(event.text))]

@@ -122,4 +122,4 @@ def main(agents: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:] or real_agents.AGENTS)
+    main(sys.argv[1:] or real_agents.OVER_ACP)
