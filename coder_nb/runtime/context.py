@@ -55,6 +55,8 @@ class Facts:
         self.changed = bool(known and known.config_hash and known.config_hash != config_hash)
         """Whether its settings are others than when its native session began."""
         self.commands: tuple[Command, ...] = known.commands if known else ()
+        self.mode: PermissionMode | None = None
+        """The mode of its last turn, and so of what it begins by itself."""
 
 
 class Idle:
@@ -155,6 +157,10 @@ class Context:
             await session.close()
             raise
         return session
+
+    def facts(self, session: AgentSession) -> Facts:
+        """What is kept of a session that was opened here."""
+        return self._facts[session]
 
     async def visible_turns(self, chat_id: str) -> list[TurnInfo]:
         """The turns of a chat that no restore has hidden."""

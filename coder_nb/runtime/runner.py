@@ -8,7 +8,7 @@ import logging
 from collections import deque
 
 from coder_nb.core.values import ChatInfo, Prompt
-from coder_nb.errors import CoderError, LeaseLost
+from coder_nb.errors import CoderError, LeaseLost, NotFound
 from coder_nb.runtime import recovery
 from coder_nb.runtime.begun import Begun
 from coder_nb.runtime.context import Context
@@ -69,9 +69,10 @@ class Runner:
     async def _next(self) -> tuple[ChatInfo, Prompt | Begun] | None:
         """What an agent has begun by itself, else the prompt that has waited longest in a chat that is not held."""
         try:
-            if self._begun:
+            while self._begun:
                 begun = self._begun.popleft()
-                return await self._context.store.catalog.get_chat(begun.chat_id), begun
+                with contextlib.suppress(NotFound):
+                    return await self._context.store.catalog.get_chat(begun.chat_id), begun
             chats = await self._context.store.catalog.chats(self.session_id)
         except CoderError as error:
             _log.error("the inbox of session %s cannot be read: %s", self.session_id, error.message)
@@ -115,7 +116,9 @@ class Runner:
     async def _turn(self, lease: Lease, chat_id: str, due: Prompt | Begun) -> Turn:
         begun, prompt, agent = None, due, due.agent or await self._context.agents.default()
         if isinstance(prompt, Begun):
-            begun, prompt = prompt, Prompt(id=self._context.new_id(), text="", agent=agent)
+            session = self._context.pool.get((chat_id, agent))
+            mode = self._context.facts(session).mode if session else None
+            begun, prompt = prompt, Prompt(id=self._context.new_id(), text="", agent=agent, mode=mode)
         return Turn(
             self._context,
             lease,

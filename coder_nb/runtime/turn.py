@@ -156,6 +156,7 @@ class Turn:
         keep = await self._context.keeps_warm(key, once=self.prompt.once)
         async with self._context.pool.lease(key, self._start(cwd), fits, keep=keep) as agent:
             asked = await self._asked(agent)
+            self._context.facts(agent).mode = self._mode
             self._prompting = agent
             try:
                 async for event in self._begun.events() if self._begun else agent.prompt(asked):

@@ -1,0 +1,66 @@
+"""Turns that agents begin by themselves, as when a task in the background has ended: from what they say to a turn."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from coder_nb.backends.base import (
+    AgentSession,
+    AnyEvent,
+    Done,
+    PlanUpdate,
+    ReasoningDelta,
+    SelfStarted,
+    TextDelta,
+    ToolUpdate,
+)
+from coder_nb.errors import AgentDied
+
+OF_A_TURN = (TextDelta, ReasoningDelta, ToolUpdate, PlanUpdate)
+"""What belongs to the turn in which it is said, and to no later one."""
+
+
+class Begun:
+    """A turn that an agent has begun; what it says of it waits here until the turn's place has come."""
+
+    def __init__(self, chat_id: str, agent: str) -> None:
+        self.chat_id, self.agent = chat_id, agent
+        self._said: asyncio.Queue[AnyEvent] = asyncio.Queue()
+
+    def add(self, event: AnyEvent) -> None:
+        self._said.put_nowait(event)
+
+    async def events(self) -> AsyncIterator[AnyEvent]:
+        """All that is said in it, its end included."""
+        while True:
+            event = await self._said.get()
+            yield event
+            if isinstance(event, Done):
+                return
+
+    async def no_other(self) -> AgentSession:
+        """What stands for a start of the agent: only the process that has begun the turn can go on with it."""
+        raise AgentDied(f"{self.agent} began a turn by itself and ended: prompt it to go on.")
+
+
+class Sorter:
+    """Takes what an agent says while no prompt of ours runs: a turn of its own, or something for its next one."""
+
+    def __init__(
+        self, chat_id: str, agent: str, keep: Callable[[AnyEvent], None], began: Callable[[Begun], None]
+    ) -> None:
+        self._chat_id, self._agent = chat_id, agent
+        self._keep, self._began = keep, began
+        self._now: Begun | None = None
+
+    def __call__(self, event: AnyEvent) -> None:
+        if isinstance(event, SelfStarted):
+            self._now = Begun(self._chat_id, self._agent)
+            self._began(self._now)
+        elif self._now is not None:
+            self._now.add(event)
+            if isinstance(event, Done):
+                self._now = None
+        elif not isinstance(event, OF_A_TURN):  # what comes late changes nothing any more (law 1)
+            self._keep(event)
