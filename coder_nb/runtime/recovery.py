@@ -26,9 +26,8 @@ async def settle(context: Context, lease: Lease, *, chat_id: str | None = None) 
 
 async def _interrupt(context: Context, lease: Lease, turn: TurnInfo) -> None:
     now = context.now()
-    page = await context.store.log.tail(turn.chat_id, 1_000_000)
-    mine = [entry for entry in page.entries if entry.turn_id == turn.id]
-    closed = [_replace(e, body=closed_body(e.body, "failed"), open=False) for e in mine if e.open]
+    left = await context.store.log.unclosed(turn.chat_id)
+    closed = [_replace(e, body=closed_body(e.body, "failed"), open=False) for e in left if e.turn_id == turn.id]
     ended = Entry(
         id=context.new_id(),
         chat_id=turn.chat_id,

@@ -125,6 +125,9 @@ class Log(Protocol):
     async def landmarks(self, chat_id: str) -> tuple[Entry, ...]:
         """The beginnings of turns, what the user said, and the checkpoints, by position: these tell what is hidden."""
 
+    async def unclosed(self, chat_id: str) -> tuple[Entry, ...]:
+        """The entries that have not ended, with all their committed text, by position."""
+
     async def encoded(self, chat_id: str) -> list[tuple[Any, ...]]:
         """All entries by position, as rows of `ENCODED`, for frames: only what still streams is decoded."""
 
@@ -289,7 +292,8 @@ class Copies(Protocol):
     ) -> bool:
         """Makes a chat with its log, turns, agent sessions and changes.
 
-        False where there is one of its id, which stays as it is. Its name is made free with a number; entries stand at 1, 2, 3 and so on, in their order.
+        False where there is one of its id, which stays as it is. Its name is made free with a number; entries stand at
+        1, 2, 3 and so on, in their order.
         """
 
 

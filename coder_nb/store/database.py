@@ -57,7 +57,7 @@ class Compiled(NamedTuple):
     sql: str
     row: Callable[[Mapping[str, Any]], Row]
     batch: str | None = None
-    """The text that takes a column of values in place of each value, where the engine has such a one: a plain insert."""
+    """The text of an insert that takes many values in place of each, where the engine has such a one."""
 
 
 class Statement:

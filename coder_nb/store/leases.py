@@ -12,7 +12,7 @@ from sqlalchemy.sql.expression import FunctionElement
 from coder_nb.core.codec import decode, encode
 from coder_nb.errors import RunElsewhere
 from coder_nb.store.base import Lease, Owner
-from coder_nb.store.database import Database, Statement, constant, param, patient
+from coder_nb.store.database import EVERYTHING, Database, Statement, constant, param, patient
 from coder_nb.store.guard import lost
 from coder_nb.store.owner import is_dead, this_process
 from coder_nb.store.schema import leases
@@ -86,6 +86,8 @@ class SqlLeases:
                 owner=encode(owner),
                 ttl=_ms(ttl),
             )
+            if not mine:
+                tx.touch(EVERYTHING)  # who runs a session is part of what is seen of its chats
         return Lease(path=path, owner=owner, generation=generation)
 
     @patient
@@ -98,6 +100,7 @@ class SqlLeases:
     async def release(self, lease: Lease) -> None:
         async with self._database.write(begins_by_writing=True) as tx:
             await tx.run(_RELEASE, **_mine(lease))
+            tx.touch(EVERYTHING)
 
     @patient
     async def holder(self, path: str) -> Owner | None:

@@ -80,6 +80,17 @@ _LANDMARKS = Statement(
     .where(entries.c.chat_id == _CHAT, entries.c.kind.in_([constant(kind) for kind in _MARKS]))
     .order_by(entries.c.pos)
 )
+_found_open = (
+    select(*_columns)
+    .where(entries.c.chat_id == _CHAT, entries.c.open == constant(1))
+    .order_by(entries.c.pos)
+    .cte("found")
+)
+_UNCLOSED = _in_parts(
+    select(literal_column(str(_AN_ENTRY)).label("part"), *(_found_open.c[name] for name in ENCODED)),
+    select(*_padded(_A_CHAT, rev=chats.c.rev, pos=chats.c.rev)).where(chats.c.id == _CHAT),
+    _texts(_found_open),
+)
 _TEXTS = Statement(_texts(entries, entries.c.chat_id == _CHAT).order_by(chunks.c.offset))
 _ID, _POS, _REVISION, _OPEN, _KIND, _BODY = map(ENCODED.index, ("id", "pos", "rev", "open", "kind", "body"))
 
@@ -123,6 +134,11 @@ class SqlLog:
 
     async def tail(self, chat_id: str, count: int) -> Page:
         return await self.before(chat_id, _END, limit=count)
+
+    @patient
+    async def unclosed(self, chat_id: str) -> tuple[Entry, ...]:
+        found = await self._parts(_UNCLOSED, chat_id)
+        return tuple(sorted(found.entries(), key=lambda entry: entry.pos))
 
     @patient
     async def encoded(self, chat_id: str) -> list[tuple[Any, ...]]:

@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from coder_nb.errors import StoreUnreachable
 from coder_nb.store.database import EVERYTHING, Row, Statement
+from coder_nb.store.looking import LINK
 from coder_nb.store.migrations import HEAD, migrate
 from coder_nb.store.postgres_faults import DRIVER_ERRORS, closed, not_utf8, postgres_error, shown, unsettled
 
@@ -98,6 +99,7 @@ class PostgresDatabase:
             "idle_in_transaction_session_timeout": "5000",
         }
         self._closing = asyncio.Event()
+        self._closes = asyncio.Lock()
         self._free: asyncio.LifoQueue[asyncpg.Connection[Any] | None] = asyncio.LifoQueue()
         for _ in range(CONNECTIONS):
             self._free.put_nowait(None)
@@ -126,10 +128,13 @@ class PostgresDatabase:
     async def read(self, *, once: bool = False) -> AsyncIterator[PostgresTx]:
         async with self._connection() as driver:
             tx = PostgresTx(driver, self.name)
-            if not once:
+            link = LINK.get()
+            if link or not once:
                 await tx.begin("ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            if link:
+                await tx.rows(_LOOK, link=link)
             yield tx
-            if not once:
+            if link or not once:
                 await tx.commit()
 
     @contextlib.asynccontextmanager
@@ -212,13 +217,13 @@ class PostgresDatabase:
 
     async def close(self) -> None:
         self._closing.set()
-        for _ in range(CONNECTIONS):
-            driver = await self._free.get()
-            if driver is not None:
-                with contextlib.suppress(*DRIVER_ERRORS):
-                    await driver.close(timeout=_ANSWER)
-        for _ in range(CONNECTIONS):
-            self._free.put_nowait(None)
+        async with self._closes:
+            taken = [await self._free.get() for _ in range(CONNECTIONS)]
+            for driver in taken:
+                if driver is not None:
+                    with contextlib.suppress(*DRIVER_ERRORS):
+                        await driver.close(timeout=_ANSWER)
+                self._free.put_nowait(None)
 
 
 async def open_postgres(url: str, *, busy_timeout: float) -> PostgresDatabase:
@@ -243,6 +248,7 @@ async def _is_ready(database: PostgresDatabase) -> bool:
         return [row[0] for row in await tx.rows(_VERSION)] == [HEAD]
 
 
+_LOOK = Statement(text("SELECT set_config('coder_nb.link', :link, true)"))
 _ENCODING = Statement(text("SELECT current_setting('server_encoding')"))
 _IS_THERE = Statement(text("SELECT to_regclass('alembic_version') IS NOT NULL"))
 _VERSION = Statement(text("SELECT version_num FROM alembic_version"))

@@ -130,6 +130,8 @@ Index(
     sqlite_where=_native,
     postgresql_where=_native,
 )
+_is_open = text("open = 1")
+Index("ix_entries_open", entries.c.chat_id, entries.c.pos, sqlite_where=_is_open, postgresql_where=_is_open)
 _usage = text("kind = 'usage'")
 Index("ix_entries_usage", entries.c.chat_id, entries.c.pos, sqlite_where=_usage, postgresql_where=_usage)
 
@@ -193,6 +195,7 @@ agent_sessions = Table(
     Column("body", LargeBinary, nullable=False),
     PrimaryKeyConstraint("chat_id", "agent"),
 )
+Index("ix_agent_sessions_native", agent_sessions.c.native_id)
 
 changes = Table(
     "changes",
@@ -233,6 +236,7 @@ histories = Table(
     Column("summary", LargeBinary, nullable=True),
     UniqueConstraint("project", "session", "part"),
 )
+Index("ix_histories_session", histories.c.session)
 
 history_items = Table(
     "history_items",

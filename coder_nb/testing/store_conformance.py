@@ -148,8 +148,10 @@ async def c06_streamed_text_is_dropped_when_its_entry_ends(store: Store, here: O
     growing = text(chat_id, "", open=True)
     chunk = Chunk(entry_id=growing.id, offset=0, text="half a th")
     await store.log.commit(lease, chat_id, Batch(entries=(growing,), chunks=(chunk,)))
+    assert [(e.id, e.body) for e in await store.log.unclosed(chat_id)] == [(growing.id, Text(text="half a th"))]
     closed = text(chat_id, "half a thought", id=growing.id, pos=1)
     await store.log.commit(lease, chat_id, Batch(entries=(closed,)))
+    assert await store.log.unclosed(chat_id) == ()
     late = Chunk(entry_id=growing.id, offset=9, text="ousand")
     await store.log.commit(lease, chat_id, Batch(chunks=(late,)))
     page = await store.log.read(chat_id)

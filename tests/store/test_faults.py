@@ -24,6 +24,14 @@ from coder_nb.store.open import open_store
 from coder_nb.testing.store_conformance import begin, text
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def engine() -> str:
+    """This is about files."""
+    return "sqlite"
+
+
 CHILD = Path(__file__).with_name("child.py")
 
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
-from contextlib import closing
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -102,9 +99,9 @@ async def play(store: SqlStore, steps: list[tuple[str, int, str]], limit: int) -
     assert fold(await read_all(store, runner.chat_id, limit=limit)) == whole
 
 
-def test_reading_from_any_cursor_gives_the_same_transcript(path: Path) -> None:
+def test_reading_from_any_cursor_gives_the_same_transcript(database: str) -> None:
     with asyncio.Runner() as loop:
-        store = loop.run(open_store(Settings(database=str(path))))
+        store = loop.run(open_store(Settings(database=database)))
 
         @settings(max_examples=100, deadline=None)
         @given(STEPS, st.integers(1, 7))
@@ -128,22 +125,6 @@ async def test_an_entry_ended_in_the_batch_that_opened_it_leaves_no_chunks(opene
     assert page.chunks == ()
 
 
-async def test_an_entry_that_ended_leaves_no_chunks_in_the_file(opened, path: Path, here: Owner) -> None:
-    store = await opened()
-    lease, chat_id = await begin(store, here)
-    growing = text(chat_id, "", open=True, native_id="n")
-    chunks = tuple(Chunk(entry_id=growing.id, offset=n, text="x") for n in range(9))
-    await store.log.commit(lease, chat_id, Batch(entries=(growing,), chunks=chunks))
-    assert count_chunks(path) == 9
-    await store.log.commit(lease, chat_id, Batch(entries=(text(chat_id, "x" * 9, native_id="n"),)))
-    assert count_chunks(path) == 0
-
-
-def count_chunks(path: Path) -> int:
-    with closing(sqlite3.connect(path)) as connection:
-        return int(connection.execute("SELECT count(*) FROM chunks").fetchone()[0])
-
-
 async def test_text_streamed_into_a_repeated_entry_reaches_the_one_that_stands(opened, here: Owner) -> None:
     store = await opened()
     lease, chat_id = await begin(store, here)
@@ -155,23 +136,6 @@ async def test_text_streamed_into_a_repeated_entry_reaches_the_one_that_stands(o
     assert committed.ids == (first.id,)
     (entry,) = (await store.log.tail(chat_id, 5)).entries
     assert (entry.id, entry.body) == (first.id, Text(text="hello"))
-
-
-async def test_what_is_written_is_proportional_to_the_text(opened, here: Owner, path: Path) -> None:
-    """A streamed text of n chunks takes bytes in proportion to n, not to its square."""
-    store = await opened()
-    lease, chat_id = await begin(store, here)
-    growing = text(chat_id, "", open=True)
-    await store.log.commit(lease, chat_id, Batch(entries=(growing,)))
-    wal = path.with_name(path.name + "-wal")
-    sizes = [wal.stat().st_size]
-    for half in range(2):
-        for n in range(40):
-            chunk = Chunk(entry_id=growing.id, offset=(half * 40 + n) * 500, text="x" * 500)
-            await store.log.commit(lease, chat_id, Batch(chunks=(chunk,)))
-        sizes.append(wal.stat().st_size)
-    first, second = sizes[1] - sizes[0], sizes[2] - sizes[1]
-    assert second < 1.5 * first
 
 
 async def test_a_read_sees_one_moment_while_others_write(opened, here: Owner) -> None:

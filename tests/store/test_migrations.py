@@ -18,6 +18,12 @@ from coder_nb.store.schema import metadata
 pytestmark = pytest.mark.anyio
 
 
+@pytest.fixture
+def engine() -> str:
+    """This is about files."""
+    return "sqlite"
+
+
 def dump(path: Path) -> list[str]:
     with closing(sqlite3.connect(path)) as connection:
         return list(connection.iterdump())

@@ -24,9 +24,9 @@ CHILD = Path(__file__).with_name("child.py")
 
 
 @asynccontextmanager
-async def child(what: str, path: Path, *rest: str) -> AsyncIterator[Process]:
+async def child(what: str, database: str, *rest: str) -> AsyncIterator[Process]:
     """Another process on the store; gone at the end, whatever happened."""
-    process = await asyncio.create_subprocess_exec(sys.executable, str(CHILD), what, str(path), *rest, stdout=PIPE)
+    process = await asyncio.create_subprocess_exec(sys.executable, str(CHILD), what, database, *rest, stdout=PIPE)
     try:
         yield process
     finally:
@@ -41,10 +41,10 @@ async def line(process: Process) -> str:
     return (await asyncio.wait_for(process.stdout.readline(), 30)).decode().strip()
 
 
-async def test_a_reader_in_another_process_sees_every_commit(opened, path: Path) -> None:
+async def test_a_reader_in_another_process_sees_every_commit(opened, database: str) -> None:
     store = await opened()
     transcript, states = Transcript(), set()
-    async with asyncio.timeout(60), child("write", path, "60") as writer:
+    async with asyncio.timeout(60), child("write", database, "60") as writer:
         chat_id = await line(writer)
         async for _ in store.watch():
             more = True
@@ -72,10 +72,10 @@ async def test_nobody_is_woken_by_their_own_commits(opened, here: Owner) -> None
     assert seen.generation == 1
 
 
-async def test_two_processes_write_at_once_and_lose_nothing(opened, path: Path, here: Owner) -> None:
+async def test_two_processes_write_at_once_and_lose_nothing(opened, database: str, here: Owner) -> None:
     store = await opened()
     lease, chat_id = await begin(store, here, "/mine")
-    async with asyncio.timeout(60), child("write", path, "40") as writer:
+    async with asyncio.timeout(60), child("write", database, "40") as writer:
         theirs = await line(writer)
         for n in range(80):
             await store.log.commit(lease, chat_id, Batch(entries=(text(chat_id, str(n)),)))
@@ -85,9 +85,9 @@ async def test_two_processes_write_at_once_and_lose_nothing(opened, path: Path, 
     assert len((await store.log.tail(theirs, 99)).entries) == 40
 
 
-async def test_a_directory_is_run_by_one_process_until_it_is_dead(opened, path: Path, here: Owner) -> None:
+async def test_a_directory_is_run_by_one_process_until_it_is_dead(opened, database: str, here: Owner) -> None:
     store = await opened()
-    async with asyncio.timeout(60), child("hold", path) as holder:
+    async with asyncio.timeout(60), child("hold", database) as holder:
         assert "generation=1" in await line(holder)
         with pytest.raises(RunElsewhere, match="run by the other process: watch them here"):
             await store.leases.acquire("/held", here, ttl=60)
@@ -101,10 +101,10 @@ async def test_a_directory_is_run_by_one_process_until_it_is_dead(opened, path: 
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_after_kill_9_every_acknowledged_commit_is_there(opened, path: Path, seed: int) -> None:
+async def test_after_kill_9_every_acknowledged_commit_is_there(opened, database: str, seed: int) -> None:
     """Law 6. The killing falls between two commits or into one, as the seed has it."""
     chance = random.Random(seed)
-    async with asyncio.timeout(60), child("write", path, "100000") as writer:
+    async with asyncio.timeout(60), child("write", database, "100000") as writer:
         chat_id = await line(writer)
         acknowledged = 0
         for _ in range(chance.randrange(1, 60)):
@@ -125,33 +125,20 @@ async def test_after_kill_9_every_acknowledged_commit_is_there(opened, path: Pat
     assert [entry.open for entry in page.entries].count(True) == page.rev % 2
 
 
-async def test_processes_that_open_a_new_store_at_once_make_one(path: Path) -> None:
+async def test_processes_that_open_a_new_store_at_once_make_one(request: pytest.FixtureRequest, engine: str) -> None:
+    database = str(request.getfixturevalue("path" if engine == "sqlite" else "postgres_url"))
     async with asyncio.timeout(60):
-        async with child("write", path, "1") as a, child("write", path, "1") as b, child("write", path, "1") as c:
+        async with (
+            child("write", database, "1") as a,
+            child("write", database, "1") as b,
+            child("write", database, "1") as c,
+        ):
             said = [[await line(process) for _ in range(4)] for process in (a, b, c)]
     assert [last for *_, last in said] == ["done"] * 3
     assert len({chat_id for chat_id, *_ in said}) == 3
 
 
-LOCKED = """
-import fcntl, struct, sys
-shared = struct.pack("hhqqi", fcntl.F_WRLCK, 0, 0x40000002, 510, 0)  # the bytes that every reader of SQLite locks
-with open(sys.argv[1], "rb+") as file:
-    print(struct.unpack("hhqqi", fcntl.fcntl(file, fcntl.F_GETLK, shared))[0] != fcntl.F_UNLCK)
-"""
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="looks at the locks as Linux lays them out")
-async def test_opening_a_store_again_keeps_the_locks_of_the_first(opened, path: Path, here: Owner) -> None:
-    """Without them another process would delete the log under it."""
-    store = await opened()
-    await begin(store, here)
-    await (await opened()).close()
-    process = await asyncio.create_subprocess_exec(sys.executable, "-c", LOCKED, str(path), stdout=PIPE)
-    assert (await process.communicate())[0] == b"True\n"
-
-
-async def test_a_store_that_nobody_closed_does_not_hold_up_the_end(path: Path) -> None:
-    async with asyncio.timeout(30), child("forget", path) as process:
+async def test_a_store_that_nobody_closed_does_not_hold_up_the_end(database: str) -> None:
+    async with asyncio.timeout(30), child("forget", database) as process:
         assert await line(process) == "ends"
         assert await process.wait() == 0

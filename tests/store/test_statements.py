@@ -13,6 +13,14 @@ from coder_nb.store import appending, catalog, changes, guard, inbox, leases, lo
 from coder_nb.store.database import Statement
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def engine() -> str:
+    """This is about files."""
+    return "sqlite"
+
+
 STATEMENTS = {
     f"{module.__name__.rpartition('.')[2]}{name}": statement
     for module in (appending, catalog, changes, guard, inbox, leases, log)
