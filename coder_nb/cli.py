@@ -53,7 +53,24 @@ def _parser() -> argparse.ArgumentParser:
     prompt.add_argument("--mode", choices=MODES, help="what the agent may do without asking")
     prompt.add_argument("--apply", action="store_true", help="write what it changed into the directory")
     prompt.set_defaults(run=_prompt)
+    users = commands.add_parser(
+        "postgres-users", help="let users of a PostgreSQL database see their own, and what was shared with them"
+    )
+    users.add_argument("database", metavar="URL", help="of the database, for the owner of its tables")
+    users.add_argument("users", nargs="+", metavar="USER", help="a database user; made where there is none")
+    users.set_defaults(run=_postgres_users)
     return parser
+
+
+def _postgres_users(options: argparse.Namespace) -> None:
+    import asyncio
+
+    from coder_nb.store.roles import set_up
+
+    made = asyncio.run(set_up(options.database, options.users))
+    print(f"Users who see their own, and what was shared with them: {', '.join(options.users)}.")
+    if made:
+        print(f"New, and without a password yet: {', '.join(made)}. Give each one with psql's \\password.")
 
 
 def _prompt(options: argparse.Namespace) -> None:

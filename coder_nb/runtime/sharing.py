@@ -30,6 +30,7 @@ from coder_nb.core.values import (
 from coder_nb.errors import NotFound
 from coder_nb.runtime import copying
 from coder_nb.runtime.context import Context
+from coder_nb.store.looking import LINK
 
 _replace = msgspec.structs.replace
 HELD_BACK = 64
@@ -58,6 +59,21 @@ async def follow(
     context: Context, link: str, stream: Callable[..., AsyncIterator[Frame]], *, tail: int
 ) -> AsyncGenerator[Frame]:
     """The frames of the chat that a link leads to, as `View` lets them through, until the link is revoked."""
+    async with contextlib.aclosing(_frames(context, link, stream, tail=tail)) as frames:
+        while True:
+            token = LINK.set(_hash(link))  # while we read, and not for what our caller does between two frames
+            try:
+                frame = await anext(frames, None)
+            finally:
+                LINK.reset(token)
+            if frame is None:
+                return
+            yield frame
+
+
+async def _frames(
+    context: Context, link: str, stream: Callable[..., AsyncIterator[Frame]], *, tail: int
+) -> AsyncGenerator[Frame]:
     found = await context.store.shares.find(_hash(link))
     chat = await context.store.catalog.get_chat(found.chat_id)
     session = await context.store.catalog.get_session(chat.session_id)

@@ -128,11 +128,10 @@ class Place:
         self._open: list[Runtime] = []
 
     async def runtime(self, label: str = "a test", *, agents: dict[str, Any] | None = None, **settings: Any) -> Runtime:
-        given = {"cancel_grace": 1.0, "stop_grace": 1.0, "permission_grace": 0.3, "start_timeout": 10.0} | settings
+        given = {"cancel_grace": 1.0, "stop_grace": 1.0, "permission_grace": 0.3, "start_timeout": 10.0}
+        given = {"database": str(self.root / "store.sqlite")} | given | settings
         known = {"scripted": scripted_agent.entry(), "other": scripted_agent.entry()} | (agents or {})
-        runtime = await Runtime.open(
-            Settings(database=str(self.root / "store.sqlite"), agents=known, replay_pace=0.0, **given), label=label
-        )
+        runtime = await Runtime.open(Settings(agents=known, replay_pace=0.0, **given), label=label)
         self._open.append(runtime)
         return runtime
 
