@@ -168,6 +168,13 @@ AGENT_SESSIONS = (
     Column("last_active", "time", attrgetter("last_active_at"), "when it last took a turn"),
 )
 
+COMMANDS = (
+    Column("agent", "category", lambda row: row[0], "the agent that has it"),
+    Column("name", "string", lambda row: row[1].name, "what a prompt begins with, behind a `/`"),
+    Column("description", "string", lambda row: row[1].description or None, "what it does"),
+    Column("hint", "string", lambda row: row[1].hint or None, "what it takes"),
+)
+
 NATIVE_SESSIONS = (
     Column("native_id", "string", attrgetter("native_id"), "the agent's own id, for `session.adopt`"),
     Column("title", "string", lambda row: row.title or None, "what the agent calls it"),

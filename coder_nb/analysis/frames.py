@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from coder_nb.analysis import columns
 from coder_nb.analysis.columns import Column, Kind
 from coder_nb.core.entries import Entry
-from coder_nb.core.values import AgentInfo, AgentSessionInfo, Change, NativeSession, SessionInfo
+from coder_nb.core.values import AgentCommands, AgentInfo, AgentSessionInfo, Change, NativeSession, SessionInfo
 from coder_nb.errors import InvalidOption, MissingExtra
 
 if TYPE_CHECKING:
@@ -45,6 +45,12 @@ def agents_frame(agents: Iterable[AgentInfo]) -> pd.DataFrame:
 def agent_sessions_frame(agent_sessions: Iterable[AgentSessionInfo]) -> pd.DataFrame:
     """One row an agent's own context in a chat."""
     return frame(agent_sessions, columns.AGENT_SESSIONS)
+
+
+def commands_frame(offered: Iterable[AgentCommands]) -> pd.DataFrame:
+    """One row a slash command or skill of an agent."""
+    rows = [(of.agent, command) for of in offered for command in of.commands]
+    return _told_whole(frame(rows, columns.COMMANDS))
 
 
 def native_sessions_frame(found: Iterable[NativeSession]) -> pd.DataFrame:

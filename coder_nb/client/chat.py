@@ -31,6 +31,8 @@ from coder_nb.core.values import Change, ChatInfo, Files, Prompt
 from coder_nb.ids import new_id
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from coder_nb.client.screen import Bundle, Display, Screen, View
 
 
@@ -122,6 +124,17 @@ class Chat(ChatFrames):
     def stop(self) -> bool:
         """Stops the running turn; prompts that wait are held until `go_on`. False where nothing ran."""
         return self._link.run(self._link.verbs.stop, self.id)
+
+    def steer(self, text: str) -> bool:
+        """Tells the running turn something more; False where nothing runs, or its agent cannot take it: prompt then."""
+        return self._link.run(self._link.verbs.steer, self.id, text)
+
+    @property
+    def commands(self) -> pd.DataFrame:
+        """The agents' own slash commands and skills, as far as they are known: prompt ``/name arguments`` to run one."""
+        from coder_nb.analysis.frames import commands_frame
+
+        return commands_frame(self._link.run(self._link.verbs.commands, self.id))
 
     def go_on(self) -> Chat:
         """Lets a held queue run again."""

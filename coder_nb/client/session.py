@@ -108,6 +108,15 @@ class Session:
         """As `Chat.stop`, in the main chat."""
         return self.main.stop()
 
+    def steer(self, text: str) -> bool:
+        """As `Chat.steer`, in the main chat."""
+        return self.main.steer(text)
+
+    @property
+    def commands(self) -> pd.DataFrame:
+        """As `Chat.commands`, of the main chat."""
+        return self.main.commands
+
     def go_on(self) -> Session:
         """As `Chat.go_on`, in the main chat."""
         self.main.go_on()
