@@ -41,7 +41,18 @@ from coder_nb.core.values import (
 )
 from coder_nb.pool.pool import Pool
 from coder_nb.pool.process import Keeper
-from coder_nb.runtime import commands, copying, deletion, forking, reading, reaper, recovery, restoring, retention, sharing
+from coder_nb.runtime import (
+    commands,
+    copying,
+    deletion,
+    forking,
+    reading,
+    reaper,
+    recovery,
+    restoring,
+    retention,
+    sharing,
+)
 from coder_nb.runtime.agents import Agents
 from coder_nb.runtime.asking import Answer
 from coder_nb.runtime.context import Context
