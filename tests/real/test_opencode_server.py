@@ -20,18 +20,24 @@ from coder_nb.backends.base import (
     AgentSession,
     AnyEvent,
     Asked,
+    CommandsChanged,
     Done,
+    ForkOf,
     Opening,
     PermissionAsked,
+    PlanUpdate,
     RawReceived,
     ReasoningDelta,
     TextDelta,
     ToolUpdate,
     UsageReported,
+    UserSaid,
 )
 from coder_nb.backends.opencode.backend import OpencodeBackend
 from coder_nb.backends.registry import registry
+from coder_nb.core.entries import Attachment
 from coder_nb.core.tools import normal_name
+from coder_nb.errors import NotFound
 from coder_nb.ids import new_id
 from coder_nb.pool.process import Keeper
 from coder_nb.settings import Settings
@@ -151,7 +157,7 @@ async def test_two_turns_on_one_native_session_are_told_once_and_counted_to_the_
         assert (session.native_id, stage.pid) == (native_id, pid)
         _hold_usage_to_the_journal(stage.model, [*first, *second])
         assert [e for e in (*first, *second, *stage.idle) if isinstance(e, RawReceived)] == []
-        assert stage.idle == []
+        assert not [event for event in stage.idle if not isinstance(event, CommandsChanged)]
 
 
 def _hold_usage_to_the_journal(model: Model, events: list[AnyEvent]) -> None:
@@ -253,10 +259,117 @@ async def test_what_the_model_refuses_or_nobody_has_fails_the_turn_and_not_the_s
         assert text_of(await turn(session, "hello")) == "Hi."
 
 
+def calls(prompt: str, tool: str, arguments: dict[str, Any], then: str) -> list[dict[str, Any]]:
+    """To a prompt: calls a tool, then says something."""
+    call = {"name": tool, "arguments": arguments}
+    match = {"userMessage": prompt, "toolName": tool}
+    return [
+        {"match": match | {"hasToolResult": False}, "response": {"toolCalls": [call], "usage": used(50, 5)}},
+        {"match": match | {"hasToolResult": True}, "response": {"content": then, "usage": used(60, 6)}},
+    ]
+
+
+def used(given: int, out: int) -> dict[str, int]:
+    return {"prompt_tokens": given, "completion_tokens": out, "total_tokens": given + out}
+
+
+ASKS = {
+    "questions": [
+        {
+            "question": "Which colour?",
+            "header": "Colour",
+            "options": [{"label": "Red", "description": "warm"}, {"label": "Blue", "description": "cold"}],
+        }
+    ]
+}
+TODOS = {"todos": [{"content": "look", "status": "completed", "priority": "high"}]}
+
+
+async def test_sub_agents_plans_commands_and_files_are_what_they_are(tmp_path: Path) -> None:
+    command = tmp_path / "work" / ".opencode" / "command" / "greet.md"
+    command.parent.mkdir(parents=True)
+    command.write_text("---\ndescription: Greets\n---\nPlease greet $ARGUMENTS kindly.\n")
+    (tmp_path / "work" / "notes.txt").write_text("the notes say plums\n")
+    task = {"description": "look", "prompt": "look for it", "subagent_type": "general"}
+    fixtures = [
+        *calls("delegate", "task", task, "It was found."),
+        *says("opencode", "look for it", "I found it."),
+        *calls("plan it", "todowrite", TODOS, "Planned."),
+        *says("opencode", "Please greet all of you kindly.", "Hello, all of you."),
+        *says("opencode", "read the notes", "They say plums."),
+    ]
+    async with staged(tmp_path, fixtures) as stage, stage.opened() as session:
+        (listed,) = (event for event in stage.idle if isinstance(event, CommandsChanged))
+        assert {"greet": "Greets"}.items() <= {one.name: one.description for one in listed.commands}.items()
+        events = await turn(session, "delegate")
+        call = next(e.call_id for e in events if isinstance(e, ToolUpdate) and e.original_name == "task")
+        assert [e.text for e in events if isinstance(e, TextDelta) and e.parent == call] == ["I found it."]
+        assert "".join(e.text for e in events if isinstance(e, TextDelta) and not e.parent) == "It was found."
+        assert sorted(usage_of(events)) == [(50, 5), (60, 6), (900, 20)]
+        events = await turn(session, "plan it")
+        assert [[i.text for i in e.items] for e in events if isinstance(e, PlanUpdate)] == [["look"]]
+        assert text_of(await turn(session, "/greet all of you")) == "Hello, all of you."
+        notes = (Attachment(name="notes.txt", path="notes.txt"),)
+        events = await turn(session, "read the notes", attachments=notes)
+        assert text_of(events) == "They say plums."
+        assert "the notes say plums" in str(stage.model.journal()[-1].request)
+        assert not [e for e in (*events, *stage.idle) if isinstance(e, RawReceived)]
+
+
+async def test_a_session_is_listed_told_branched_off_and_taken_back(tmp_path: Path) -> None:
+    fixtures = [
+        *says("opencode", "remember plums", "Plums it is."),
+        *says("opencode", "remember pears", "Pears it is."),
+        *says("opencode", "what was it", "I know."),
+    ]
+    async with staged(tmp_path, fixtures) as stage, stage.opened() as session:
+        ids = []
+        for prompt in ("remember plums", "remember pears"):
+            events = await turn(session, prompt)
+            ids += [event.native_id for event in events if isinstance(event, UserSaid)]
+        assert len(ids) == 2
+        native_id = session.native_id
+        assert native_id
+        cwd = tmp_path / "work"
+        (found,) = await stage.backend.native_sessions("opencode", cwd)
+        assert (found.native_id, found.cwd) == (native_id, str(cwd))
+        told = [event async for event in stage.backend.told("opencode", native_id, cwd)]
+        assert [(e.text, e.native_id) for e in told if isinstance(e, UserSaid)] == [
+            ("remember plums", ids[0]),
+            ("remember pears", ids[1]),
+        ]
+        assert text_of(told) == "Plums it is.Pears it is."
+        assert not any(event.counted for event in told if isinstance(event, UsageReported))
+        with pytest.raises(NotFound):
+            await anext(stage.backend.told("opencode", "ses_of_nobody", cwd))
+
+        async def remembered(one: AgentSession) -> tuple[bool, bool]:
+            await turn(one, "what was it")
+            request = str(stage.model.journal()[-1].request)
+            return "Plums it is." in request, "Pears it is." in request
+
+        for at, cwd, expected in (
+            (None, tmp_path / "work", (True, True)),
+            (ids[0], tmp_path / "elsewhere", (True, False)),
+        ):
+            async with stage.opened(fork=ForkOf(native_id=native_id, at=at), cwd=cwd) as branch:
+                assert branch.resumed == "forked"
+                assert branch.native_id != native_id
+                assert await remembered(branch) == expected
+        async with stage.opened(fork=ForkOf(native_id=native_id, at="msg_of_nobody")) as branch:
+            assert branch.resumed == "forgotten"
+        assert await session.rewind(ids[0])
+        assert await session.rewind(ids[1])
+        assert await session.rewind(ids[0])
+        assert not await session.rewind("msg_of_nobody")
+        assert await remembered(session) == (True, False)
+
+
 async def test_the_contract(tmp_path: Path) -> None:
     file = tmp_path / "work" / "made.txt"
     kill = {"name": "bash", "arguments": {"command": "kill -9 $PPID", "description": "end"}}
     fixtures: list[dict[str, Any]] = [
+        *calls("ask me", "question", ASKS, "As you like."),
         *says("opencode", "say it", "one two three four", latency=20, chunk=5),
         *says("opencode", "on and on", SLOW, latency=50, chunk=4),
         *writes("opencode", "write it", file, "hi\n"),
@@ -277,13 +390,14 @@ async def test_the_contract(tmp_path: Path) -> None:
                 text=("say it", "one two three four"),
                 endless="on and on",
                 asks=("write it", file),
+                question=("ask me", ("Blue",), "As you like."),
                 crash="die",
                 recall=("remember plums", "what was it", "It was plums."),
                 idle=stage.idle,
             )
 
         assert await run_backend_conformance(subject) == len(CHECKS)
-        assert stage.idle == []
+        assert not [event for event in stage.idle if not isinstance(event, CommandsChanged)]
 
 
 async def _nothing() -> None:

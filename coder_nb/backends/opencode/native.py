@@ -12,10 +12,11 @@ from coder_nb.backends.choices import listed, pick
 from coder_nb.backends.opencode.server import Refused, Server
 from coder_nb.backends.opencode.state import State
 from coder_nb.backends.registry import AgentSpec
-from coder_nb.core.entries import Choice, Value
+from coder_nb.core.entries import Choice, Command, Value
 from coder_nb.errors import AgentProtocolError, InvalidOption
 
 _POLL = 0.1
+_RECENT = 100
 
 
 class Offer(Value):
@@ -107,19 +108,81 @@ def _models(providers: Any) -> Iterator[tuple[str, dict[str, Any]]]:
             yield f"{provider.get('id')}/{name}", model
 
 
-def missed(state: State, messages: Any, permissions: Any) -> Iterator[dict[str, Any]]:
-    """What a list of messages and questions says of the turn that runs, as the events that would have said it."""
-    ours = False
+async def commands(server: Server, cwd: Path) -> tuple[Command, ...]:
+    """The slash commands and skills of a directory; none where the server has no list of them."""
+    try:
+        found = await server.call("GET", "/command", cwd)
+    except Refused:
+        return ()
+    listed = [one for one in found if isinstance(one, dict)] if isinstance(found, list) else []
+    return tuple(
+        Command(
+            name=one["name"],
+            description=str(one.get("description") or ""),
+            hint=" ".join(hint for hint in one.get("hints") or () if isinstance(hint, str)),
+        )
+        for one in listed
+        if isinstance(one.get("name"), str)
+    )
+
+
+class Standing(Value):
+    """How the server says that a turn stands."""
+
+    busy: bool
+    events: tuple[dict[str, Any], ...]
+    """What would have said it: feeding them again does no harm."""
+    waiting: frozenset[str]
+    """The requests that wait for an answer."""
+
+
+async def standing(server: Server, cwd: Path, state: State, since: float) -> Standing:
+    """Asks for all that the stream may have lost of a turn that began at `since`; raises as `call` does.
+
+    The server's own log, ``/sync/history``, is not asked: it gives the whole log of every session that is not named.
+    """
+    busy = await is_busy(server, cwd, state.session_id)
+    path = f"/session/{state.session_id}/message"
+    messages = await server.call("GET", path, cwd, limit=_RECENT)
+    if not _holds(messages, state.message_id):  # a long turn
+        messages = await server.call("GET", path, cwd)
+    children = await server.call("GET", f"/session/{state.session_id}/children", cwd)
+    events = list(_ours(state, messages))
+    for child in _of_turn(children, since):
+        state.children.setdefault(child, None)
+        events += _said(child, await server.call("GET", f"/session/{child}/message", cwd))
+    waiting: set[str] = set()
+    for kind in ("permission", "question"):
+        for asked in await server.call("GET", f"/{kind}", cwd) or ():
+            if asked.get("sessionID") == state.session_id or asked.get("sessionID") in state.children:
+                waiting.add(str(asked.get("id")))
+                events.append({"type": f"{kind}.asked", "properties": asked})
+    return Standing(busy=busy, events=tuple(events), waiting=frozenset(waiting))
+
+
+def _holds(messages: Any, message_id: str | None) -> bool:
+    listed = messages if isinstance(messages, list) else []
+    return len(listed) < _RECENT or any(message["info"].get("id") == message_id for message in listed)
+
+
+def _ours(state: State, messages: Any) -> Iterator[dict[str, Any]]:
+    """From the turn's prompt on."""
+    listed = messages if isinstance(messages, list) else []
+    at = next((i for i, message in enumerate(listed) if message["info"].get("id") == state.message_id), len(listed))
+    return _said(state.session_id, listed[at:])
+
+
+def _of_turn(children: Any, since: float) -> list[str]:
+    """The sub-agents' sessions that were made in the turn."""
+    listed = [one for one in children if isinstance(one, dict)] if isinstance(children, list) else []
+    return [one["id"] for one in listed if (one.get("time") or {}).get("created", 0) >= since * 1000]
+
+
+def _said(session_id: str, messages: Any) -> Iterator[dict[str, Any]]:
     for message in messages if isinstance(messages, list) else []:
-        info = message["info"]
-        ours = ours or info.get("id") == state.message_id
-        if ours:
-            yield {"type": "message.updated", "properties": {"sessionID": state.session_id, "info": info}}
-            for part in message.get("parts") or ():
-                yield {"type": "message.part.updated", "properties": {"sessionID": state.session_id, "part": part}}
-    for asked in permissions if isinstance(permissions, list) else []:
-        if asked.get("sessionID") == state.session_id or asked.get("sessionID") in state.children:
-            yield {"type": "permission.asked", "properties": asked}
+        yield {"type": "message.updated", "properties": {"sessionID": session_id, "info": message["info"]}}
+        for part in message.get("parts") or ():
+            yield {"type": "message.part.updated", "properties": {"sessionID": session_id, "part": part}}
 
 
 def rules_of(event: dict[str, Any]) -> list[tuple[str, str]]:

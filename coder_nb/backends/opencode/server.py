@@ -58,6 +58,7 @@ class Server:
         self._task: asyncio.Task[None] | None = None
         self._busy: set[object] = set()
         self._errands: set[asyncio.Task[None]] = set()
+        self._requests: set[asyncio.Task[Any]] = set()
         self.users = 0
         """How many sessions are open on it, or being opened."""
         self.unused_since = time.monotonic()
@@ -114,9 +115,7 @@ class Server:
             raise self.dead
         options: dict[str, Any] = {} if timeout is None else {"timeout": timeout}
         try:
-            answer = await self._client.request(
-                method, path, params={"directory": str(cwd), **query}, json=body, **options
-            )
+            answer = await self._request(method, path, params={"directory": str(cwd), **query}, json=body, **options)
         except httpx.TimeoutException:
             raise AgentTimeout(f"{self._name} did not answer {path} in time: prompt again.") from None
         except httpx.HTTPError as error:
@@ -131,6 +130,18 @@ class Server:
             raise AgentProtocolError(
                 f"{self._name} answered {path} with something that is no JSON: upgrade it."
             ) from None
+
+    async def _request(self, method: str, path: str, **options: Any) -> Any:
+        """A request that goes on where its caller is cancelled: one cut off as it connects would lose its socket."""
+        request = asyncio.create_task(self._client.request(method, path, **options), name=f"{method} {path}")
+        self._requests.add(request)
+        request.add_done_callback(self._answered)
+        return await asyncio.shield(request)
+
+    def _answered(self, request: asyncio.Task[Any]) -> None:
+        self._requests.discard(request)
+        if not request.cancelled():
+            request.exception()  # whoever asked may have gone; nobody else wants to know
 
     async def connected(self) -> None:
         """Waits until the stream of events is read; raises `AgentDied`. Whoever waits bounds it."""
@@ -187,7 +198,16 @@ class Server:
             self.dead = AgentDied(self._child.explain())
             for listener in self.events.listeners:
                 listener.ended(self.dead)
-            await self._client.aclose()
+            await self._hang_up()
+
+    async def _hang_up(self) -> None:
+        """Closes all connections, once what is asked has failed: there is nobody left to answer."""
+        if self._requests:
+            _, late = await asyncio.wait(set(self._requests), timeout=_LAST_WAIT)
+            for request in late:
+                request.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        await self._client.aclose()
 
     async def _watch(self) -> None:
         """Ends a server that is deaf: soon where nothing runs on it, later where it may be busy; and one not used."""
@@ -209,10 +229,10 @@ class Server:
         import httpx
 
         try:
-            answer = await self._client.get("/global/health", timeout=self._settings.health_timeout)
+            answer = await self._request("GET", "/global/health", timeout=self._settings.health_timeout)
         except httpx.HTTPError:
             return False
-        return answer.status_code == 200
+        return bool(answer.status_code == 200)
 
     async def _end(self, why: str) -> None:
         _log.info("%s server %s %s: it is ended", self._name, self.pid, why)

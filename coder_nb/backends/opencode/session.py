@@ -13,22 +13,31 @@ from coder_nb.backends.base import (
     AnyEvent,
     Asked,
     Capabilities,
+    CommandsChanged,
     Done,
     Noticed,
     Opening,
     PermissionAsked,
     PermissionGone,
     Plain,
+    QuestionAsked,
+    QuestionGone,
+    UserSaid,
 )
-from coder_nb.backends.opencode import native, translate
+from coder_nb.backends.opencode import native, past, prompting, translate
 from coder_nb.backends.opencode.ending import done, ends_turn
 from coder_nb.backends.opencode.native import Offer
+from coder_nb.backends.opencode.requests import Requests
 from coder_nb.backends.opencode.server import Refused, Server
 from coder_nb.backends.opencode.state import State, session_of
 from coder_nb.backends.registry import AgentMode, AgentSpec
+from coder_nb.core.permissions import PermissionMode
 from coder_nb.errors import AgentDied, AgentFailed, CoderError
 from coder_nb.settings import Settings
 
+_PROMPT, _COMMAND = "/prompt_async", "/command"
+_LONGEST = 24 * 3600.0
+_REQUESTS = (PermissionAsked, PermissionGone, QuestionAsked, QuestionGone)
 SILENCE = 10.0
 """Seconds without a word about a running turn after which the server is asked how it stands."""
 DOUBT = 0.25
@@ -45,9 +54,10 @@ class _Turn:
         self.asked = asked
         self.events: asyncio.Queue[AnyEvent | None] = asyncio.Queue()
         """What it says; None only wakes whoever waits."""
-        self.questions: dict[str, list[tuple[str, str]]] = {}
-        """By their id: what an answer that is to hold always would allow."""
+        self.began = time.time()
         self.sent = False
+        self.known = False
+        """Whether it was told under which id the server keeps the prompt."""
         self.stopping = False
         self.ended = False
         self.doubtful = False
@@ -79,10 +89,10 @@ class OpencodeSession(Plain):
         self._settings = settings
         self._idle_events = idle_events
         self._state = State(agent=spec.name, session_id="")
-        self._resumed: Literal["new", "resumed", "forgotten"] = "new"
+        self._resumed: Literal["new", "resumed", "forked", "forgotten"] = "new"
         self._offer = Offer()
-        self._allowed: set[tuple[str, str]] = set()
-        """What was allowed for always: in this chat, which the server would not keep to."""
+        self._commands: frozenset[str] = frozenset()
+        self._requests = Requests(server, opening.cwd, label=spec.label)
         self._turn: _Turn | None = None
         self._dead: AgentDied | None = None
         self._spent = False
@@ -97,14 +107,30 @@ class OpencodeSession(Plain):
         return self._state.session_id or None
 
     @property
-    def resumed(self) -> Literal["new", "resumed", "forgotten"]:
+    def resumed(self) -> Literal["new", "resumed", "forked", "forgotten"]:
         """Whether it goes on with the `native_id` it was opened with; "forgotten" where the agent could not."""
         return self._resumed
 
     @property
     def capabilities(self) -> Capabilities:
         offer = self._offer
-        return Capabilities(resume=True, load=False, modes=offer.modes, models=offer.models, cost=True)
+        return Capabilities(
+            resume=True,
+            load=True,
+            fork=True,
+            list=True,
+            close=False,
+            images=True,
+            files=True,
+            mcp=True,
+            questions=True,
+            rewind=True,
+            steer=False,
+            modes=offer.modes,
+            models=offer.models,
+            commands=bool(self._commands),
+            cost=True,
+        )
 
     @property
     def pid(self) -> int | None:
@@ -119,18 +145,28 @@ class OpencodeSession(Plain):
 
     async def start(self) -> None:
         """Makes or resumes the native session; raises an `AgentFailed`, or `Refused`."""
-        cwd, wanted = self._opening.cwd, self._opening.native_id
-        if wanted is not None:
-            grace = self._settings.cancel_grace
-            self._resumed = "resumed" if await native.resumable(self._server, cwd, wanted, grace) else "forgotten"
-        self._state.session_id = (
-            wanted
-            if wanted is not None and self._resumed == "resumed"
-            else await native.create(self._server, cwd, f"coder-nb {self._opening.chat_id}")
-        )
+        cwd = self._opening.cwd
+        earlier = await self._earlier()
+        self._state.session_id = earlier or await native.create(self._server, cwd, f"coder-nb {self._opening.chat_id}")
         self._offer = await native.offer(self._server, cwd)
         self._state.context_sizes = self._offer.context_sizes
+        commands = await native.commands(self._server, cwd)
+        self._commands = frozenset(command.name for command in commands)
         self._server.events.listen(self._state.session_id, self)
+        self._idle_events(CommandsChanged(commands=commands))
+
+    async def _earlier(self) -> str | None:
+        """The native session to go on with, or one that branches off; None where a new one is to be made."""
+        cwd, wanted, fork = self._opening.cwd, self._opening.native_id, self._opening.fork
+        if wanted is not None:
+            found = await native.resumable(self._server, cwd, wanted, self._settings.cancel_grace)
+            self._resumed = "resumed" if found else "forgotten"
+            return wanted if found else None
+        if fork is None:
+            return None
+        made = await past.fork(self._server, cwd, fork)
+        self._resumed = "forked" if made else "forgotten"
+        return made
 
     async def close(self) -> None:
         """Ends the turn, if one runs, within the settings' `stop_grace`; the native session stays, to be resumed."""
@@ -180,13 +216,22 @@ class OpencodeSession(Plain):
 
     async def answer(self, request_id: str, option_id: str | None) -> None:
         """Answers a permission by one of its options; None refuses. Does nothing where it is not pending any more."""
-        turn = self._turn
-        rules = turn.questions.pop(request_id, None) if turn is not None else None
-        if rules is None:
-            return
-        if option_id == "always":
-            self._allowed.update(rules)
-        await self._reply(request_id, "once" if option_id in ("once", "always") else "reject")
+        await self._requests.answer(request_id, option_id)
+
+    async def reply(self, request_id: str, answer: tuple[str, ...] | None) -> None:
+        """Answers a question; None declines. Does nothing where it is not pending any more."""
+        await self._requests.reply(request_id, answer)
+
+    async def rewind(self, to: str | None) -> bool:
+        """Forgets what came after the message of the user with this native id; files are left as they are."""
+        if self._turn is not None or not self.alive:
+            return False
+        return await past.rewind(self._server, self._opening.cwd, self._state.session_id, to)
+
+    def fits(self, mode: PermissionMode) -> bool:
+        """Whether the server was started with what the mode asks for."""
+        wanted, started = (self._spec.modes.get(one, AgentMode()) for one in (mode, self._opening.mode))
+        return (wanted.env, wanted.config) == (started.env, started.config)
 
     def _begin(self, turn: _Turn) -> None:
         """Sends the prompt, beside: what fails in it ends the turn."""
@@ -199,7 +244,7 @@ class OpencodeSession(Plain):
     async def _send(self, turn: _Turn) -> None:
         """Subscribed before prompting: an end that comes at once is heard."""
         try:
-            body = self._body(turn.asked)
+            path, body = await self._request_of(turn.asked)
             async with asyncio.timeout(self._settings.start_timeout):
                 await self._server.connected()
                 if turn.stopping:
@@ -207,33 +252,39 @@ class OpencodeSession(Plain):
                 if turn.ended:
                     return
                 turn.sent = True
-                await self._call("POST", "/prompt_async", body)
+                if path != _COMMAND:
+                    await self._call("POST", path, body)
+            if path == _COMMAND:  # answered when the turn is over, of which the stream tells
+                await self._call("POST", path, body, timeout=_LONGEST)
         except TimeoutError:
             late = AgentFailed(f"{self._spec.label} did not take the prompt in time: prompt again.")
             self._end_turn(turn, self._stopped_or(turn, late))
         except (Refused, CoderError) as error:
-            self._end_turn(turn, self._stopped_or(turn, error))
+            if not self._state.accepted:
+                self._end_turn(turn, self._stopped_or(turn, error))
         if turn.stopping and not turn.ended:
             await self._abort(self._settings.health_timeout)
 
-    def _body(self, asked: Asked) -> dict[str, Any]:
-        """What is sent for a prompt; raises `InvalidOption` or `AgentFailed` for a mode or model that cannot be had."""
-        wanted = self._spec.modes.get(asked.mode, AgentMode())
-        started = self._spec.modes.get(self._opening.mode, AgentMode())
-        if (wanted.env, wanted.config) != (started.env, started.config):
+    async def _request_of(self, asked: Asked) -> tuple[str, dict[str, Any]]:
+        """Where a prompt is sent to, and what; raises for a mode or model that cannot be had."""
+        if not self.fits(asked.mode):
             self._spent = True
             raise AgentDied(f"{self._spec.label} must be started anew for the mode {asked.mode!r}: prompt again.")
-        body: dict[str, Any] = {
-            "messageID": self._state.message_id,
-            "parts": [{"type": "text", "text": asked.text}],
-        }
-        if wanted.id:
-            body["agent"] = self._offer.mode(wanted.id, self._spec)
+        wanted = self._spec.modes.get(asked.mode, AgentMode()).id
         model = asked.model or self._opening.model
-        if model is not None:
-            provider, _, name = self._offer.model(model, self._spec).partition("/")
-            body["model"] = {"providerID": provider, "modelID": name}
-        return body
+        body = prompting.body(
+            asked,
+            self._opening.cwd,
+            message_id=self._state.message_id,
+            agent=self._offer.mode(wanted, self._spec) if wanted else "",
+            model=None if model is None else self._offer.model(model, self._spec),
+        )
+        command = prompting.command(asked, self._opening.cwd, self._commands, body)
+        if command is None:
+            return _PROMPT, body
+        if before := prompting.preface(asked):
+            await self._call("POST", "/message", {"noReply": True, "parts": [{"type": "text", "text": before}]})
+        return _COMMAND, command
 
     async def _next(self, turn: _Turn) -> AnyEvent:
         """What the turn says next; where it is silent, the server is asked."""
@@ -253,19 +304,19 @@ class OpencodeSession(Plain):
         """Asks the server how the turn stands, and takes what was missed (the stream replays nothing)."""
         if turn.ended or not turn.sent:
             return
+        open_before = self._requests.open  # what is asked meanwhile may not be listed yet
         try:
             async with asyncio.timeout(self._settings.health_timeout):
-                busy = await native.is_busy(self._server, self._opening.cwd, self._state.session_id)
-                messages = await self._call("GET", "/message", limit=100)
-                waiting = await self._server.call("GET", "/permission", self._opening.cwd)
+                found = await native.standing(self._server, self._opening.cwd, self._state, turn.began)
         except (Refused, CoderError, TimeoutError):
             return  # who watches the server sees what is wrong with it, and ends it
-        for event in native.missed(self._state, messages, waiting):
+        for child in self._state.children:
+            self._server.events.listen(child, self)
+        for event in found.events:
             self.heard(event)
-        asked = {one.get("id") for one in waiting}
-        for request_id in [one for one in turn.questions if one not in asked]:
-            self._withdrawn(turn, request_id)
-        self._stands(turn, busy=busy)
+        for request_id in open_before - found.waiting:
+            self._say_all(turn, self._requests.gone(request_id))
+        self._stands(turn, busy=found.busy)
 
     def _stands(self, turn: _Turn, *, busy: bool) -> None:
         """Takes the server's word: a turn that nothing runs for has ended, whether its end was heard or not."""
@@ -301,14 +352,14 @@ class OpencodeSession(Plain):
         turn.ended = True
         if turn.deadline is not None:
             turn.deadline.cancel()
-        self._refuse_all(turn)
+        self._requests.refuse_all()
         turn.events.put_nowait(end)
 
     def _stop(self, turn: _Turn) -> None:
         if turn.stopping or turn.ended:
             return
         turn.stopping = True
-        self._refuse_all(turn)
+        self._requests.refuse_all()
         if turn.sent:
             self._server.soon(self._abort(self._settings.health_timeout), name=f"{self._spec.label} stop")
         turn.deadline = asyncio.get_running_loop().call_later(self._settings.cancel_grace, self._give_up, turn)
@@ -329,38 +380,6 @@ class OpencodeSession(Plain):
         )
         self._end_turn(turn, Done(end="cancelled", code="session_given_up", alive=False))
 
-    # Its permissions ------------------------------------------------------------------------------------------------
-
-    def _ask_permission(self, turn: _Turn | None, asked: PermissionAsked, rules: list[tuple[str, str]]) -> None:
-        if turn is None or turn.ended or turn.stopping:  # nobody is there to be asked
-            self._reply_soon(asked.request_id, "reject")
-        elif asked.request_id not in turn.questions:
-            if rules and self._allowed.issuperset(rules) and turn.asked.mode != "plan":
-                self._reply_soon(asked.request_id, "once")
-                return
-            turn.questions[asked.request_id] = rules
-            turn.events.put_nowait(asked)
-
-    def _withdrawn(self, turn: _Turn, request_id: str) -> None:
-        if turn.questions.pop(request_id, None) is not None:
-            turn.events.put_nowait(PermissionGone(request_id=request_id))
-
-    def _refuse_all(self, turn: _Turn) -> None:
-        questions, turn.questions = turn.questions, {}
-        for request_id in questions:
-            self._reply_soon(request_id, "reject")
-
-    def _reply_soon(self, request_id: str, reply: str) -> None:
-        self._server.soon(self._reply(request_id, reply), name=f"{self._spec.label} answer")
-
-    async def _reply(self, request_id: str, reply: str) -> None:
-        """A question that is gone was answered by somebody else, or its turn has ended: both are seen otherwise."""
-        path = f"/permission/{request_id}/reply"
-        try:
-            await self._server.call("POST", path, self._opening.cwd, {"reply": reply})
-        except (Refused, AgentFailed):
-            return
-
     async def _call(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
         return await self._server.call(
             method, f"/session/{self._state.session_id}{path}", self._opening.cwd, body, **query
@@ -378,16 +397,10 @@ class OpencodeSession(Plain):
     def heard(self, event: dict[str, Any]) -> None:
         """Called by the stream's reader."""
         turn = self._turn
-        for said in translate.event(self._state, event):
-            if isinstance(said, PermissionAsked):
-                self._ask_permission(turn, said, native.rules_of(event))
-            elif isinstance(said, PermissionGone):
-                if turn is not None:
-                    self._withdrawn(turn, said.request_id)
-            else:
-                self._say(turn, said)
-        if event.get("type") == "question.asked":
-            self._decline(turn, event)
+        said = translate.event(self._state, event)
+        if any(isinstance(one, _REQUESTS) for one in said):
+            said = self._asked(turn, event, said)
+        self._say_all(turn, said)
         if turn is None or turn.ended:
             return
         ends = ends_turn(self._state, event) if session_of(event) == self._state.session_id else False
@@ -410,13 +423,25 @@ class OpencodeSession(Plain):
         if self._turn is not None:
             self._end_turn(self._turn, self._stopped_or(self._turn, error))
 
-    def _decline(self, turn: _Turn | None, event: dict[str, Any]) -> None:
-        """A question in words cannot be answered yet: it is refused, so that the turn goes on."""
-        said = event["properties"]
-        path = f"/question/{said.get('id')}/reject"
-        self._server.soon(self._server.call("POST", path, self._opening.cwd), name=f"{self._spec.label} answer")
-        texts = [str(one.get("question")) for one in said.get("questions") or () if isinstance(one, dict)]
-        self._say(turn, Noticed(text=f"{self._spec.label} asked: {' '.join(texts)}", code="question_declined"))
+    def _asked(self, turn: _Turn | None, event: dict[str, Any], said: list[AnyEvent]) -> list[AnyEvent]:
+        """What people hear of a request, or of its end."""
+        first = said[0]
+        if isinstance(first, PermissionGone | QuestionGone):
+            return self._requests.gone(first.request_id)
+        if turn is None or turn.ended or turn.stopping:  # nobody is there to be asked
+            self._requests.refuse(str(event["properties"]["id"]), question=isinstance(first, QuestionAsked))
+            return []
+        if isinstance(first, PermissionAsked):
+            return self._requests.permission(first, native.rules_of(event), again=turn.asked.mode != "plan")
+        asked = [one for one in said if isinstance(one, QuestionAsked)]
+        return self._requests.questions(str(event["properties"]["id"]), asked)
+
+    def _say_all(self, turn: _Turn | None, events: list[AnyEvent]) -> None:
+        if turn is not None and self._state.accepted and not turn.known and not turn.ended:
+            turn.known = True
+            turn.events.put_nowait(UserSaid(text="", native_id=self._state.message_id))
+        for event in events:
+            self._say(turn, event)
 
     def _say(self, turn: _Turn | None, event: AnyEvent) -> None:
         if turn is None:

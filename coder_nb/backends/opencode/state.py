@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from coder_nb.core.entries import PlanItem
+
 
 @dataclass
 class Part:
@@ -44,6 +46,8 @@ class State:
     """Calls of the task tool that no session is known for."""
     context_sizes: dict[str, int] = field(default_factory=dict)
     """How much each model takes, by ``provider/model``."""
+    plan: tuple[PlanItem, ...] | None = None
+    """What was last said that is to be done."""
     models: dict[str, str] = field(default_factory=dict)
     """The model of each message."""
     answer: dict[str, Any] | None = None
@@ -60,7 +64,7 @@ class State:
         """The turn is over: whatever still comes of its messages is late."""
         if self.message_id is not None:
             self.old = frozenset((*self.messages, self.message_id))
-        self.message_id, self.accepted, self.answer, self.error = None, False, None, None
+        self.message_id, self.accepted, self.answer, self.error, self.plan = None, False, None, None, None
         self.waiting.clear()
         for known in (self.messages, self.held, self.parts, self.tools, self.inputs, self.models, self.children):
             known.clear()

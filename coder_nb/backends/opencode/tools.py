@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from coder_nb.backends.base import PermissionAsked, ToolUpdate
+from coder_nb.backends.base import PermissionAsked, QuestionAsked, ToolUpdate
 from coder_nb.backends.opencode.patches import diffs_of
 from coder_nb.backends.opencode.state import State
-from coder_nb.core.entries import FileDiff, Location, PermissionOption, ToolStatus
+from coder_nb.core.entries import Choice, FileDiff, Location, PermissionOption, PlanItem, ToolStatus
 from coder_nb.core.tools import kind_of, normal_name
 
 _STATUSES: dict[str, ToolStatus] = {
@@ -16,6 +16,7 @@ _STATUSES: dict[str, ToolStatus] = {
     "completed": "completed",
     "error": "failed",
 }
+_PLANNED = ("pending", "in_progress", "completed")
 _ABORTED = "Tool execution aborted"
 OPTIONS = (
     PermissionOption(id="once", label="Allow once", kind="allow_once"),
@@ -70,6 +71,39 @@ def permission(state: State, request_id: str, said: dict[str, Any]) -> Permissio
         input=state.inputs.get(call_id) or metadata,
         diffs=diffs_of(patch) if isinstance(patch, str) else (),
         options=OPTIONS,
+    )
+
+
+def questions(request_id: str, said: dict[str, Any]) -> list[QuestionAsked]:
+    """The questions of a `question.asked`: one event each, with an id of its own. An answer is a choice's label."""
+    call = (said.get("tool") or {}).get("callID")
+    return [
+        QuestionAsked(
+            request_id=f"{request_id}.{number}",
+            text=str(one["question"]),
+            choices=tuple(_choice(option) for option in one.get("options") or ()),
+            multiple=one.get("multiple") is True,
+            custom=one.get("custom") is not False,
+            call_id=call if isinstance(call, str) else None,
+        )
+        for number, one in enumerate(said["questions"])
+    ]
+
+
+def _choice(option: dict[str, Any]) -> Choice:
+    label = str(option["label"])
+    return Choice(id=label, label=label, description=str(option.get("description") or ""))
+
+
+def plan(todos: Any) -> tuple[PlanItem, ...]:
+    """A list of things to do."""
+    return tuple(
+        PlanItem(
+            text=str(item["content"]),
+            status=item["status"] if item.get("status") in _PLANNED else "completed",
+            priority=item["priority"] if item.get("priority") in ("high", "medium", "low") else "medium",
+        )
+        for item in todos
     )
 
 

@@ -18,6 +18,7 @@ from coder_nb.backends.base import (
     Noticed,
     PermissionGone,
     PlanUpdate,
+    QuestionGone,
     RawReceived,
     ReasoningDelta,
     TextDelta,
@@ -25,7 +26,7 @@ from coder_nb.backends.base import (
 )
 from coder_nb.backends.opencode import tools
 from coder_nb.backends.opencode.state import Part, State, parent_of, session_of
-from coder_nb.core.entries import PlanItem, Tokens
+from coder_nb.core.entries import Tokens
 
 _NANO = 1_000_000_000
 _BROKEN = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
@@ -71,7 +72,8 @@ def _message(state: State, said: dict[str, Any]) -> list[AnyEvent]:
         return []  # of an earlier turn: ours has not begun
     state.messages[message] = role
     if role == "assistant":
-        state.models[message] = f"{info.get('providerID')}/{info.get('modelID')}"
+        if info.get("providerID") and info.get("modelID"):
+            state.models[message] = f"{info['providerID']}/{info['modelID']}"
         if ours:
             state.answer = info
     return [one for part in state.held.pop(message, ()) for one in _part(state, {"part": part})]
@@ -124,7 +126,10 @@ def _tell(kind: str, part: str, text: str) -> list[AnyEvent]:
 
 
 def _tool(state: State, part: dict[str, Any]) -> list[AnyEvent]:
-    return [tools.tool_update(state, part)]
+    update = tools.tool_update(state, part)
+    todos = update.input.get("todos") if part["tool"] == "todowrite" and isinstance(update.input, dict) else None
+    done = update.status == "completed" and isinstance(todos, list)
+    return [update, *(_plan(state, todos) if done else ())]
 
 
 def _step(state: State, part: dict[str, Any]) -> list[AnyEvent]:
@@ -202,6 +207,14 @@ def _replied(state: State, said: dict[str, Any]) -> list[AnyEvent]:
     return [PermissionGone(request_id=said["requestID"])]
 
 
+def _questions(state: State, said: dict[str, Any]) -> list[AnyEvent]:
+    return list(tools.questions(said["id"], said))
+
+
+def _settled(state: State, said: dict[str, Any]) -> list[AnyEvent]:
+    return [QuestionGone(request_id=said["requestID"])]
+
+
 def _error(state: State, said: dict[str, Any]) -> list[AnyEvent]:
     error = said.get("error") or {}
     if said.get("sessionID") == state.session_id:
@@ -218,15 +231,15 @@ def _status(state: State, said: dict[str, Any]) -> list[AnyEvent]:
 
 
 def _todo(state: State, said: dict[str, Any]) -> list[AnyEvent]:
-    statuses = ("pending", "in_progress", "completed")
-    items = tuple(
-        PlanItem(
-            text=str(item["content"]),
-            status=item["status"] if item.get("status") in statuses else "completed",
-            priority=item["priority"] if item.get("priority") in ("high", "medium", "low") else "medium",
-        )
-        for item in said["todos"]
-    )
+    return _plan(state, said["todos"])
+
+
+def _plan(state: State, todos: Any) -> list[AnyEvent]:
+    """The plan, where it has changed: a call says it, and an event of its own."""
+    items = tools.plan(todos)
+    if items == state.plan:
+        return []
+    state.plan = items
     return [PlanUpdate(items=items)]
 
 
@@ -240,6 +253,9 @@ _RULES: dict[str, Callable[[State, dict[str, Any]], list[AnyEvent]]] = {
     "message.part.delta": _delta,
     "permission.asked": _asked,
     "permission.replied": _replied,
+    "question.asked": _questions,
+    "question.replied": _settled,
+    "question.rejected": _settled,
     "session.error": _error,
     "session.status": _status,
     "todo.updated": _todo,
@@ -253,9 +269,6 @@ _RULES: dict[str, Callable[[State, dict[str, Any]], list[AnyEvent]]] = {
             "session.compacted",
             "message.removed",
             "message.part.removed",
-            "question.asked",  # refused by the session, which says so
-            "question.replied",
-            "question.rejected",
             "command.executed",
         ),
         _nothing,

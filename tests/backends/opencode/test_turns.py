@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from coder_nb.backends.base import AnyEvent, Asked, Done, Opening, RawReceived, TextDelta, UsageReported
+from coder_nb.backends.base import (
+    AnyEvent,
+    Asked,
+    Done,
+    Opening,
+    PermissionGone,
+    QuestionAsked,
+    QuestionGone,
+    RawReceived,
+    TextDelta,
+    UsageReported,
+    UserSaid,
+)
 from coder_nb.backends.opencode import session as sessions
 from coder_nb.backends.opencode import translate
 from coder_nb.backends.opencode.events import Events
 from coder_nb.backends.opencode.session import OpencodeSession
 from coder_nb.backends.opencode.state import State
 from coder_nb.backends.registry import registry
+from coder_nb.core.entries import Attachment
 from coder_nb.errors import AgentDied
 from coder_nb.settings import Settings
 
@@ -35,11 +49,19 @@ class Script:
         self.prompts: asyncio.Queue[str] = asyncio.Queue()
         self.busy_now = False
         self.messages: list[dict[str, Any]] = []
+        self.children: list[dict[str, Any]] = []
+        self.permissions: list[dict[str, Any]] = []
+        self.questions: list[dict[str, Any]] = []
+        self.more: dict[str, Any] = {}
+        self.bodies: dict[str, Any] = {}
+        self.while_asked: Callable[[], None] | None = None
+        """What happens once a list of permissions was answered and before it is read."""
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def call(self, method: str, path: str, cwd: Path, body: Any = None, **_: Any) -> Any:
         self.asked.append(path.removeprefix(f"/session/{SID}"))
-        if path.endswith("/prompt_async"):
+        self.bodies[self.asked[-1]] = body
+        if path in (f"/session/{SID}/prompt_async", f"/session/{SID}/command"):
             self.prompts.put_nowait(body["messageID"])
         answers = {
             "/session": {"id": SID},
@@ -47,9 +69,15 @@ class Script:
             "/config/providers": {"providers": []},
             "/session/status": {SID: {"type": "busy"}} if self.busy_now else {},
             f"/session/{SID}/message": self.messages,
-            "/permission": [],
+            "/permission": self.permissions,
+            "/question": self.questions,
+            "/command": [{"name": "greet", "description": "Greets", "hints": ["$ARGUMENTS"], "template": ""}],
+            f"/session/{SID}/children": self.children,
         }
-        return answers.get(path)
+        if path == "/permission" and self.while_asked is not None:
+            happens, self.while_asked = self.while_asked, None
+            happens()
+        return answers.get(path, self.more.get(path))
 
     async def connected(self) -> None:
         return None
@@ -111,9 +139,18 @@ async def session(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     return made
 
 
-async def collect(session: OpencodeSession) -> list[AnyEvent]:
+GO = Asked(text="go", user_text="go")
+
+
+async def until(look: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not look():
+            await asyncio.to_thread(time.sleep, 0.005)
+
+
+async def collect(session: OpencodeSession, asked: Asked = GO) -> list[AnyEvent]:
     async with asyncio.timeout(10):
-        return [event async for event in session.prompt(Asked(text="go", user_text="go"))]
+        return [event async for event in session.prompt(asked)]
 
 
 def end_of(events: list[AnyEvent]) -> tuple[str, bool]:
@@ -208,10 +245,187 @@ async def test_what_was_lost_with_the_stream_is_told_once_and_in_order(
     assert text_of(await turn) == "one two three"
 
 
+QUESTIONS = [
+    {"question": "Which?", "header": "W", "options": [{"label": "Red", "description": "warm"}, {"label": "Blue"}]},
+    {"question": "What else?", "header": "E", "options": [], "multiple": True},
+]
+
+
+@pytest.mark.parametrize(
+    ("answers", "path", "body"),
+    [
+        ((("Blue",), ("a", "b")), "reply", {"answers": [["Blue"], ["a", "b"]]}),
+        ((("Blue",), None), "reply", {"answers": [["Blue"], []]}),
+        ((None, None), "reject", None),
+    ],
+)
+async def test_questions_asked_at_once_are_answered_together(
+    script: Script, session: OpencodeSession, answers: tuple[Any, ...], path: str, body: Any
+) -> None:
+    events: list[AnyEvent] = []
+    prompted = session.prompt(GO)
+    reading = asyncio.ensure_future(anext(prompted))
+    prompt = await script.prompts.get()
+    script.takes(prompt, "msg_a")
+    for _ in range(2):  # the stream may say it twice
+        script.say("question.asked", id="que_1", questions=QUESTIONS, tool={"callID": "call_1", "messageID": "msg_a"})
+    while sum(isinstance(event, QuestionAsked) for event in events) < 2:
+        events.append(await reading)
+        reading = asyncio.ensure_future(anext(prompted))
+    asked = [event for event in events if isinstance(event, QuestionAsked)]
+    assert [(one.text, one.multiple, [c.id for c in one.choices]) for one in asked] == [
+        ("Which?", False, ["Red", "Blue"]),
+        ("What else?", True, []),
+    ]
+    for one, answer in zip(asked, answers, strict=True):
+        assert "/question/que_1/reply" not in script.asked
+        await session.reply(one.request_id, answer)
+        await session.reply(one.request_id, ("late",))
+    assert script.bodies[f"/question/que_1/{path}"] == body
+    script.say("question.replied", requestID="que_1", answers=[])
+    script.ends("msg_a", prompt)
+    rest = [await reading, *[event async for event in prompted]]
+    assert not [event for event in rest if isinstance(event, QuestionAsked | QuestionGone)]
+    assert end_of(rest) == ("completed", True)
+
+
+async def test_a_question_that_somebody_else_answers_is_gone(script: Script, session: OpencodeSession) -> None:
+    turn = asyncio.create_task(collect(session))
+    prompt = await script.prompts.get()
+    script.takes(prompt, "msg_a")
+    script.say("question.asked", id="que_1", questions=QUESTIONS)
+    script.say("question.rejected", requestID="que_1")
+    script.ends("msg_a", prompt)
+    gone = [event.request_id for event in await turn if isinstance(event, QuestionGone)]
+    assert gone == ["que_1.0", "que_1.1"]
+
+
+async def test_what_was_asked_and_answered_while_the_stream_was_lost_is_known(
+    script: Script, session: OpencodeSession
+) -> None:
+    turn = asyncio.create_task(collect(session))
+    prompt = await script.prompts.get()
+    script.busy_now = True
+    script.takes(prompt, "msg_a")
+    script.say("permission.asked", id="per_1", permission="bash", patterns=["ls"], metadata={}, always=[])
+    script.questions = [{"id": "que_2", "sessionID": SID, "questions": QUESTIONS[:1]}]
+    script.permissions = [{"id": "per_9", "sessionID": "ses_of_others", "permission": "bash", "patterns": []}]
+    script.events._take({"payload": {"type": "server.connected"}}, True)
+    await until(lambda: session._requests.open == {"que_2"})
+    script.ends("msg_a", prompt)
+    events = await turn
+    assert [event.request_id for event in events if isinstance(event, PermissionGone)] == ["per_1"]
+    assert [event.request_id for event in events if isinstance(event, QuestionAsked)] == ["que_2.0"]
+
+
+async def test_what_a_sub_agent_said_while_the_stream_was_lost_is_told_once(
+    script: Script, session: OpencodeSession
+) -> None:
+    turn = asyncio.create_task(collect(session))
+    prompt = await script.prompts.get()
+    script.busy_now = True
+    script.takes(prompt, "msg_a")
+    now = time.time() * 1000 + 1000
+    script.children = [{"id": "ses_child", "time": {"created": now}}, {"id": "ses_old", "time": {"created": 1}}]
+    said = {"id": "prt_c", "messageID": "msg_c", "sessionID": "ses_child", "type": "text", "text": "Found it."}
+    child = {"id": "msg_c", "role": "assistant", "sessionID": "ses_child", "time": {}}
+    script.more["/session/ses_child/message"] = [{"info": child, "parts": [said | {"time": {"end": 1}}]}]
+    for _ in range(2):
+        script.events._take({"payload": {"type": "server.connected"}}, True)
+        await until(lambda: "/session/ses_child/message" in script.asked)
+    script.ends("msg_a", prompt)
+    events = await turn
+    assert [(e.text, e.parent) for e in events if isinstance(e, TextDelta)] == [("Found it.", "ses_child")]
+    assert "/session/ses_old/message" not in script.asked
+
+
+async def test_a_permission_that_is_asked_while_the_server_is_asked_is_not_taken_back(
+    script: Script, session: OpencodeSession
+) -> None:
+    turn = asyncio.create_task(collect(session))
+    prompt = await script.prompts.get()
+    script.busy_now = True
+    script.takes(prompt, "msg_a")
+    script.while_asked = lambda: script.say(
+        "permission.asked", id="per_1", permission="bash", patterns=["ls"], metadata={}, always=[]
+    )
+    script.events._take({"payload": {"type": "server.connected"}}, True)
+    await until(lambda: session._requests.open == {"per_1"} and "/question" in script.asked)
+    script.ends("msg_a", prompt)
+    assert not [event for event in await turn if isinstance(event, PermissionGone)]
+
+
+async def test_a_command_of_the_servers_is_run_as_one_and_what_others_said_goes_before_it(
+    script: Script, session: OpencodeSession
+) -> None:
+    assert session.capabilities.commands
+    script.more[f"/session/{SID}/message"] = None
+    asked = Asked(text="Others said this.\n\n/greet all of you", user_text="/greet all of you")
+    turn = asyncio.create_task(collect(session, asked))
+    prompt = await script.prompts.get()
+    script.takes(prompt, "msg_a")
+    script.ends("msg_a", prompt)
+    assert end_of(await turn) == ("completed", True)
+    assert script.bodies["/command"] == {
+        "messageID": prompt,
+        "command": "greet",
+        "arguments": "all of you",
+        "agent": "build",
+    }
+    assert script.bodies["/message"]["noReply"]
+    assert script.bodies["/message"]["parts"][0]["text"] == "Others said this."
+    turn = asyncio.create_task(collect(session, Asked(text="/unknown x", user_text="/unknown x")))
+    prompt = await script.prompts.get()
+    script.takes(prompt, "msg_b")
+    script.ends("msg_b", prompt)
+    await turn
+    assert script.bodies["/prompt_async"]["parts"][0]["text"] == "/unknown x"
+
+
+async def test_files_go_with_a_prompt(script: Script, session: OpencodeSession, tmp_path: Path) -> None:
+    files = (
+        Attachment(name="a.png", mime_type="image/png", data=b"\x89PNG"),
+        Attachment(name="b.txt", path="notes/b.txt"),
+    )
+    turn = asyncio.create_task(collect(session, Asked(text="look", user_text="look", attachments=files)))
+    prompt = await script.prompts.get()
+    script.takes(prompt, "msg_a")
+    script.ends("msg_a", prompt)
+    events = await turn
+    assert [(p["mime"], p["url"]) for p in script.bodies["/prompt_async"]["parts"][1:]] == [
+        ("image/png", "data:image/png;base64,iVBORw=="),
+        ("text/plain", (tmp_path / "notes" / "b.txt").as_uri()),
+    ]
+    assert [event.native_id for event in events if isinstance(event, UserSaid)] == [prompt]
+
+
+def _past(*roles: str) -> list[dict[str, Any]]:
+    return [{"info": {"id": f"msg_{n}", "role": role, "sessionID": SID}, "parts": []} for n, role in enumerate(roles)]
+
+
+@pytest.mark.parametrize(
+    ("to", "path", "body"),
+    [
+        ("msg_0", "/revert", {"messageID": "msg_2"}),
+        (None, "/revert", {"messageID": "msg_0"}),
+        ("msg_2", "/unrevert", None),
+        ("msg_of_nobody", None, None),
+    ],
+)
+async def test_going_back_forgets_what_came_after(
+    script: Script, session: OpencodeSession, to: str | None, path: str | None, body: Any
+) -> None:
+    script.messages = _past("user", "assistant", "user", "assistant", "assistant")
+    assert await session.rewind(to) is (path is not None)
+    assert [one for one in script.asked if "revert" in one] == ([path] if path else [])
+    if path:
+        assert script.bodies[path] == body
+
+
 async def test_a_question_that_nobody_answers_ends_with_its_turn(script: Script, session: OpencodeSession) -> None:
     turn = asyncio.create_task(collect(session))
     script.takes(await script.prompts.get(), "msg_a")
-    script.say("question.asked", id="que_1", questions=[{"question": "Which?"}])
+    script.say("question.asked", id="que_1", questions=QUESTIONS)
     await asyncio.sleep(0)
     script.events._listeners[SID].ended(AgentDied("gone: prompt again."))
     assert end_of(await turn) == ("failed", False)
