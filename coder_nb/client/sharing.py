@@ -82,8 +82,8 @@ class SharedChat:
             return plain if screen is None else {**plain, "text/html": screen.static(self._snapshot)}
         address = f"{urlsplit(base).path.rstrip('/')}/{PAGE}{self._given}"
         source = escape(address, quote=True)
-        frame = f'<iframe src="{source}" width="100%" height="{HEIGHT}" title="A shared chat"></iframe>'
-        return {**plain, "text/html": frame}
+        style = f"border: 0; width: 100%; height: {HEIGHT}px"
+        return {**plain, "text/html": f'<iframe src="{source}" style="{style}" title="A shared chat"></iframe>'}
 
 
 async def _look(verbs: Verbs, given: str) -> Snapshot:

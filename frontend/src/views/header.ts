@@ -57,7 +57,7 @@ export class Header {
     this.showState();
     this.tick();
     const usage = usageLine(this.chat.usageRows(this.turnId));
-    setText(this.usage, usage.text || "no usage yet");
+    setText(this.usage, usage.text || (this.turn?.ended ? "tokens n/a" : "no usage yet"));
     this.usage.title = usage.title;
   }
 
