@@ -74,7 +74,7 @@ class Agent:
         self.options = options
         self.turns: list[str] = list(options.get("turns", []))
         self.session = ""
-        self.mode = "ask"
+        self.mode = "yolo"
         self.model = MODELS[0]
         self.effort = "low"
         self.servers: list[dict[str, Any]] = []
@@ -224,10 +224,9 @@ class Agent:
         }
         if self.options.get("modes", True):
             offered["modes"] = {
-                "currentModeId": "yolo",
+                "currentModeId": self.mode,
                 "availableModes": [{"id": name, "name": name.title()} for name in MODES],
             }
-            self.mode = "yolo"
         return offered
 
     def again(self, method: str, params: dict[str, Any]) -> dict[str, Any]:

@@ -60,11 +60,11 @@ class Options:
         Raises `InvalidOption` for a model that is not offered, `AgentProtocolError` where the agent has no such mode,
         and `AgentDied` where a mode needs another process.
         """
-        if mode != self._mode or self._state.mode != self._left_in:
-            await self._choose_mode(mode)
-            self._mode, self._left_in = mode, self._state.mode
         if model is not None:
             await self._choose_model(model)
+        if mode != self._mode or self._state.mode != self._left_in:  # last: a model may change it
+            await self._choose_mode(mode)
+            self._mode, self._left_in = mode, self._state.mode
 
     async def _choose_mode(self, mode: PermissionMode) -> None:
         wanted = self._spec.modes.get(mode, AgentMode())

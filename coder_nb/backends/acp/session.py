@@ -150,8 +150,8 @@ class AcpSession(Plain):
         configured(self._state, result)
         self._options.offered(result["sessionId"], result)
         try:
-            await self._options.choose(self._opening.mode, None)
             await self._options.configure(self._spec.options)
+            await self._options.choose(self._opening.mode, None)
         except RpcError as error:
             raise self._native.refused(error) from error
         if self._native.left_out:

@@ -68,7 +68,7 @@ class Player:
 
     def answered(self, method: str, result: dict[str, Any]) -> None:
         if method == "session/prompt":
-            self.keep(usage.end_turn(self.state, result))
+            self.keep([*tools.left_denied(self.state), *usage.end_turn(self.state, result)])
             end = "cancelled" if self.stopping else ENDS.get(result.get("stopReason", ""), "failed")
             self.events.append({"event": "Done", "end": end})
         else:

@@ -291,7 +291,8 @@ async def test_an_agent_that_exits_at_once_is_said_to_and_why(world: Any) -> Non
 
 async def test_an_agent_that_is_not_logged_in_names_the_ways_and_the_cure(world: Any) -> None:
     with pytest.raises(
-        AgentNotLoggedIn, match=r"not logged in. It offers: The door, A key. To use it here, knock at the door or set SCRIPTED_KEY"
+        AgentNotLoggedIn,
+        match=r"not logged in. It offers: The door, A key. To use it here, knock at the door or set SCRIPTED_KEY",
     ):
         await world.open(auth=True)
 
