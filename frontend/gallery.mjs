@@ -97,6 +97,29 @@ const CHANGES = [
   change("c4", "data/logo.png", { binary: true, status: "applied" }),
   change("c5", "README.md", { status: "rejected", additions: 1, deletions: 1, hunks: [hunk(1, 1, "-# Sale", "+# Sales")] }),
 ];
+/** A review under way: some hunks decided, a notebook, an image, a conflict, a comment. */
+const LOADER = [...Array(60).keys()].map((n) => `row_${n} = read(${n})`);
+const REVIEW = [
+  change("r1", "sales/load.py", { turn_id: T1, additions: 3, deletions: 3, hunks: [
+    { ...hunk(14, 14, ...LOADER.slice(13, 16).map((l) => ` ${l}`), "-frame = pd.read_csv(path, index_col=0)", '+frame = pd.read_csv(path, index_col=0, parse_dates=["day"])', ...LOADER.slice(17, 20).map((l) => ` ${l}`)), id: "h1" },
+    { ...hunk(40, 40, ...LOADER.slice(39, 42).map((l) => ` ${l}`), '-    return frame.set_index("day")', '-    # TODO sort', '+    return frame.set_index("day").sort_index()', '+    # sorted since 🎉 January', ...LOADER.slice(44, 47).map((l) => ` ${l}`)), id: "h2" },
+  ] }),
+  change("r2", "sales/load.py", { status: "applied", additions: 1, deletions: 1, hunks: [{ ...hunk(1, 1, "-import pandas", "+import pandas as pd", " ", " "), id: "h0" }] }),
+  change("r3", "notebooks/01-sales.ipynb", { agent: "goose", additions: 9, deletions: 4, hunks: [{ ...hunk(10, 10, '-    "total = frame.sum()\\n"', '+    "total = frame.amount.sum()\\n"'), id: "h3" }], cells: [
+    { operation: "edit", cell_type: "code", number: 3, cell_id: "a", note: "Its outputs were cleared.", hunks: [hunk(1, 1, " import pandas as pd", "-total = frame.sum()", "+total = frame.amount.sum()", " total")] },
+    { operation: "create", cell_type: "markdown", number: 4, cell_id: "b", hunks: [hunk(0, 1, "+# What January was", "+", "+It was *missing*.")] },
+    { operation: "delete", cell_type: "code", number: 7, cell_id: "c", hunks: [hunk(1, 0, "-print(frame)")] },
+  ] }),
+  change("r4", "data/logo.png", { binary: true, agent: "goose" }),
+  change("r5", "sales/cache.py", { additions: 1, deletions: 1, hunks: [{ ...hunk(1, 1, " import os", "-LIMIT = 10_000", "+LIMIT = 20_000"), id: "h5" }] }),
+  change("r6", "bin/run", { operation: "rename", old_path: "scripts/run.sh", old_mode: "100644", new_mode: "100755", additions: 0, deletions: 0 }),
+];
+const PREVIEWS = [
+  { change_id: "r1", outcome: "merges", note: "Your file has changed since, elsewhere: both changes will be kept." },
+  { change_id: "r5", outcome: "conflict", note: "sales/cache.py has changed in the checkout around line 2 where this change would land: nothing was written.", clashes: [{ line: 2, base: ["LIMIT = 10_000"], yours: ["LIMIT = 5_000  # mine"], theirs: ["LIMIT = 20_000"] }] },
+];
+const DOT = "iVBORw0KGgoAAAANSUhEUgAAAAUAAAAFCAYAAACNbyblAAAAHElEQVQI12P4//8/w38GIAXDIBKE0DHxgljNBAAO9TXL0Y4OHwAAAABJRU5ErkJggg==";
+const REVIEWED = { preview: PREVIEWS, "content?side=old": { media_type: "image/png", size: 85, base64: DOT }, "content?side=new": { media_type: "image/png", size: 85, base64: DOT, text: LOADER.join("\n") + "\n" } };
 const AGENTS = [
   { name: "opencode", label: "opencode", backend: "acp", available: true, version: "1.1.20", icon: "opencode", default: true },
   { name: "goose", label: "goose", backend: "acp", available: true, version: "1.20.0", icon: "goose" },
@@ -161,7 +184,7 @@ const TALL = { options: { max_height: "none" } };
 
 if (query.has("blank")) {
   // For tests, which put in what they look at.
-  window.gallery = { live, saved, entry, DONE, RUNNING, ASKING, QUESTION, CHANGES, QUEUED, T2 };
+  window.gallery = { hunk, change, REVIEW, REVIEWED, live, saved, entry, DONE, RUNNING, ASKING, QUESTION, CHANGES, QUEUED, T2 };
 } else if (!query.has("many")) {
   saved("A finished turn, saved", { ...TALL, entries: DONE, changes: CHANGES, usage: USAGE.slice(0, 2) });
   live("A running turn that asks a question", { ...TALL, view: "transcript" }, { chat: { run_status: "running", turn_id: T2 }, entries: ASKING });
@@ -172,6 +195,7 @@ if (query.has("blank")) {
   live("Composer, refused", { view: "composer" }, { refuse: "Agent 'opencode' is not installed here. Install it with: npm install -g opencode-ai" });
   live("Changes", { view: "diff", ...TALL }, {});
   saved("Changes, saved", { view: "diff", changes: CHANGES.slice(0, 1), entries: [] });
+  live("Changes under review", { view: "diff", ...TALL }, { changes: REVIEW, replies: REVIEWED });
   saved("No changes", { view: "diff", changes: [] });
   live("Usage", { view: "usage" }, {});
   saved("No usage", { view: "usage" });

@@ -5,7 +5,7 @@ All text of agents is untrusted. It is escaped, or goes through a Markdown rende
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -15,7 +15,8 @@ from coder_nb.client.snapshot import Snapshot
 from coder_nb.client.text import MARKS, answer_text, clean, revealed, summary, sums, usage_text
 from coder_nb.core import entries as core
 from coder_nb.core.entries import Entry, Unknown
-from coder_nb.core.values import Change, Hunk, UsageRow
+from coder_nb.core.values import Change, UsageRow
+from coder_nb.widgets.diffhtml import changes_html, file_html
 from coder_nb.widgets.markdown import code_html, markdown_html
 from coder_nb.widgets.style import CSS
 
@@ -54,7 +55,7 @@ def transcript_html(snapshot: Snapshot) -> str:
     elif not shown:
         shown.append('<p class="muted">Nothing has been said yet.</p>')
     if snapshot.turn_id and snapshot.changes:
-        shown.append("".join(_file(change, open=False) for change in snapshot.changes))
+        shown.append("".join(file_html(change, open=False) for change in snapshot.changes))
     if total := usage_text(snapshot.usage):
         shown.append(f'<p class="foot">{escape(total)}</p>')
     return _page("transcript", "".join(shown))
@@ -76,7 +77,7 @@ def diff_html(changes: Sequence[Change]) -> str:
     """Changes, file by file."""
     if not changes:
         return _page("diff", '<p class="muted">No changes.</p>')
-    return _page("diff", "".join(_file(change, open=True) for change in changes))
+    return _page("diff", changes_html(changes))
 
 
 def usage_html(rows: Sequence[UsageRow]) -> str:
@@ -123,42 +124,6 @@ def _usage_row(agent: str, model: str, counted: bool, rows: Sequence[UsageRow]) 
     money = "–" if cost is None else f"${cost / 1e9:,.4f}"
     kind = "" if counted else ' class="muted"'
     return f"<tr{kind}><th>{_text(agent)}</th><th>{_text(model)}</th>{cells}<td>{money}</td></tr>"
-
-
-def _file(change: Change, *, open: bool) -> str:
-    name = f"{change.old_path} → {change.path}" if change.old_path else change.path
-    counts = (
-        '<span class="muted">binary</span>'
-        if change.binary
-        else f'<span class="plus">+{change.additions or 0}</span> <span class="minus">−{change.deletions or 0}</span>'
-    )
-    agent = f'<span class="by">{_text(change.agent)}</span>' if change.agent else ""
-    head = f'<code>{_revealed(name)}</code> {counts} {agent} <span class="state">{_text(change.status)}</span>'
-    note = f'<p class="note">{_text(change.note)}</p>' if change.note else ""
-    opened = " open" if open else ""
-    return f'<details class="file"{opened}><summary>{head}</summary>{note}{_hunks(change.hunks)}</details>'
-
-
-def _hunks(hunks: Sequence[Hunk]) -> str:
-    rows: list[str] = []
-    for hunk in hunks:
-        rows.append(f'<tr class="at"><td colspan="3">@@ −{hunk.old_start} +{hunk.new_start} @@</td></tr>')
-        rows.extend(_lines(hunk))
-    left = len(rows) - MOST_LINES
-    if left > 0:
-        rows[MOST_LINES:] = [f'<tr class="at"><td colspan="3">… {left:,} more lines</td></tr>']
-    return f'<div class="scroll"><table class="diff"><tbody>{"".join(rows)}</tbody></table></div>' if rows else ""
-
-
-def _lines(hunk: Hunk) -> Iterable[str]:
-    old, new = hunk.old_start, hunk.new_start
-    for line in hunk.lines:
-        sign, text = line[:1], line[1:]
-        kind = {"+": "add", "-": "del", "\\": "at"}.get(sign, "")
-        left = str(old) if sign in "- " else ""
-        right = str(new) if sign in "+ " else ""
-        old, new = old + (sign in "- "), new + (sign in "+ ")
-        yield f'<tr class="{kind}"><td>{left}</td><td>{right}</td><td>{_text(sign)}{_revealed(text)}</td></tr>'
 
 
 def _folded(kind: str, head: str, content: str) -> str:

@@ -56,12 +56,13 @@ def _coloured(code: str, language: str) -> str:
 
 def _spans(tokens: Any) -> Iterator[str]:
     for kind, word in tokens:
-        name = _class_of(kind)
+        name = class_of(kind)
         yield f'<span class="{name}">{escape(word)}</span>' if name else escape(word)
 
 
 @cache
-def _class_of(kind: Any) -> str:
+def class_of(kind: Any) -> str:
+    """The class of a kind of word, as `output.css` colours it; empty for one without a colour."""
     from pygments.token import Comment, Keyword, Literal, Name, Number, Operator, String
 
     classes = (

@@ -15,8 +15,10 @@ LIGHT: Mapping[str, str] = {
     "accent": "#0550ae",
     "add-fg": "#0f5323",
     "add-bg": "#dcf7e3",
+    "add-word": "#b5ebc4",
     "del-fg": "#86101f",
     "del-bg": "#ffe9e7",
+    "del-word": "#ffd0cc",
     "warn": "#7a4b00",
     "keyword": "#a40e26",
     "string": "#0a3069",
@@ -32,8 +34,10 @@ DARK: Mapping[str, str] = {
     "accent": "#79c0ff",
     "add-fg": "#a5f0b5",
     "add-bg": "#12301c",
+    "add-word": "#1a4a2b",
     "del-fg": "#ffc1ba",
     "del-bg": "#3c1518",
+    "del-word": "#66242a",
     "warn": "#e3b341",
     "keyword": "#ff9a92",
     "string": "#a5d6ff",
@@ -46,9 +50,14 @@ PAIRS: tuple[tuple[str, str], ...] = (
         for word in ("fg", "muted", "accent", "warn", "keyword", "string", "number", "name")
         for ground in ("bg", "soft")
     ),
+    *(
+        (word, ground)
+        for word in ("fg", "keyword", "string", "number", "name")
+        for ground in ("add-bg", "del-bg", "add-word", "del-word")
+    ),
+    ("muted", "add-bg"),
+    ("muted", "del-bg"),
     *((word, "bg") for word in ("add-fg", "del-fg")),
-    ("add-fg", "add-bg"),
-    ("del-fg", "del-bg"),
     ("add-fg", "soft"),
     ("del-fg", "soft"),
 )

@@ -1,5 +1,6 @@
 /** A chat as this page knows it: one for all views of it, fed by one link, told to whoever listens. */
 
+import type { Comment } from "./comments.ts";
 import { Transcript } from "./fold.ts";
 import type { Link } from "./transport.ts";
 import {
@@ -7,16 +8,19 @@ import {
   type Change,
   type ChatInfo,
   type Entry,
+  type FileContent,
   type Frame,
   type Page,
   type PermissionMode,
+  type Preview,
   type SessionInfo,
   type Snapshot,
   type Usage,
   type UsageRow,
 } from "./wire.ts";
 
-export type Aspect = "entries" | "state" | "changes" | "usage" | "agents";
+export type Aspect = "entries" | "state" | "changes" | "previews" | "comments" | "usage" | "agents";
+export type Verb = "apply" | "reject" | "revert";
 type Listener = (aspect: Aspect, ids: readonly string[]) => void;
 
 const OLDER = 200;
@@ -27,6 +31,8 @@ export class Chat {
   info: ChatInfo | null = null;
   session: SessionInfo | null = null;
   changes: readonly Change[] = [];
+  previews: ReadonlyMap<string, Preview> = new Map();
+  comments: readonly Comment[] = [];
   agents: readonly AgentInfo[] | null = null;
   mayExecute = true;
   /** Where this page stands with whoever runs the chat: `saved` is a snapshot that nobody feeds. */
@@ -150,12 +156,30 @@ export class Chat {
     return this.act(async (call) => (await call<{ done: boolean }>("POST", route, { answer })).done);
   }
 
-  decide(what: "apply" | "reject", ids: readonly string[]): Promise<void> {
+  /** Applies, rejects or takes back changes, or of one of them some hunks only. */
+  decide(what: Verb, ids: readonly string[], hunks?: Readonly<Record<string, readonly string[]>>): Promise<void> {
     return this.act(async (call) => {
-      const decided = new Map((await call<Change[]>("POST", `changes/${what}`, { ids })).map((change) => [change.id, change]));
-      this.changes = this.changes.map((change) => decided.get(change.id) ?? change);
+      const decided = await call<Change[]>("POST", `changes/${what}`, { ids, ...(hunks && { hunks }) });
+      this.changes = [...new Map([...this.changes, ...decided].map((change) => [change.id, change])).values()];
       this.tell("changes");
     });
+  }
+
+  /** Looks again what applying would do to the checkout as it is now. */
+  async preview(): Promise<void> {
+    const seen = await this.act((call) => call<Preview[]>("GET", "changes/preview"));
+    this.previews = new Map(seen.map((one) => [one.change_id, one]));
+    this.tell("previews");
+  }
+
+  content(changeId: string, side: "old" | "new"): Promise<FileContent> {
+    return this.act((call) => call("GET", `changes/${encodeURIComponent(changeId)}/content?side=${side}`));
+  }
+
+  /** Comments that are not sent yet: those of this chat, whichever view they were said in. */
+  setComments(comments: readonly Comment[]): void {
+    this.comments = comments;
+    this.tell("comments");
   }
 
   /** Reads entries from before a position; true where there were any. */

@@ -40,6 +40,21 @@ export function highlight(code: string, language: string | undefined): string {
   return escape(code);
 }
 
+/** The same line by line: what spans several lines, such as a long string, is coloured in each. */
+export function highlightLines(lines: readonly string[], language: string | undefined): string[] {
+  const open: string[] = [];
+  return highlight(lines.join("\n"), language)
+    .split("\n")
+    .map((html) => {
+      const before = open.join("");
+      for (const [tag] of html.matchAll(/<span[^>]*>|<\/span>/g)) {
+        if (tag === "</span>") open.pop();
+        else open.push(tag);
+      }
+      return before + html + "</span>".repeat(open.length);
+    });
+}
+
 export function languageOf(path: string): string | undefined {
   return OF_SUFFIX[path.slice(path.lastIndexOf(".") + 1).toLowerCase()];
 }

@@ -128,8 +128,12 @@ const HIDDEN = new RegExp(
   "gu",
 );
 
+/** Most text, of which it is known at once that nothing hides in it. */
+const PLAIN = /^[\t\n\x20-\x7e]+$/;
+
 /** Text cut where a character is that cannot be seen or that reorders its neighbours; those become their code point. */
 export function revealed(text: string): { text: string; code: boolean }[] {
+  if (PLAIN.test(text)) return [{ text, code: false }];
   const parts: { text: string; code: boolean }[] = [];
   let at = 0;
   for (const match of text.matchAll(HIDDEN)) {

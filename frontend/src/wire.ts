@@ -260,6 +260,38 @@ export interface Hunk {
   new_start: number;
   new_lines: number;
   lines: string[];
+  id?: string;
+}
+
+export interface CellDelta {
+  operation: "create" | "edit" | "delete";
+  cell_type: string;
+  number: number;
+  cell_id?: string;
+  hunks?: Hunk[];
+  note?: string;
+}
+
+export interface Clash {
+  line: number;
+  yours: string[];
+  base: string[];
+  theirs: string[];
+}
+
+export interface Preview {
+  change_id: string;
+  outcome: "clean" | "merges" | "done" | "conflict";
+  note?: string;
+  clashes?: Clash[];
+}
+
+export interface FileContent {
+  media_type: string;
+  size: number;
+  text?: string | null;
+  base64?: string | null;
+  note?: string;
 }
 
 export interface Change {
@@ -277,7 +309,10 @@ export interface Change {
   binary?: boolean;
   old_mode?: string | null;
   new_mode?: string | null;
+  old_blob?: string | null;
+  new_blob?: string | null;
   hunks?: Hunk[];
+  cells?: CellDelta[] | null;
   note?: string;
 }
 

@@ -1,24 +1,19 @@
-/** The diff panel: what the agents changed, file by file, to apply to the checkout or to reject. */
+/** The diff panel: what the agents changed, file by file and hunk by hunk, to apply, to reject, to undo and to comment. */
 
-import type { Aspect, Chat } from "../chat.ts";
+import type { Aspect, Chat, Verb } from "../chat.ts";
 import { button, framed, h, setText } from "../dom.ts";
-import { agentIcon, agentLabel, icon, spinner } from "../icons.ts";
+import { agentLabel, icon } from "../icons.ts";
 import { plural } from "../text.ts";
-import type { Change, ChangeStatus } from "../wire.ts";
-import { diffTable, doing, ErrorLine, pathName, stat } from "./pieces.ts";
+import type { Change } from "../wire.ts";
+import { Tray } from "./diffcomments.ts";
+import { added, FileView, isOpen, type Panel } from "./difffile.ts";
+import { type Layout, roomAtOnce, Slices } from "./difftable.ts";
+import { doing, ErrorLine, stat } from "./pieces.ts";
 
-const STATUS: Record<ChangeStatus, { label: string; tone: string; sign: string }> = {
-  pending: { label: "", tone: "", sign: "" },
-  applied: { label: "Applied", tone: "good", sign: "check" },
-  rejected: { label: "Rejected", tone: "", sign: "cross" },
-  reverted: { label: "Reverted", tone: "", sign: "clock" },
-  superseded: { label: "Superseded", tone: "", sign: "clock" },
-  conflict: { label: "Conflict", tone: "bad", sign: "warning" },
-};
-const LETTERS = { create: "New", edit: "", delete: "Deleted", rename: "Renamed" } as const;
-
-type Verb = "apply" | "reject";
-const DOING: Record<Verb, string> = { apply: "Applying …", reject: "Rejecting …" };
+const DONE: Record<Verb, string> = { apply: "applied", reject: "rejected", revert: "undone" };
+const KEYS = "j k: next and previous hunk · n p: file · a: apply · r: reject · u: undo · c: comment (↑ ↓ choose the line) · x: fold · s: layout";
+const LAYOUT = "coder-nb:diff-layout";
+const WIDE = 700;
 
 export function diffView(root: HTMLElement, chat: Chat, turnId: string): () => void {
   const view = new DiffView(chat, turnId);
@@ -33,62 +28,82 @@ class DiffView {
   private readonly errors = new ErrorLine();
   private readonly title = h("span", { class: "title" });
   private readonly sum = h("span", { class: "muted sum" });
-  private readonly applyAll: HTMLButtonElement;
-  private readonly rejectAll: HTMLButtonElement;
+  private readonly applyAll = button("Apply all", { class: "primary" }, icon("check"));
+  private readonly rejectAll = button("Reject all", { class: "quiet" }, icon("cross"));
+  private readonly flip = button("Side by side", { class: "quiet", "aria-pressed": "false" });
   private readonly hint = h("div", { class: "hint worktree-hint" });
+  private readonly keys = h("div", { class: "hint keys", hidden: true }, KEYS);
   private readonly list = h("div", { class: "scroller files" });
   private readonly says = h("div", { class: "sr", role: "status", "aria-live": "polite" });
+  private readonly tray: Tray;
+  private readonly panel: Panel;
   private readonly files = new Map<string, FileView>();
   private readonly busy = new Map<string, Verb>();
   private readonly paint = framed(() => this.draw());
   private readonly unlisten: () => void;
+  private readonly watched: ResizeObserver;
+  private wanted: Layout = remembered();
+  private looked = "";
 
   constructor(chat: Chat, turnId: string) {
     this.chat = chat;
     this.turnId = turnId;
-    this.applyAll = button("Apply all", { class: "primary" }, icon("check"));
-    this.rejectAll = button("Reject all", { class: "quiet" }, icon("cross"));
-    doing(this.applyAll, this.errors, () => this.decide("apply", this.open()));
-    doing(this.rejectAll, this.errors, () => this.decide("reject", this.open()));
-    const head = h("header", { class: "header" }, h("span", { class: "who" }, this.title, this.sum), h("span", { class: "actions" }, this.rejectAll, this.applyAll));
-    this.element = h("section", { class: "panel changes", "aria-label": "Changes" }, head, this.errors.element, this.list, this.hint, this.says);
+    this.panel = { chat, errors: this.errors, slices: new Slices(), layout: "unified", room: roomAtOnce(), decide: (verb, changes, hunks) => this.decide(verb, changes, hunks) };
+    this.tray = new Tray(chat, this.errors);
+    doing(this.applyAll, this.errors, () => this.decide("apply", this.changes().filter(isOpen)));
+    doing(this.rejectAll, this.errors, () => this.decide("reject", this.changes().filter(isOpen)));
+    this.flip.addEventListener("click", () => this.choose(this.wanted === "split" ? "unified" : "split"));
+    const help = h("button", { type: "button", class: "bare", "aria-label": "Keys", title: "Keys", onclick: () => (this.keys.hidden = !this.keys.hidden) }, "?");
+    const actions = h("span", { class: "actions" }, help, this.flip, this.rejectAll, this.applyAll);
+    const head = h("header", { class: "header" }, h("span", { class: "who" }, this.title, this.sum), actions);
+    this.element = h("section", { class: "panel changes", "aria-label": "Changes" }, head, this.keys, this.errors.element, this.list, this.tray.element, this.hint, this.says);
+    this.element.addEventListener("keydown", (event) => this.key(event));
     this.unlisten = chat.listen((aspect) => this.heard(aspect));
+    this.watched = new ResizeObserver(() => this.fit());
+    this.watched.observe(this.element);
     this.draw();
   }
 
   close(): void {
     this.unlisten();
+    this.watched.disconnect();
     this.paint.cancel();
+    this.panel.slices.clear();
   }
 
   private heard(aspect: Aspect): void {
-    if (aspect === "changes" || aspect === "state") this.paint();
+    if (aspect === "changes" || aspect === "state" || aspect === "previews") this.paint();
+    if (aspect === "comments") {
+      this.tray.draw();
+      for (const file of this.files.values()) file.placeComments();
+    }
   }
 
   private changes(): Change[] {
     return this.chat.changes.filter((change) => change.status !== "superseded" && (!this.turnId || change.turn_id === this.turnId));
   }
 
-  private open(): Change[] {
-    return this.changes().filter(isOpen);
-  }
-
-  private async decide(verb: Verb, changes: readonly Change[]): Promise<void> {
+  private async decide(verb: Verb, changes: readonly Change[], hunks?: readonly string[]): Promise<void> {
     if (!changes.length) return;
+    const at = this.hunks().indexOf(this.current()!);
     for (const change of changes) this.busy.set(change.id, verb);
     this.draw();
     try {
-      await this.chat.decide(verb, changes.map((change) => change.id));
-      setText(this.says, `${plural(changes.length, "file")} ${verb === "apply" ? "applied" : "rejected"}`);
+      await this.chat.decide(verb, changes.map((change) => change.id), hunks && { [changes[0]!.id]: hunks });
+      setText(this.says, `${hunks ? plural(hunks.length, "hunk") : plural(changes.length, "file")} ${DONE[verb]}`);
     } finally {
       for (const change of changes) this.busy.delete(change.id);
       this.draw();
+      if (at >= 0) this.focus(this.hunks()[at] ?? this.hunks().at(-1));
     }
   }
 
-  private draw(): void {
+  // ---- what is seen
+
+  private draw(refresh = false): void {
     const changes = this.changes();
     const open = changes.filter(isOpen);
+    this.panel.room = roomAtOnce();
     this.head(changes, open);
     const groups = new Map<string, Change[]>();
     for (const change of changes) groups.set(change.path, [...(groups.get(change.path) ?? []), change]);
@@ -97,13 +112,15 @@ class DiffView {
       view.element.remove();
       this.files.delete(path);
     }
-    for (const [path, group] of groups) {
+    for (const [index, [path, group]] of [...groups].entries()) {
       let view = this.files.get(path);
-      if (!view) this.files.set(path, (view = new FileView(path, this.errors, (verb, some) => this.decide(verb, some))));
-      view.update(group, this.busy, this.chat.canAct);
-      this.list.append(view.element);
+      if (!view) this.files.set(path, (view = new FileView(path, this.panel)));
+      view.update(group, this.busy, refresh);
+      if (this.list.children[index] !== view.element) this.list.insertBefore(view.element, this.list.children[index] ?? null);
     }
     this.list.hidden = groups.size === 0;
+    this.tray.draw();
+    this.look(open);
   }
 
   private head(changes: readonly Change[], open: readonly Change[]): void {
@@ -113,102 +130,140 @@ class DiffView {
     this.sum.replaceChildren(...(files ? [plural(files, "file"), " ", stat(added(changes, "additions"), added(changes, "deletions"))] : []));
     const act = this.chat.canAct && open.length > 1;
     this.applyAll.hidden = this.rejectAll.hidden = !act;
+    this.flip.hidden = files === 0;
     const path = this.chat.session?.path;
     this.hint.hidden = open.length === 0;
     setText(this.hint, `These edits are in the session's worktree. Apply writes them to ${path ?? "your checkout"}.`);
   }
-}
 
-function isOpen(change: Change): boolean {
-  return change.status === undefined || change.status === "pending" || change.status === "conflict";
-}
-
-function added(changes: readonly Change[], what: "additions" | "deletions"): number | null {
-  const known = changes.map((change) => change[what]).filter((value) => value != null);
-  return known.length ? known.reduce((a, b) => a + b, 0) : null;
-}
-
-/** One file: who changed it and how, its diff, and what was decided. */
-class FileView {
-  readonly element: HTMLElement;
-  private readonly head: HTMLButtonElement;
-  private readonly facts = h("span", { class: "file-facts" });
-  private readonly agents = h("span", { class: "badges" });
-  private readonly status = h("span", { class: "change-status" });
-  private readonly note = h("div", { class: "note", hidden: true });
-  private readonly body = h("div", { class: "file-body" });
-  private readonly apply: HTMLButtonElement;
-  private readonly reject: HTMLButtonElement;
-  private changes: readonly Change[] = [];
-  private shown = "";
-  private decided = false;
-
-  constructor(path: string, errors: ErrorLine, decide: (verb: Verb, changes: readonly Change[]) => Promise<void>) {
-    this.apply = button("Apply", { "aria-label": `Apply ${path}` });
-    this.reject = button("Reject", { class: "quiet", "aria-label": `Reject ${path}` });
-    doing(this.apply, errors, () => decide("apply", this.changes.filter(isOpen)));
-    doing(this.reject, errors, () => decide("reject", this.changes.filter(isOpen)));
-    this.head = h("button", { type: "button", class: "file-head", "aria-expanded": "true" }, icon("chevron"), pathName(path), this.facts, this.agents, this.status);
-    this.head.addEventListener("click", () => this.unfold(this.body.hidden));
-    const actions = h("span", { class: "actions" }, this.reject, this.apply);
-    this.element = h("article", { class: "file-change" }, h("div", { class: "file-bar" }, this.head, actions), this.note, this.body);
+  /** Asks what applying would do now, each time that something else is left to decide. */
+  private look(open: readonly Change[]): void {
+    const now = open.map((change) => `${change.id} ${change.hunks?.length}`).join();
+    if (now === this.looked || !this.chat.live) return;
+    this.looked = now;
+    if (open.length) this.chat.preview().catch(() => (this.looked = ""));
   }
 
-  private unfold(open: boolean): void {
-    this.body.hidden = !open;
-    this.head.setAttribute("aria-expanded", String(open));
-  }
+  // ---- the layout
 
-  update(changes: readonly Change[], busy: ReadonlyMap<string, Verb>, canAct: boolean): void {
-    this.changes = changes;
-    const last = changes.at(-1)!;
-    const open = changes.some(isOpen);
-    const verb = changes.map((change) => busy.get(change.id)).find(Boolean);
-    this.apply.hidden = this.reject.hidden = !open || !canAct;
-    this.apply.disabled = this.reject.disabled = verb !== undefined;
-    this.showStatus(verb, last.status ?? "pending");
-    const notes = changes.map((change) => change.note).filter(Boolean);
-    this.note.hidden = notes.length === 0;
-    this.note.className = `note ${last.status === "conflict" ? "bad" : "warn"}`;
-    this.note.replaceChildren(icon("warning"), h("span", {}, notes.join(" ")));
-    this.element.dataset["status"] = last.status ?? "pending";
-    if (!open && !this.decided) this.unfold(false);
-    this.decided = !open;
-    const now = JSON.stringify(changes.map((change) => [change.id, change.hunks, change.operation, change.agent]));
-    if (now !== this.shown) {
-      this.shown = now;
-      this.fill(changes);
+  private choose(layout: Layout): void {
+    this.wanted = layout;
+    try {
+      localStorage.setItem(LAYOUT, layout);
+    } catch {
+      // a page without storage forgets it
     }
+    this.fit();
   }
 
-  private showStatus(verb: Verb | undefined, status: ChangeStatus): void {
-    const { label, tone, sign } = STATUS[status];
-    this.status.className = `change-status ${verb ? "accent" : tone}`;
-    this.status.replaceChildren(...(verb ? [spinner(), h("span", {}, DOING[verb])] : label ? [icon(sign), h("span", {}, label)] : []));
+  /** Side by side where that is wanted and there is room for it. */
+  private fit(): void {
+    const layout = this.wanted === "split" && this.element.clientWidth >= WIDE ? "split" : "unified";
+    this.flip.setAttribute("aria-pressed", String(this.wanted === "split"));
+    if (layout === this.panel.layout) return;
+    this.panel.layout = layout;
+    this.panel.slices.clear();
+    this.draw(true);
   }
 
-  private fill(changes: readonly Change[]): void {
-    const agents = [...new Set(changes.map((change) => change.agent).filter((agent) => agent != null))];
-    this.agents.replaceChildren(...agents.map((agent) => h("span", { class: "badge", title: `Changed by ${agentLabel(agent)}` }, agentIcon(agent), h("span", {}, agentLabel(agent)))));
-    const last = changes.at(-1)!;
-    const operation = LETTERS[last.operation];
-    this.facts.replaceChildren(
-      ...(operation ? [h("span", { class: `tag ${last.operation === "delete" ? "bad" : last.operation === "create" ? "good" : ""}` }, operation)] : []),
-      stat(added(changes, "additions"), added(changes, "deletions")),
-    );
-    this.body.replaceChildren(...changes.flatMap((change) => this.parts(change)));
+  // ---- the keyboard
+
+  private readonly acts: Record<string, () => void> = {
+    j: () => this.step(this.hunks(), 1),
+    k: () => this.step(this.hunks(), -1),
+    n: () => this.step(this.heads(), 1),
+    p: () => this.step(this.heads(), -1),
+    a: () => this.act("apply"),
+    r: () => this.act("reject"),
+    u: () => this.act("revert"),
+    c: () => this.comment(),
+    x: () => this.fileHere()?.toggle(),
+    s: () => this.choose(this.wanted === "split" ? "unified" : "split"),
+    "?": () => (this.keys.hidden = !this.keys.hidden),
+    ArrowDown: () => this.moveLine(1),
+    ArrowUp: () => this.moveLine(-1),
+  };
+
+  private key(event: KeyboardEvent): void {
+    const act = this.acts[event.key];
+    const typing = (event.target as Element).closest("textarea, input, select, pre");
+    if (!act || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key.startsWith("Arrow") && !this.current()) return;
+    event.preventDefault();
+    event.stopPropagation();
+    act();
   }
 
-  private parts(change: Change): Node[] {
-    const parts: Node[] = [];
-    const facts = [
-      change.old_path && change.old_path !== change.path ? `Renamed from ${change.old_path}.` : "",
-      change.binary ? "A binary file; its content is not shown." : "",
-      change.old_mode && change.new_mode && change.old_mode !== change.new_mode ? `Mode ${change.old_mode} → ${change.new_mode}.` : "",
-    ].filter(Boolean);
-    if (facts.length) parts.push(h("div", { class: "file-note muted" }, facts.join(" ")));
-    if (change.hunks?.length) parts.push(diffTable(change.hunks, change.path));
-    else if (!facts.length) parts.push(h("div", { class: "file-note muted" }, "An empty file."));
-    return parts;
+  private active(): Element | null {
+    return (this.element.getRootNode() as ShadowRoot | Document).activeElement;
+  }
+
+  private current(): HTMLElement | null {
+    return this.active()?.closest<HTMLElement>(".hunk") ?? null;
+  }
+
+  private fileHere(): FileView | undefined {
+    const article = this.active()?.closest("article");
+    return [...this.files.values()].find((file) => file.element === article);
+  }
+
+  private hunks(): HTMLElement[] {
+    return [...this.list.querySelectorAll<HTMLElement>(".hunk")].filter((one) => one.checkVisibility());
+  }
+
+  private heads(): HTMLElement[] {
+    return [...this.list.querySelectorAll<HTMLElement>(".file-head")];
+  }
+
+  /** Moves to the next or the one before, from wherever the focus is. */
+  private step(places: readonly HTMLElement[], by: 1 | -1): void {
+    const here = this.active();
+    const inside = places.findIndex((one) => one === here || (one.classList.contains("hunk") && one.contains(here)));
+    if (inside >= 0) return this.focus(places[inside + by]);
+    const after = places.findIndex((one) => here && here.compareDocumentPosition(one) & Node.DOCUMENT_POSITION_FOLLOWING);
+    this.focus(by === 1 ? places[Math.max(after, 0)] : places[(after < 0 ? places.length : after) - 1]);
+  }
+
+  private focus(element: HTMLElement | undefined): void {
+    element?.focus({ preventScroll: true });
+    element?.scrollIntoView({ block: "nearest" });
+  }
+
+  private act(verb: Verb): void {
+    if (!this.chat.canAct) return;
+    this.errors.show("");
+    this.fileHere()?.decideHere(verb, this.current()?.dataset["hunk"]).catch((error: unknown) => this.errors.show(error));
+  }
+
+  private lines(): HTMLElement[] {
+    return [...(this.current()?.querySelectorAll<HTMLElement>("tr:has([data-line])") ?? [])];
+  }
+
+  private moveLine(by: 1 | -1): void {
+    const lines = this.lines();
+    const at = lines.findIndex((line) => line.classList.contains("at"));
+    const next = lines[at < 0 ? lines.indexOf(this.changedLine(lines)!) : Math.min(Math.max(at + by, 0), lines.length - 1)];
+    lines[at]?.classList.remove("at");
+    next?.classList.add("at");
+    next?.scrollIntoView({ block: "nearest" });
+  }
+
+  private changedLine(lines: readonly HTMLElement[]): HTMLElement | undefined {
+    return lines.find((line) => line.matches(".plus, .minus") || line.querySelector(".plus, .minus")) ?? lines[0];
+  }
+
+  private comment(): void {
+    const lines = this.lines();
+    const line = lines.find((one) => one.classList.contains("at")) ?? this.changedLine(lines);
+    const cell = line?.querySelector<HTMLElement>("[data-side=new]") ?? line?.querySelector<HTMLElement>("[data-line]");
+    if (cell) this.fileHere()?.comment(cell);
+  }
+}
+
+function remembered(): Layout {
+  try {
+    return localStorage.getItem(LAYOUT) === "split" ? "split" : "unified";
+  } catch {
+    return "unified";
   }
 }

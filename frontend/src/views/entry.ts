@@ -7,7 +7,8 @@ import { GrowingMarkdown } from "../markdown.ts";
 import { duration, plural, timeOfDay, usageLine } from "../text.ts";
 import type { Body, Checkpoint, Entry, Options, Plan, Text, ToolCall, TurnEnded, TurnStarted, UserMessage } from "../wire.ts";
 import { permissionRow } from "./permission.ts";
-import { countLines, diffTable, hunksOf, inputValue, output, pathName, stat } from "./pieces.ts";
+import { diffTable } from "./difftable.ts";
+import { countLines, hunksOf, inputValue, output, pathName, stat } from "./pieces.ts";
 import { questionRow } from "./question.ts";
 
 export interface Context {

@@ -5,7 +5,8 @@ import { icon } from "../icons.ts";
 import { duration } from "../text.ts";
 import type { Entry, Option, Permission } from "../wire.ts";
 import { type Context, folding } from "./entry.ts";
-import { diffTable, ErrorLine, hunksOf, inputValue } from "./pieces.ts";
+import { diffTable } from "./difftable.ts";
+import { ErrorLine, hunksOf, inputValue } from "./pieces.ts";
 
 /** For so long after a card has appeared its keys do nothing: who was typing did not mean it. */
 const DEAF_MS = 600;

@@ -3,11 +3,9 @@
 import { structuredPatch } from "diff";
 import { button, h, plainText } from "../dom.ts";
 import { icon } from "../icons.ts";
-import { highlight, languageOf } from "../markdown.ts";
-import { plural, revealed } from "../text.ts";
+import { plural } from "../text.ts";
 import type { FileDiff, Hunk } from "../wire.ts";
 
-const SHOWN_LINES = 400;
 const SHOWN_CHARS = 12_000;
 
 /** Output as it came; what is long is cut, with a button that shows the rest. */
@@ -101,70 +99,6 @@ export function pathName(path: string): HTMLElement {
   if (cut > 0) element.append(h("span", { class: "folder" }, path.slice(0, cut)));
   element.append(h("span", { class: "file" }, path.slice(cut)));
   return element;
-}
-
-/** A unified diff with line numbers and colours of the language; what is long is cut, with a button for the rest. */
-export function diffTable(hunks: readonly Hunk[], path: string): HTMLElement {
-  const frame = h("div", { class: "diff", tabindex: 0, role: "region", "aria-label": `Diff of ${path}` });
-  const table = h("table", {});
-  const rows = diffRows(hunks, languageOf(path));
-  const body = h("tbody");
-  table.append(body);
-  const show = (most: number) => {
-    for (let n = 0; n < most; n++) {
-      const next = rows.next();
-      if (next.done) return true;
-      body.append(next.value);
-    }
-    return false;
-  };
-  frame.append(table);
-  const total = hunks.reduce((sum, hunk) => sum + hunk.lines.length, 0);
-  if (total > SHOWN_LINES * 1.2) {
-    show(SHOWN_LINES);
-    const more = button(`Show all ${plural(total, "line")}`, {
-      class: "link",
-      onclick: () => {
-        show(Infinity);
-        more.remove();
-        frame.focus();
-      },
-    });
-    return h("div", {}, frame, more);
-  }
-  show(Infinity);
-  return frame;
-}
-
-function* diffRows(hunks: readonly Hunk[], language: string | undefined): Generator<HTMLTableRowElement> {
-  for (const [index, hunk] of hunks.entries()) {
-    if (index > 0 || hunk.old_start > 1) {
-      const range = `@@ −${hunk.old_start},${hunk.old_lines} +${hunk.new_start},${hunk.new_lines} @@`;
-      yield h("tr", { class: "range" }, h("td", { colspan: 4 }, range));
-    }
-    const crlf = hunk.lines.every((line) => line.endsWith("\r") || line.startsWith("\\"));
-    let before = hunk.old_start;
-    let after = hunk.new_start;
-    for (const line of hunk.lines) {
-      const sign = line[0] ?? " ";
-      const text = line.slice(1, crlf && sign !== "\\" ? -1 : undefined);
-      if (sign === "\\") {
-        yield h("tr", { class: "note" }, h("td", { colspan: 4 }, text.trim()));
-        continue;
-      }
-      const code = h("td", { class: "code" });
-      if (revealed(text).some((part) => part.code)) code.append(plainText(text));
-      else code.innerHTML = highlight(text, language); // our own escaping and spans, never the text as it came
-      yield h(
-        "tr",
-        { class: sign === "+" ? "plus" : sign === "-" ? "minus" : "" },
-        h("td", { class: "number" }, sign === "+" ? "" : String(before++)),
-        h("td", { class: "number" }, sign === "-" ? "" : String(after++)),
-        h("td", { class: "sign" }, sign === "-" ? "−" : sign),
-        code,
-      );
-    }
-  }
 }
 
 /** A failure in words, where it happened; an empty message hides it. */
