@@ -18,8 +18,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from coder_nb import errors, widgets
-    from coder_nb.claude import claude_session_store
     from coder_nb.analysis.costs import as_if, reprice
+    from coder_nb.claude import claude_session_store
     from coder_nb.client.changes import Changes
     from coder_nb.client.chat import Chat
     from coder_nb.client.history import History, history
@@ -35,12 +35,14 @@ if TYPE_CHECKING:
         close,
         configure,
         everything,
+        reap,
         session,
         sessions,
         shared,
         usage,
+        worktrees,
     )
-    from coder_nb.errors import CoderError, NobodyToAsk, TurnCancelled, TurnFailed
+    from coder_nb.errors import AtRisk, CoderError, NobodyToAsk, TurnCancelled, TurnFailed
     from coder_nb.settings import Settings
 
 _WHERE = {
@@ -53,10 +55,12 @@ _WHERE = {
         "close",
         "configure",
         "everything",
+        "reap",
         "session",
         "sessions",
         "shared",
         "usage",
+        "worktrees",
     ),
     "coder_nb.claude": ("claude_session_store",),
     "coder_nb.client.changes": ("Changes",),
@@ -66,13 +70,14 @@ _WHERE = {
     "coder_nb.client.session": ("Session",),
     "coder_nb.client.transcript": ("Entries",),
     "coder_nb.client.turn": ("Turn",),
-    "coder_nb.errors": ("CoderError", "NobodyToAsk", "TurnCancelled", "TurnFailed"),
+    "coder_nb.errors": ("AtRisk", "CoderError", "NobodyToAsk", "TurnCancelled", "TurnFailed"),
     "coder_nb.settings": ("Settings",),
 }
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
 _MODULES = ("errors", "widgets")
 
 __all__ = [
+    "AtRisk",
     "Changes",
     "Chat",
     "CoderError",
@@ -96,12 +101,14 @@ __all__ = [
     "errors",
     "everything",
     "history",
+    "reap",
     "reprice",
     "session",
     "sessions",
     "shared",
     "usage",
     "widgets",
+    "worktrees",
 ]
 
 

@@ -9,6 +9,7 @@ from coder_nb.client.home import Home
 from coder_nb.client.link import Link
 from coder_nb.client.screen import Screen
 from coder_nb.client.session import Session
+from coder_nb.core.values import Isolation
 from coder_nb.errors import InvalidOption
 
 if TYPE_CHECKING:
@@ -29,14 +30,44 @@ def _screen() -> Screen:
 _home = Home(_screen)
 
 
-def session(path: str = ".", *, name: str = "main", new: bool = False) -> Session:
+def session(
+    path: str = ".",
+    *,
+    name: str = "main",
+    new: bool = False,
+    isolation: Isolation | None = None,
+    base: str | None = None,
+) -> Session:
     """The session of a directory, made if there is none: the same call again gives the same session.
 
-    The directory must be in a git repository with a commit. With `new` it is always another session, with its own
-    worktree. Raises `BadPath`, `NotARepository` or `NoCommit`.
+    Its agents work in a worktree that begins with the directory as it is, uncommitted work included, or with a `base`,
+    a commit or branch. With ``isolation="none"`` they work in the directory itself, protected by checkpoints. A
+    directory without git will do as well. With `new` it is always another session, with its own worktree.
+    Raises `BadPath`, `NoCommit`, `NotARepository` for what is no project, or `Conflict` where the session of that name
+    was begun otherwise.
     """
     link = _home.link()
-    return Session(link, link.run(link.verbs.open_session, _absolute(path), name=name, new=new))
+    opened = link.run(link.verbs.open_session, _absolute(path), name=name, new=new, isolation=isolation, base=base)
+    return Session(link, opened)
+
+
+def worktrees() -> pd.DataFrame:
+    """All worktrees on this machine, one row each: whose they are, and whether they may go."""
+    from coder_nb.analysis.frames import worktrees_frame
+
+    link = _home.link()
+    return worktrees_frame(link.run(link.verbs.worktrees))
+
+
+def reap(*, dry_run: bool = False) -> pd.DataFrame:
+    """Removes worktrees whose session is gone, where nothing would be lost and nobody wrote for an hour.
+
+    It happens by itself once an hour. With `dry_run` nothing is removed, and the rows say what would be.
+    """
+    from coder_nb.analysis.frames import worktrees_frame
+
+    link = _home.link()
+    return worktrees_frame(link.run(link.verbs.reap, dry_run=dry_run))
 
 
 def chat(chat_id: str) -> Chat:

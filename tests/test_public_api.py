@@ -18,6 +18,7 @@ HEAVY = ("pandas", "anywidget", "ipywidgets", "httpx", "websockets", "sqlalchemy
 
 def test_the_public_names_are_these() -> None:
     assert sorted(coder_nb.__all__) == [
+        "AtRisk",
         "Changes",
         "Chat",
         "CoderError",
@@ -41,12 +42,14 @@ def test_the_public_names_are_these() -> None:
         "errors",
         "everything",
         "history",
+        "reap",
         "reprice",
         "session",
         "sessions",
         "shared",
         "usage",
         "widgets",
+        "worktrees",
     ]
 
 

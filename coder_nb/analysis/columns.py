@@ -168,6 +168,29 @@ AGENT_SESSIONS = (
     Column("last_active", "time", attrgetter("last_active_at"), "when it last took a turn"),
 )
 
+CHECKPOINTS = (
+    Column("checkpoint_id", "string", attrgetter("id"), "what `chat.restore` takes: a turn, or a restore"),
+    Column("chat_id", "string", attrgetter("chat_id"), "the chat"),
+    Column("kind", "category", attrgetter("kind"), "turn or restore: what it is the state before of"),
+    Column("time", "time", attrgetter("ts"), "when it was made"),
+    Column("agent", "category", attrgetter("agent"), "whose turn came then; NA for a restore"),
+    Column("prompt", "string", lambda row: row.prompt or None, "the beginning of what that turn was asked"),
+    Column("files", "bool", attrgetter("files"), "whether the files are still kept"),
+    Column("hidden", "bool", attrgetter("hidden"), "whether a later restore has hidden it"),
+    Column("commit", "string", attrgetter("commit"), "the private commit that holds the files"),
+)
+
+WORKTREES = (
+    Column("path", "string", attrgetter("path"), "the worktree's folder"),
+    Column("session_id", "string", attrgetter("session_id"), "the session that it was made for"),
+    Column("checkout", "string", lambda row: row.checkout or None, "the directory that it is a worktree of"),
+    Column("standing", "category", attrgetter("standing"), "owned, left, to take or taken"),
+    Column("why", "string", attrgetter("why"), "why it may go, or may not"),
+    Column("at_risk", "bool", lambda row: row.risk.at_risk if row.risk else None, "whether work would be lost with it"),
+    Column("idle_s", "float", attrgetter("idle_s"), "seconds since something in it was written"),
+    Column("base_commit", "string", lambda row: row.base_commit or None, "the commit that its changes are measured from"),
+)
+
 COMMANDS = (
     Column("agent", "category", lambda row: row[0], "the agent that has it"),
     Column("name", "string", lambda row: row[1].name, "what a prompt begins with, behind a `/`"),
@@ -180,4 +203,12 @@ NATIVE_SESSIONS = (
     Column("title", "string", lambda row: row.title or None, "what the agent calls it"),
     Column("path", "string", lambda row: row.cwd or None, "the directory it is about"),
     Column("updated", "time", attrgetter("updated_at"), "when it was last written"),
+)
+
+LABELS = (
+    Column("session_id", "string", attrgetter("session_id"), "the session"),
+    Column("label", "string", lambda row: row.label or None, "the word that was said of it"),
+    Column("rating", "int", attrgetter("rating"), "from 1 to 5"),
+    Column("note", "string", lambda row: row.note or None, "what else was said"),
+    Column("said", "time", attrgetter("at"), "when"),
 )

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any, Literal
 from coder_nb.analysis import columns
 from coder_nb.analysis.columns import Column, Kind
 from coder_nb.core.entries import Entry
-from coder_nb.core.values import AgentCommands, AgentInfo, AgentSessionInfo, Change, NativeSession, SessionInfo
+from coder_nb.core.risk import WorktreeInfo
+from coder_nb.core.values import (
+    AgentCommands,
+    AgentInfo,
+    AgentSessionInfo,
+    Change,
+    CheckpointInfo,
+    NativeSession,
+    SessionInfo,
+)
 from coder_nb.errors import InvalidOption, MissingExtra
 
 if TYPE_CHECKING:
@@ -45,6 +54,16 @@ def agents_frame(agents: Iterable[AgentInfo]) -> pd.DataFrame:
 def agent_sessions_frame(agent_sessions: Iterable[AgentSessionInfo]) -> pd.DataFrame:
     """One row an agent's own context in a chat."""
     return frame(agent_sessions, columns.AGENT_SESSIONS)
+
+
+def checkpoints_frame(checkpoints: Iterable[CheckpointInfo]) -> pd.DataFrame:
+    """One row a state to which a chat can be restored."""
+    return frame(checkpoints, columns.CHECKPOINTS)
+
+
+def worktrees_frame(worktrees: Iterable[WorktreeInfo]) -> pd.DataFrame:
+    """One row a worktree on this machine."""
+    return frame(worktrees, columns.WORKTREES)
 
 
 def commands_frame(offered: Iterable[AgentCommands]) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import getpass
+import sys
 import time
 import warnings
 from os import PathLike
@@ -15,6 +16,7 @@ import msgspec
 from coder_nb.client import exporting
 from coder_nb.client.cell import current_cell, stdin_allowed
 from coder_nb.client.changes import Changes
+from coder_nb.client.checkpoints import Checkpoints
 from coder_nb.client.exporting import Format
 from coder_nb.client.follow import Follower, OnPermission, OnQuestion, stop_prompt
 from coder_nb.client.link import Link
@@ -28,6 +30,7 @@ from coder_nb.core import prompts
 from coder_nb.core.entries import Entry
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.core.values import Change, ChatInfo, Files, Prompt
+from coder_nb.errors import Conflict
 from coder_nb.ids import new_id
 
 if TYPE_CHECKING:
@@ -88,6 +91,7 @@ class Chat(ChatFrames):
                 *(("stdin",) if stdin_allowed() else ()),
             ),
             created_at=time.time_ns() // 1_000_000,
+            python=sys.executable or "",
         )
         prompts.check(prompt)
         try:
@@ -120,6 +124,34 @@ class Chat(ChatFrames):
             display=display,
         )
         return turn.wait(timeout)
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """What the chat can be restored to: the state before each turn, and before each restore."""
+        return Checkpoints(self._link.run(self._link.verbs.checkpoints, self.id))
+
+    def restore(self, turn: Turn | str, *, files: bool = True, conversation: bool = True) -> str:
+        """Brings the worktree's files, the conversation, or both back to before a turn; nothing is removed.
+
+        `turn` is a turn, or the id of one or of an earlier restore, as `checkpoints` lists them; what is returned is
+        the id by which this is undone. The worktree is the session's: what other chats did in it since goes as well.
+        Agents remember what is visible then, and no more. The checkout changes only where the agents work in it.
+        """
+        turn_id = turn if isinstance(turn, str) else turn.id
+        if turn_id is None:
+            raise Conflict("This turn has not begun yet: wait for it, or restore an earlier one.")
+        return self._link.run(self._link.verbs.restore, self.id, turn_id, files=files, conversation=conversation)
+
+    def close(self, *, force: bool = False) -> None:
+        """Ends the chat's agents and puts it away; the session's last chat takes the worktree with it.
+
+        Raises `AtRisk`, with a `report`, where work would be lost; with `force` it is lost.
+        """
+        self._link.run(self._link.verbs.close_chat, self.id, force=force)
+
+    def delete(self, *, force: bool = False) -> None:
+        """As `close`, and the chat is removed."""
+        self._link.run(self._link.verbs.delete_chat, self.id, force=force)
 
     def stop(self) -> bool:
         """Stops the running turn; prompts that wait are held until `go_on`. False where nothing ran."""

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 from coder_nb.client import exporting
 from coder_nb.client.changes import Changes
 from coder_nb.client.chat import Chat
+from coder_nb.client.checkpoints import Checkpoints
 from coder_nb.client.follow import OnPermission, OnQuestion
 from coder_nb.client.link import Link
 from coder_nb.client.transcript import Entries
 from coder_nb.client.turn import Turn
 from coder_nb.core.permissions import PermissionMode
+from coder_nb.core.risk import Risk
 from coder_nb.core.values import SessionInfo
 
 if TYPE_CHECKING:
@@ -46,6 +48,31 @@ class Session:
     def info(self) -> SessionInfo:
         """The session as it is now: its worktree, its branch, its base, its chats."""
         return self._link.run(self._link.verbs.get_session, self.id)
+
+    def risk(self) -> Risk:
+        """What would be lost with the session's worktree: work that was neither applied, committed to a branch, nor
+        stashed. What could not be found out counts as at risk."""
+        return self._link.run(self._link.verbs.risk, self.id)
+
+    def stash(self) -> Risk:
+        """Puts the worktree's uncommitted work, untracked files too, into the repository's stash (`git stash list`);
+        gives what is still at risk."""
+        return self._link.run(self._link.verbs.stash, self.id)
+
+    def keep_branch(self, name: str) -> Risk:
+        """Commits the worktree's work to a new branch of the repository; gives what is still at risk."""
+        return self._link.run(self._link.verbs.keep_branch, self.id, name)
+
+    def close(self, *, force: bool = False) -> None:
+        """Ends the session's agents, removes its worktree and puts it away; its chats stay, to read and to go on with.
+
+        Raises `AtRisk`, with a `report`, where work would be lost; with `force` it is lost.
+        """
+        self._link.run(self._link.verbs.close_session, self.id, force=force)
+
+    def delete(self, *, force: bool = False) -> None:
+        """As `close`, and the session is removed with all its chats."""
+        self._link.run(self._link.verbs.delete_session, self.id, force=force)
 
     def chat(self, name: str = "main", *, new: bool = False) -> Chat:
         """The session's chat of that name, made if there is none; with `new`, always another one."""
@@ -103,6 +130,15 @@ class Session:
             display=display,
             timeout=timeout,
         )
+
+    @property
+    def checkpoints(self) -> Checkpoints:
+        """As `Chat.checkpoints`, of the main chat."""
+        return self.main.checkpoints
+
+    def restore(self, turn: Turn | str, *, files: bool = True, conversation: bool = True) -> str:
+        """As `Chat.restore`, in the main chat."""
+        return self.main.restore(turn, files=files, conversation=conversation)
 
     def stop(self) -> bool:
         """As `Chat.stop`, in the main chat."""
@@ -165,6 +201,15 @@ class Session:
         from coder_nb.analysis.frames import agent_sessions_frame
 
         return agent_sessions_frame(self._link.run(self._link.verbs.agent_sessions, self.id))
+
+    def keep(self, *, days: int | None = None, mib: int | None = None) -> None:
+        """For how many days without use, and up to how many MiB, the session's chats are kept; 0 is for ever and any.
+
+        What is not given is as the settings `keep_days` and `keep_mib` say. A chat that goes takes along what was said in
+        it, the worktree where it was the session's last, and what was kept for its agents; one that may hold work which was not
+        applied stays.
+        """
+        self._link.run(self._link.verbs.keep, self.id, days=days, mib=mib)
 
     def import_chat(self, path: str | PathLike[str], *, name: str | None = None) -> Chat:
         """The chat in a ``.jsonl`` file that `Chat.export` wrote, as one of this session; the same one each time.
