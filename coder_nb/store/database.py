@@ -33,7 +33,7 @@ P = ParamSpec("P")
 Row = tuple[Any, ...]
 EVERYTHING = "*"
 """In place of a chat's id: whatever it is that has changed."""
-PATIENCE = 10.0
+PATIENCE = 30.0
 """Seconds for which a call waits for a database server that is gone, before it says so."""
 _VALUE = re.compile(r"\$\d+::\w+")
 _VALUES = re.compile(rf"VALUES \(({_VALUE.pattern}(?:, {_VALUE.pattern})*)\)")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from support.place import DEADLINE, Person, Place
+from support.processes import carrying, gone
 
 from coder_nb import errors
 from coder_nb.core.entries import ToolCall, TurnEnded
@@ -126,29 +127,6 @@ async def main():
     await asyncio.sleep(600)
 asyncio.run(main())
 """
-
-
-def carrying(marker: str) -> list[int]:
-    """The processes whose environment holds a marker."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        if folder.name.isdigit():
-            try:
-                if f"CODER_NB_RUNTIME={marker}".encode() in (folder / "environ").read_bytes():
-                    found.append(int(folder.name))
-            except OSError:
-                continue
-    return found
-
-
-async def gone(marker: str, *, within: float) -> bool:
-    """Whether, within a time, no process carries the marker."""
-    deadline = asyncio.get_running_loop().time() + within
-    while carrying(marker):
-        if asyncio.get_running_loop().time() > deadline:
-            return False
-        await asyncio.sleep(0.02)
-    return True
 
 
 async def test_what_a_killed_process_left_is_interrupted_and_none_of_its_agents_is_left(place: Place) -> None:

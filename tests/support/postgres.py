@@ -21,6 +21,7 @@ from typing import Any
 _DEADLINE = 60.0
 _SETTINGS = {
     "fsync": "on",
+    "recovery_init_sync_method": "syncfs",
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "shared_buffers": "32MB",

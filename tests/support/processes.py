@@ -1,0 +1,30 @@
+"""The processes that a runtime has started, found by the marker that they carry."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+
+def carrying(marker: str, program: str = "") -> list[int]:
+    """The processes whose environment holds a marker, and whose command names a program."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                marked = f"CODER_NB_RUNTIME={marker}".encode() in (folder / "environ").read_bytes()
+                if marked and program.encode() in (folder / "cmdline").read_bytes():
+                    found.append(int(folder.name))
+            except OSError:
+                continue
+    return found
+
+
+async def gone(marker: str, *, within: float, program: str = "") -> bool:
+    """Whether, within a time, no process carries the marker, or none that runs the program."""
+    deadline = asyncio.get_running_loop().time() + within
+    while carrying(marker, program):
+        if asyncio.get_running_loop().time() > deadline:
+            return False
+        await asyncio.sleep(0.02)
+    return True
