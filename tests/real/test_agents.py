@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import matrix
 
 from coder_nb.backends.acp.backend import AcpBackend
+from coder_nb.backends.acp.wire import Framer
 from coder_nb.backends.base import (
     AgentSession,
     AnyEvent,
@@ -164,6 +166,27 @@ async def test_it_writes_with_its_own_tool_and_takes_a_second_turn_in_the_same_p
         _hold_usage_to_the_journal(stage, [*usage_of(first)], [*usage_of(second)])
         _hold_cost_to_the_price(stage, first, second)
         assert {e.type for e in (*first, *second) if isinstance(e, RawReceived)} == set()
+        matrix.hold(agent, await _found(stage, session, [*usage_of(first)]))
+
+
+async def _found(stage: Stage, session: AgentSession, first: list[Counts]) -> dict[str, Any]:
+    """What the session was found to be able to do, in the words of the matrix."""
+    can, probe = session.capabilities, await stage.backend.probe(stage.agent)
+    frames = [frame for frame in Framer().feed(bytes(stage.wire.heard)) if isinstance(frame, dict)]
+    answers = [frame.get("result") or {} for frame in frames]
+    options = [option for answer in answers for option in answer.get("configOptions") or ()]
+    return {
+        **{name: getattr(can, name) for name in ("load", "list", "fork", "close", "images", "files", "steer")},
+        "version": probe.version,
+        "resume": bool(can.resume or can.load),
+        "modes": [mode.id for mode in can.modes],
+        "models": bool(can.models),
+        "options": sorted({o["id"] for o in options if o.get("category") not in ("mode", "model")}),
+        "commands": bool(can.commands),
+        "tokens": "last answer" if first == [TOLD] else {0: "–", 2: "each answer"}.get(len(first), "sum"),
+        "cost": bool(can.cost),
+        "through_us": any(str(frame.get("method")).startswith("fs/write") for frame in frames),
+    }
 
 
 Counts = tuple[int | None, int | None]
