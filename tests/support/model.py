@@ -44,25 +44,27 @@ class ScriptedModel:
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
+                if not head.startswith(b"POST"):
+                    _whole(writer, 200, {"object": "list", "data": []})
+                    continue
                 length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
                 request = json.loads(await reader.readexactly(length))
                 self.asked.append(request)
-                await self._say(self.answer(request), writer)
+                await self._say(self.answer(request), writer, streaming=bool(request.get("stream")))
         except (ConnectionError, asyncio.IncompleteReadError):
             return
         finally:
             writer.transport.abort()
 
-    async def _say(self, say: Say, writer: asyncio.StreamWriter) -> None:
+    async def _say(self, say: Say, writer: asyncio.StreamWriter, *, streaming: bool) -> None:
         self.said.append(say)
         if say.status != 200:
-            body = json.dumps({"error": {"message": say.parts[0] if say.parts else "no", "type": "test"}}).encode()
-            head = (
-                f"HTTP/1.1 {say.status} Error\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
-            )
-            writer.write(head.encode() + body)
-            await writer.drain()
-            return
+            said = say.parts[0] if say.parts else "no"
+            return _whole(writer, say.status, {"error": {"message": said, "type": "test"}})
+        if not streaming:
+            message = {"role": "assistant", "content": "".join(say.parts)}
+            choice = {"index": 0, "message": message, "finish_reason": "stop"}
+            return _whole(writer, 200, {**_HEAD, "object": "chat.completion", "choices": [choice]})
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
         for event in _events(say):
             _chunk(writer, f"data: {json.dumps(event)}\n\n".encode())
@@ -75,10 +77,19 @@ class ScriptedModel:
         await writer.drain()
 
 
+_HEAD = {"id": "r", "object": "chat.completion.chunk", "created": 1, "model": "scripted"}
+
+
+def _whole(writer: asyncio.StreamWriter, status: int, body: dict[str, Any]) -> None:
+    data = json.dumps(body).encode()
+    head = f"HTTP/1.1 {status} Said\r\ncontent-type: application/json\r\ncontent-length: {len(data)}\r\n\r\n"
+    writer.write(head.encode() + data)
+
+
 def _events(say: Say) -> list[dict[str, Any]]:
     def event(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
         choice = {"index": 0, "delta": delta, "finish_reason": finish}
-        return {"id": "r", "object": "chat.completion.chunk", "created": 1, "model": "scripted", "choices": [choice]}
+        return {**_HEAD, "choices": [choice]}
 
     events = [event({"role": "assistant", "content": part}) for part in say.parts]
     for number, (name, given) in enumerate(say.calls):
