@@ -14,7 +14,7 @@ import msgspec
 from coder_nb.core.risk import Risk, weighed
 from coder_nb.errors import CoderError, GitError
 from coder_nb.worktrees.git import git, run
-from coder_nb.worktrees.snapshot import EMAIL
+from coder_nb.worktrees.snapshot import EMAIL, is_our_link
 from coder_nb.worktrees.state import ref
 
 _STATUS = ("status", "--porcelain=v2", "-z", "--no-ahead-behind", "--no-renames", "--untracked-files=all")
@@ -36,6 +36,9 @@ async def inspect(
         if not await asyncio.to_thread(os.path.lexists, home):
             return weighed(_replace(risk, worktree=None))
         risk = await _look(risk, session_id, home, timeout=timeout)
+        if checkout is not None:
+            links = await asyncio.to_thread(_our_links, home, checkout, risk.untracked)
+            risk = _replace(risk, untracked=tuple(path for path in risk.untracked if path not in links))
         ignored = await asyncio.to_thread(_differing, home, checkout, await _ignored(home, listed, timeout=timeout))
         return weighed(_replace(risk, ignored=tuple(ignored)))
     except CoderError as error:
@@ -107,6 +110,10 @@ async def _commits(risk: Risk, session_id: str, home: Path, *, timeout: float) -
         detached=0 if branch else await count("--branches", "--tags", "--remotes"),
         unpushed=await count("--remotes") if remotes else 0,
     )
+
+
+def _our_links(home: Path, checkout: Path, paths: Iterable[str]) -> frozenset[str]:
+    return frozenset(path for path in paths if is_our_link(home / path, checkout / path))
 
 
 async def _ignored(home: Path, listed: Sequence[str], *, timeout: float) -> list[str]:

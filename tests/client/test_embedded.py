@@ -119,10 +119,10 @@ def test_the_same_directory_gives_the_same_session_and_transcript(home: Home, ch
 
 def test_a_path_that_cannot_be_worked_on_is_said_to_be(home: Home, tmp_path: Path) -> None:
     link = home.link()
-    (tmp_path / "bare").mkdir()
+    subprocess.run(["git", "init", "-q", "--bare", str(tmp_path / "bare")], check=True)
     with pytest.raises(BadPath):
         link.run(link.verbs.open_session, str(tmp_path / "missing"))
-    with pytest.raises(NotARepository, match="git init"):
+    with pytest.raises(NotARepository, match="give a checkout of it"):
         link.run(link.verbs.open_session, str(tmp_path / "bare"))
 
 
