@@ -70,6 +70,10 @@ class AnthropicModel:
         if say.status != 200:
             _whole(writer, say.status, {"type": "error", "error": {"type": "api_error", "message": "".join(say.parts)}})
             return
+        if not request.get("stream"):  # as to see whether there is such a model
+            self.counted.append(say.tokens)
+            _whole(writer, 200, _answer(say, request["model"], next(self._ids)))
+            return
         writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
         for event in _events(say, request["model"], next(self._ids)):
             if event["type"] == "content_block_delta" and "text" in event["delta"] and say.pause:
@@ -108,6 +112,15 @@ def _events(say: Say, model: str, number: int) -> Iterator[dict[str, Any]]:
     yield {"type": "message_stop"}
 
 
+def _answer(say: Say, model: str, number: int) -> dict[str, Any]:
+    """An answer that is not streamed."""
+    fresh, read, written, out = say.tokens
+    usage = {"input_tokens": fresh, "cache_read_input_tokens": read, "cache_creation_input_tokens": written}
+    content = [{"type": "text", "text": "".join(say.parts)}]
+    head = {"id": f"msg_{number}", "type": "message", "role": "assistant", "model": model, "content": content}
+    return {**head, "stop_reason": "end_turn", "stop_sequence": None, "usage": {**usage, "output_tokens": out}}
+
+
 def _whole(writer: asyncio.StreamWriter, status: int, value: object) -> None:
     body = json.dumps(value).encode()
     head = f"HTTP/1.1 {status} Said\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
@@ -124,6 +137,11 @@ def results(request: Request) -> str:
     last = itertools.takewhile(lambda message: message["role"] != "assistant", reversed(request["messages"]))
     blocks = [block for message in last if isinstance(message["content"], list) for block in message["content"]]
     return "\n".join(json.dumps(block.get("content")) for block in blocks if block.get("type") == "tool_result")
+
+
+def notified(request: Request) -> bool:
+    """Whether Claude tells the model that a task in the background has ended, and nothing else happened since."""
+    return "<task-notification>" in json.dumps(request["messages"][-1]["content"])
 
 
 def prompts(request: Request) -> list[str]:

@@ -17,6 +17,7 @@ from coder_nb.backends.base import (
     AnyEvent,
     Asked,
     Done,
+    Event,
     Opening,
     PermissionAsked,
     QuestionAsked,
@@ -49,6 +50,7 @@ class World:
         self.keeper = keeper
         self.script = script or self.usual
         self.idle: list[AnyEvent] = []
+        self._heard = asyncio.Event()
         self.model: AnthropicModel
         self.backend: ClaudeBackend
 
@@ -73,12 +75,22 @@ class World:
 
     @asynccontextmanager
     async def opened(self, **fields: Any) -> AsyncIterator[ClaudeSession]:
-        session = await self.backend.open(self.opening(**fields), idle_events=self.idle.append)
+        session = await self.backend.open(self.opening(**fields), idle_events=self._hear)
         assert isinstance(session, ClaudeSession)
         try:
             yield session
         finally:
             await session.close()
+
+    def _hear(self, event: AnyEvent) -> None:
+        self.idle.append(event)
+        self._heard.set()
+
+    async def heard(self, kind: type[Event]) -> None:
+        """Returns once such an event was heard between two turns."""
+        while not any(isinstance(event, kind) for event in self.idle):
+            self._heard.clear()
+            await self._heard.wait()
 
     def kill(self) -> None:
         """Kills all of Claude's processes, as a lack of memory does."""

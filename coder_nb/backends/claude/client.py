@@ -16,6 +16,7 @@ from claude_agent_sdk.types import PermissionMode
 
 from coder_nb.backends.base import Spawner
 from coder_nb.backends.claude.relay import Relay
+from coder_nb.backends.claude.results import Results
 from coder_nb.errors import AgentFailed
 from coder_nb.settings import Settings
 
@@ -39,12 +40,16 @@ class Client:
         name: str,
         hear: Callable[[Message | MessageParseError], None],
         lost: Callable[[], None],
+        used: dict[str, Mapping[str, Any]],
     ) -> None:
+        """`used` gets what each result says was used since the last one, by the result's id."""
         self._settings = settings
         self._name = name
         self._hear, self._lost = hear, lost
         cwd = Path(options.cwd or ".")
-        self._relay = Relay(spawner, program, cwd=cwd, env=env, name=name, grace=settings.stop_grace)
+        self._relay = Relay(
+            spawner, program, cwd=cwd, env=env, name=name, grace=settings.stop_grace, heard=Results(used).feed
+        )
         self._sdk = ClaudeSDKClient(
             dataclasses.replace(
                 options,

@@ -26,7 +26,7 @@ def belongs(said: ResultMessage, uuid: str) -> bool:
 def done(said: ResultMessage, *, label: str, login: str, stopping: bool) -> Done:
     """The end that a result stands for."""
     reason = said.terminal_reason or said.subtype
-    if (said.terminal_reason or "").startswith("aborted") or (stopping and said.subtype == "error_during_execution"):
+    if stopping or (said.terminal_reason or "").startswith("aborted"):
         return Done(end="cancelled", reason=reason)
     if said.is_error or said.subtype != "success":
         return _failed(said, reason, label, login)

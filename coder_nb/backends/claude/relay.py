@@ -11,7 +11,7 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from coder_nb.backends.base import Child, Spawner
@@ -27,11 +27,20 @@ class Relay:
     """One start of Claude's program: `command` is what the SDK is told to run in its place."""
 
     def __init__(
-        self, spawner: Spawner, program: str, *, cwd: Path, env: Mapping[str, str], name: str, grace: float
+        self,
+        spawner: Spawner,
+        program: str,
+        *,
+        cwd: Path,
+        env: Mapping[str, str],
+        name: str,
+        grace: float,
+        heard: Callable[[bytes], None],
     ) -> None:
+        """`heard` is given all that Claude writes, before the SDK is."""
         self._spawner = spawner
         self._program = program
-        self._cwd, self._env, self._name, self._grace = cwd, env, name, grace
+        self._cwd, self._env, self._name, self._grace, self._heard = cwd, env, name, grace, heard
         self._folder = _private_folder()
         self._listening = socket.socket(socket.AF_UNIX)
         self._running: asyncio.Task[None] | None = None
@@ -105,6 +114,7 @@ class Relay:
     async def _pass_back(self, child: Child, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             while data := await child.read(1 << 16):
+                self._heard(data)
                 writer.write(data)
                 await writer.drain()
         with contextlib.suppress(OSError):

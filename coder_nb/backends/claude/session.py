@@ -40,8 +40,8 @@ class _Turn:
 
     def __init__(self, tell: Callable[[AnyEvent], None]) -> None:
         self.tell = tell
-        self.waiting_for: set[str] = set()
-        """Our ids of the messages that have no result yet."""
+        self.waiting_for: list[str] = []
+        """Our ids of the messages that have no result yet, the oldest first."""
         self.sent = False
         self.main = False
         """Whether Claude itself is at work in it, not a task in the background alone."""
@@ -205,11 +205,11 @@ class ClaudeSession(Plain):
         if turn is None or self.client is None or not turn.sent or turn.stopping or turn.over.is_set():
             return False
         uuid = str(uuid4())
-        turn.waiting_for.add(uuid)
+        turn.waiting_for.append(uuid)
         try:
             await self.client.send(uuid, text)
         except CoderError:
-            turn.waiting_for.discard(uuid)
+            turn.waiting_for.remove(uuid)
             return False
         return True
 
@@ -224,7 +224,7 @@ class ClaudeSession(Plain):
             if turn.stopping:
                 self._end(turn, Done(end="cancelled", alive=self.alive))
                 return
-            turn.waiting_for.add(uuid)
+            turn.waiting_for.append(uuid)
             turn.tell(UserSaid(text="", native_id=uuid))
             self._take_over(turn)
             await client.send(uuid, content_of(asked))
@@ -332,19 +332,15 @@ class ClaudeSession(Plain):
         turn = self._active()
         if turn is None:
             return
-        stopped = turn.stopping and (said.terminal_reason or "aborted").startswith("aborted")
-        if turn is self._turn and not stopped:
-            if not any(ending.belongs(said, uuid) for uuid in turn.waiting_for):
+        if turn is self._turn:
+            if not turn.stopping and not any(ending.belongs(said, uuid) for uuid in turn.waiting_for):
                 return  # of a turn that Claude had begun just before
-            taken = said.user_message_uuids or ()
-            left = turn.waiting_for - set(taken) if taken else set()
-            turn.waiting_for = left
-        turn.aborted = turn.aborted or stopped
-        if stopped and len(turn.waiting_for) > 1:
-            return  # what was said in between may run next: that is stopped too
-        if turn is not self._turn or stopped or not turn.waiting_for:
-            end = ending.done(said, label=self._spec.label, login=self._spec.login, stopping=turn.stopping)
-            self._end(turn, end)
+            taken = said.user_message_uuids or turn.waiting_for[:1]
+            turn.waiting_for = [uuid for uuid in turn.waiting_for if uuid not in taken]
+            if turn.waiting_for:
+                turn.aborted = turn.stopping  # what was said in between may run next: that is stopped too
+                return
+        self._end(turn, ending.done(said, label=self._spec.label, login=self._spec.login, stopping=turn.stopping))
 
     # Stopping --------------------------------------------------------------------------------------------------------
 

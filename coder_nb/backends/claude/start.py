@@ -104,6 +104,7 @@ class Starter:
             name=self._spec.label,
             hear=session.hear,
             lost=session.lost,
+            used=session.state.used,
         )
         try:
             said = await client.start()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from claude_agent_sdk import ModelUsage
+from typing import Any
 
 
 @dataclass
@@ -23,11 +21,12 @@ class State:
     """The tool calls of this turn, by their id: the tool's own name."""
     answered: bool = False
     """Whether this turn has said any text."""
-    totals: dict[str, ModelUsage] = field(default_factory=dict)
-    """What Claude had used of each model when it told so last: it counts from the start of its process."""
+    used: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What a result says was used of each model since the last one, by the result's id."""
+    totals: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What Claude had used of each model when it told so last, where its results do not say that."""
     model: str | None = None
     context_used: int | None = None
-    commands: tuple[str, ...] = ()
 
     def begin(self) -> None:
         """A turn begins: what belongs to an earlier one is not told in it."""

@@ -196,6 +196,10 @@ def _system(state: State, said: SystemMessage) -> Iterator[AnyEvent]:
             pass
         case SystemMessage(subtype="init", data=data):
             state.session_id = str(data.get("session_id") or state.session_id)
+        case SystemMessage(subtype="api_retry", data={"attempt": 1, **more}):
+            why = f"{more.get('error_status') or ''} {str(more.get('error') or '').replace('_', ' ')}".strip()
+            text = f"The model does not answer as it should ({why}): {state.label} tries again."
+            yield Noticed(text=text, code="retry", level="warning")
         case SystemMessage(subtype="compact_boundary"):
             yield Noticed(text=f"{state.label} has summarised the conversation so far.", code="compacted")
         case SystemMessage() if said.subtype not in _SILENT:

@@ -1,11 +1,11 @@
-"""What a turn has used: Claude tells what its process has used in all; pure but for `State`."""
+"""What was used since the last result; pure but for `State`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from claude_agent_sdk import ModelUsage, ResultMessage
+from claude_agent_sdk import ResultMessage
 
 from coder_nb.backends.base import UsageReported
 from coder_nb.backends.claude.state import State
@@ -14,30 +14,26 @@ from coder_nb.core.entries import Tokens
 
 def since_last(state: State, said: ResultMessage) -> Iterator[UsageReported]:
     """One report for each model that was used since the last result, sub-agents included."""
-    for model, total in (said.model_usage or {}).items():
-        before = state.totals.get(model)
-        state.totals[model] = total
-        tokens = _difference(total, before)
-        if not any(tokens.values()):
+    used = state.used.pop(said.uuid or "", None)
+    for model, figures in (_differences(state, said) if used is None else used).items():
+        if not any(figures.get(name) for name in _COUNTS):
             continue
         is_main = model == state.model or len(said.model_usage or {}) == 1
-        cost = _cost(total, before)
+        cost = _cost(figures)
         yield UsageReported(
             tokens=Tokens(
-                input=tokens["inputTokens"],
-                output=tokens["outputTokens"],
-                reasoning=tokens["thinkingTokens"] if "thinkingTokens" in total else None,
-                cache_read=tokens["cacheReadInputTokens"],
-                cache_write=tokens["cacheCreationInputTokens"],
-                cache_write_1h=tokens["cacheCreationEphemeral1hInputTokens"]
-                if "cacheCreationEphemeral1hInputTokens" in total
-                else None,
+                input=figures.get("inputTokens"),
+                output=figures.get("outputTokens"),
+                reasoning=figures.get("thinkingTokens"),
+                cache_read=figures.get("cacheReadInputTokens"),
+                cache_write=figures.get("cacheCreationInputTokens"),
+                cache_write_1h=figures.get("cacheCreationEphemeral1hInputTokens"),
             ),
             model=model,
             cost_nanousd=cost,
             cost_source="unknown" if cost is None else "reported",
             context_used=state.context_used if is_main else None,
-            context_size=total.get("contextWindow") or None if is_main else None,
+            context_size=figures.get("contextWindow") or None if is_main else None,
         )
 
 
@@ -57,14 +53,20 @@ _COUNTS = (
 )
 
 
-def _difference(total: Mapping[str, Any], before: Mapping[str, Any] | None) -> dict[str, int]:
-    return {name: max(0, int(total.get(name) or 0) - int((before or {}).get(name) or 0)) for name in _COUNTS}
+def _differences(state: State, said: ResultMessage) -> dict[str, Mapping[str, Any]]:
+    """By the totals, which Claude counts from the start of its process, and at times from an earlier one's."""
+    found: dict[str, Mapping[str, Any]] = {}
+    for model, total in (said.model_usage or {}).items():
+        before, now = state.totals.get(model, {}), {**total}
+        state.totals[model] = now
+        grown = {name: max(0, now[name] - before.get(name, 0)) for name in (*_COUNTS, "costUSD") if name in now}
+        found[model] = {**now, **grown}
+    return found
 
 
-def _cost(total: ModelUsage, before: ModelUsage | None) -> int | None:
+def _cost(figures: Mapping[str, Any]) -> int | None:
     """In billionths of a dollar; None where Claude does not know the model's price and has made one up."""
-    basis: Mapping[str, Any] = {**total}
-    if basis.get("costBasis") == "unknown" or total.get("costUSD") is None:
+    cost = figures.get("costUSD")
+    if cost is None or figures.get("costBasis") == "unknown":
         return None
-    earlier = before["costUSD"] if before else 0.0
-    return max(0, round((total["costUSD"] - earlier) * 1e9))
+    return max(0, int(round(cost * 1e9)))
