@@ -71,7 +71,7 @@ def test_the_keyboard_decides_and_stays_where_it_was(blank: Page) -> None:
 def test_a_comment_stands_below_its_line_and_all_are_sent_as_shown(blank: Page) -> None:
     view = panel(blank)
     view.locator(".file-head").first.focus()
-    for key in ("j", "ArrowDown", "ArrowDown", "c"):
+    for key in ("j", "ArrowUp", "ArrowUp", "ArrowDown", "c"):
         blank.keyboard.press(key)
     blank.keyboard.type("Why not infer them?")
     blank.keyboard.press("Control+Enter")

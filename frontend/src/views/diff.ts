@@ -248,8 +248,10 @@ class DiffView {
     next?.scrollIntoView({ block: "nearest" });
   }
 
+  /** The first line that came, or else that went. */
   private changedLine(lines: readonly HTMLElement[]): HTMLElement | undefined {
-    return lines.find((line) => line.matches(".plus, .minus") || line.querySelector(".plus, .minus")) ?? lines[0];
+    const has = (tone: string) => lines.find((line) => line.matches(tone) || line.querySelector(tone));
+    return has(".plus") ?? has(".minus") ?? lines[0];
   }
 
   private comment(): void {
