@@ -321,10 +321,11 @@ async def test_after_a_kill_the_native_session_is_resumed_with_its_memory(agent:
         assert any("Plums it is." in request for request in last)
 
 
-async def test_a_probe_tells_its_version(agent: str, root: Path) -> None:
+async def test_a_probe_tells_its_version_and_leaves_the_home_alone(agent: str, root: Path) -> None:
     keeper = Keeper(new_id())
     stage = Stage(agent, root, Model(url="http://127.0.0.1:9"), keeper, {})
     probe = await stage.backend.probe(agent)
     await keeper.close(1.0)
     assert probe.available, probe
     assert probe.version
+    assert [*(root / "home").rglob("*")] == []
