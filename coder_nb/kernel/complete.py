@@ -1,4 +1,4 @@
-"""Completion of `%coder` and `%%coder`: commands, options, agents and modes."""
+"""Completion of `%coder` and `%%coder`: commands, options, agents and modes, and the agents' own slash commands."""
 
 from __future__ import annotations
 
@@ -17,11 +17,18 @@ COMMANDS = ("agents", "changes", "session", "sessions", "status", "stop", "usage
 IDENTIFIER = "coder_nb"
 
 
-def matcher(agents: Callable[[], Sequence[str]]) -> Any:
-    """A matcher as IPython's completer takes it; it asks for the agents' names once."""
+def matcher(agents: Callable[[], Sequence[str]], commands: Callable[[str], Sequence[str]]) -> Any:
+    """A matcher as IPython's completer takes it; it asks for the agents' names once.
+
+    `commands` gives the slash commands for a cell that begins with a line.
+    """
     names: list[str] = []
 
     def match(context: Any) -> dict[str, Any]:
+        if (slash := slash_of(context.full_text, context.cursor_line, context.line_with_cursor)) is not None:
+            offered = _ask(lambda: commands(context.full_text.split("\n", 1)[0]), [])
+            fits = [SimpleCompletion(text=f"/{name}", type="magic") for name in offered if name.startswith(slash)]
+            return {"completions": fits, "matched_fragment": f"/{slash}", "suppress": True, "ordered": True}
         line = context.line_with_cursor[: context.cursor_position]
         words = line.split()
         begun = "" if not words or line[-1:].isspace() else words.pop()
@@ -32,6 +39,14 @@ def matcher(agents: Callable[[], Sequence[str]]) -> Any:
         return {"completions": fits, "matched_fragment": begun, "suppress": True, "ordered": True}
 
     return context_matcher(identifier=IDENTIFIER)(match)
+
+
+def slash_of(text: str, line: int, with_cursor: str) -> str | None:
+    """What is typed of a slash command, which begins the body of a `%%coder` cell; None where none is typed."""
+    lines = text.split("\n")
+    word = with_cursor
+    begins_body = lines[0].startswith("%%coder") and line > 0 and not any(each.strip() for each in lines[1:line])
+    return word[1:] if begins_body and word.startswith("/") and not word[-1:].isspace() and " " not in word else None
 
 
 def fitting(

@@ -15,9 +15,10 @@ NAME = "CoderMagics"
 def load(shell: Any) -> None:
     """Adds the magics, the awaited cell and the completion to a shell."""
     unload(shell)
-    shell.register_magics(CoderMagics(shell))
+    magics = CoderMagics(shell)
+    shell.register_magics(magics)
     shell.input_transformers_cleanup.append(rewrite)
-    shell.Completer.custom_matchers.append(matcher(door.agent_names))
+    shell.Completer.custom_matchers.append(matcher(door.agent_names, magics.slash_commands))
 
 
 def unload(shell: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -69,6 +70,15 @@ class CoderMagics(Magics):
         chat = door.session(path).chat(options.chat)
         self._path, self._chat_name = path, options.chat  # only what was found is gone on with
         return chat.prompt(cell, agent=options.agent, model=options.model, mode=options.mode, display=options.display)
+
+    def slash_commands(self, line: str) -> list[str]:
+        """The names of the commands for a cell that begins with this line, of what is known; nothing is made for it."""
+        options = parse(line.removeprefix("%%coder"))
+        path = os.path.realpath(options.session if options.session != "." else self._path)
+        link = door.link()
+        chats = [chat for session in link.run(link.verbs.sessions) if session.path == path for chat in session.chats]
+        offered = link.run(link.verbs.commands, chats[-1]) if chats else ()
+        return [c.name for of in offered if options.agent in (None, of.agent) for c in of.commands]
 
     def _chat(self) -> Chat:
         return door.session(self._path).chat(self._chat_name)

@@ -139,6 +139,23 @@ def test_options_agents_modes_and_commands_are_completed(kernel: Any) -> None:
     assert "--chat" not in complete(kernel, "print(--")
 
 
+def test_an_agents_own_commands_are_completed_where_a_cell_begins_with_a_slash(kernel: Any) -> None:
+    kernel.run("%coder session .")
+    offer = (
+        "from coder_nb.core.entries import Command\nfrom coder_nb.core.values import AgentCommands\n"
+        "runtime.offered = (AgentCommands('goose', (Command('compact'), Command('clear'))), "
+        "AgentCommands('replay', (Command('review'),)))"
+    )
+    assert kernel.run(offer).status == "ok"
+    try:
+        assert complete(kernel, "%%coder\n/") == ["/compact", "/clear", "/review"]
+        assert complete(kernel, "%%coder goose\n\n/cl") == ["/clear"]
+        assert complete(kernel, "%%coder\nlook at /") != ["/compact", "/clear", "/review"]
+        assert "/compact" not in complete(kernel, "%%coder --mode\n/")
+    finally:
+        kernel.run("runtime.offered = ()")
+
+
 def test_loading_and_unloading_twice_leaves_nothing_behind(kernel: Any) -> None:
     count = "ip = get_ipython(); print(len(ip.input_transformers_cleanup), len(ip.Completer.custom_matchers))"
     loaded = kernel.run(count).stdout
