@@ -16,7 +16,10 @@ async def stash(state: WorktreeState, title: str, *, timeout: float) -> None:
     """Stash all uncommitted work, untracked files too; `git stash` shows it in the checkout as well."""
     _check(state)
     push = ("stash", "push", "--quiet", "--include-untracked", "--message", title)
-    await git(state.root, *push, env=await _identity(state, timeout=timeout), timeout=timeout)
+    env = await _identity(state, timeout=timeout) | {
+        "GIT_LITERAL_PATHSPECS": "0"
+    }  # git's own call of `git clean` has one
+    await git(state.root, *push, env=env, timeout=timeout)
 
 
 async def branch(state: WorktreeState, name: str, title: str, *, timeout: float) -> str:
