@@ -21,7 +21,7 @@ from coder_nb.errors import ApplyConflict
 from coder_nb.ids import new_id
 from coder_nb.worktrees import review
 from coder_nb.worktrees.deltas import list_deltas
-from coder_nb.worktrees.landing import store_blob
+from coder_nb.worktrees.landing import blob_content, store_blob
 from coder_nb.worktrees.merge import merge
 from coder_nb.worktrees.state import WorktreeState
 
@@ -164,10 +164,7 @@ async def some_of(root: Path, change: Change, chance: random.Random) -> Change:
     chosen = [hunk.id for hunk in change.hunks if chance.random() < 0.6]
     if change.operation != "edit" or change.binary or not chosen or len(chosen) == len(change.hunks):
         return change
-    sides = [
-        subprocess.run(["git", "cat-file", "blob", str(blob)], cwd=root, capture_output=True, check=True).stdout
-        for blob in (change.old_blob, change.new_blob)
-    ]
+    sides = [await blob_content(root, str(blob), timeout=30) for blob in (change.old_blob, change.new_blob)]
     middle = await store_blob(root, parts.with_chosen(sides[0], sides[1], change.hunks, chosen), timeout=30)
     first, second = parts.halves(change, chosen, middle, named="second")
     assert parts.with_chosen(sides[0], sides[1], change.hunks, [h.id for h in change.hunks]) == sides[1]
