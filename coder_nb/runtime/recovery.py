@@ -5,10 +5,11 @@ from __future__ import annotations
 import msgspec
 
 from coder_nb.core.entries import Entry, TurnEnded
+from coder_nb.core.lifecycle import INBOX, RUN, inbox, step
 from coder_nb.core.values import TurnInfo
 from coder_nb.runtime.context import Context
 from coder_nb.runtime.recorder import closed_body
-from coder_nb.store.base import Batch, Lease, RunState
+from coder_nb.store.base import Batch, Lease, RunState, Store
 
 _replace = msgspec.structs.replace
 REASON = "The process that ran this turn ended before the turn did: prompt again to go on."
@@ -22,6 +23,12 @@ async def settle(context: Context, lease: Lease, *, chat_id: str | None = None) 
     for turn in await context.store.catalog.unfinished(lease.path):
         if chat_id in (None, turn.chat_id):
             await _interrupt(context, lease, turn)
+
+
+async def held(store: Store, chat_id: str) -> bool:
+    """Whether what waits in a chat has to wait on, after a turn of it was cut short."""
+    waiting = bool(await store.inbox.waiting(chat_id))
+    return step(INBOX, inbox(held=False, waiting=waiting), "interrupt") == "held"
 
 
 async def _interrupt(context: Context, lease: Lease, turn: TurnInfo) -> None:
@@ -42,7 +49,6 @@ async def _interrupt(context: Context, lease: Lease, turn: TurnInfo) -> None:
             duration_ms=now - turn.started_at,
         ),
     )
-    waiting = await context.store.inbox.waiting(turn.chat_id)
     batch = Batch(
         entries=(*closed, ended),
         turn=_replace(
@@ -54,7 +60,12 @@ async def _interrupt(context: Context, lease: Lease, turn: TurnInfo) -> None:
             reason="process_died",
             code="interrupted",
         ),
-        state=RunState(run_status="idle", clear_turn=True, clear_error=True, held=bool(waiting)),
+        state=RunState(
+            run_status=step(RUN, "running", "interrupted"),
+            clear_turn=True,
+            clear_error=True,
+            held=await held(context.store, turn.chat_id),
+        ),
     )
     await context.store.log.commit(lease, turn.chat_id, batch)
     context.feed(turn.chat_id).tell(log=True, state=True)

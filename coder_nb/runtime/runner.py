@@ -7,8 +7,9 @@ import contextlib
 import logging
 from collections import deque
 
+from coder_nb.core import lifecycle
 from coder_nb.core.values import ChatInfo, Prompt
-from coder_nb.errors import CoderError, LeaseLost, NotFound
+from coder_nb.errors import CoderError, Conflict, LeaseLost, NotFound
 from coder_nb.runtime import recovery
 from coder_nb.runtime.begun import Begun
 from coder_nb.runtime.context import Context
@@ -77,7 +78,7 @@ class Runner:
         except CoderError as error:
             _log.error("the inbox of session %s cannot be read: %s", self.session_id, error.message)
             return None
-        due = [(chat.queued[0], chat) for chat in chats if chat.queued and not chat.held]
+        due = [(chat.queued[0], chat) for chat in chats if _takes(chat)]
         if not due:
             return None
         prompt, chat = min(due, key=lambda pair: (pair[0].created_at, pair[0].id))
@@ -92,7 +93,7 @@ class Runner:
             chat = await self._context.store.catalog.get_chat(chat.id)
             if chat.turn_id is not None:  # an earlier turn's end could not be written, and now perhaps it can
                 await recovery.settle(self._context, lease, chat_id=chat.id)
-            elif isinstance(due, Begun) or (not chat.held and chat.queued and chat.queued[0].id == due.id):
+            elif isinstance(due, Begun) or (_takes(chat) and chat.queued[0].id == due.id):
                 turn = await self._turn(lease, chat.id, due)
                 if self._finishing:
                     return False
@@ -102,6 +103,8 @@ class Runner:
             return True  # what was withdrawn or held while it waited for its place is not run
         except LeaseLost:
             await self._leases.drop(lease)
+        except Conflict:
+            return True  # withdrawn at the last moment
         except CoderError as error:
             _log.error("a turn of chat %s could not be written down: %s", chat.id, error.message)
         except Exception:  # else no prompt of this session would ever run again
@@ -129,3 +132,9 @@ class Runner:
             began=self._began,
             begun=begun,
         )
+
+
+def _takes(chat: ChatInfo) -> bool:
+    """Whether the next prompt of a chat may be run."""
+    state = lifecycle.inbox(held=chat.held, waiting=bool(chat.queued))
+    return lifecycle.allows(lifecycle.INBOX, state, "take")

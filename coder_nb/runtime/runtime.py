@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from coder_nb import errors, ids
-from coder_nb.core import prompts
+from coder_nb.core import lifecycle, prompts
 from coder_nb.core.entries import Page
 from coder_nb.core.export import Exported
 from coder_nb.core.risk import Risk, WorktreeInfo
@@ -239,8 +239,8 @@ class Runtime:
             _replace(prompt, agent=agent, created_at=self._context.now()),
             limit=self.settings.max_queued,
         )
-        if accepted and chat.held and not chat.queued:
-            await self._hold(lease, chat_id, held=False)
+        if accepted:
+            await self._queue(lease, chat, "prompt")
         self._context.feed(chat_id).tell(state=True)
         runner.wake()
         return await self.get_chat(chat_id)
@@ -251,8 +251,7 @@ class Runtime:
         turn = runner.turn
         if turn is None or turn.chat_id != chat_id:
             return False
-        if chat.queued:
-            await self._hold(lease, chat_id, held=True)
+        await self._queue(lease, chat, "stop")
         await turn.stop()
         return True
 
@@ -269,8 +268,9 @@ class Runtime:
         return await commands.known(self._context, chat)
 
     async def go_on(self, chat_id: str) -> ChatInfo:
-        lease, runner = await self._runner_of(await self._store.catalog.get_chat(chat_id))
-        await self._hold(lease, chat_id, held=False)
+        chat = await self._store.catalog.get_chat(chat_id)
+        lease, runner = await self._runner_of(chat)
+        await self._queue(lease, chat, "go_on")
         runner.wake()
         return await self.get_chat(chat_id)
 
@@ -497,9 +497,13 @@ class Runtime:
             self._paths[session_id] = (await self._store.catalog.get_session(session_id)).path
         return self._paths[session_id]
 
-    async def _hold(self, lease: Lease, chat_id: str, *, held: bool) -> None:
-        await self._store.log.commit(lease, chat_id, Batch(state=RunState(held=held)))
-        self._context.feed(chat_id).tell(state=True)
+    async def _queue(self, lease: Lease, chat: ChatInfo, message: str) -> None:
+        """Holds what waits in a chat, or lets it go on, as the table of its inbox says."""
+        before = lifecycle.inbox(held=chat.held, waiting=bool(chat.queued))
+        held = lifecycle.step(lifecycle.INBOX, before, message) == "held"
+        if held != chat.held:
+            await self._store.log.commit(lease, chat.id, Batch(state=RunState(held=held)))
+            self._context.feed(chat.id).tell(state=True)
 
     async def _as_seen(self, chat: ChatInfo) -> ChatInfo:
         path = await self._path_of(chat.session_id)

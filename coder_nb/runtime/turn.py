@@ -17,6 +17,7 @@ from coder_nb.core import lifecycle, permissions
 from coder_nb.core.entries import End, TurnEnded, TurnStarted, Usage, UserMessage
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.core.values import Prompt, TurnInfo
+from coder_nb.runtime import recovery
 from coder_nb.runtime.asking import Kind
 from coder_nb.runtime.begun import Begun
 from coder_nb.runtime.context import Context
@@ -102,7 +103,9 @@ class Turn:
     # The way of a prompt ---------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Takes the turn and settles it. Raises `StoreError` or `LeaseLost` only, where nothing can be written."""
+        """Takes the turn and settles it. Raises `StoreError` or `LeaseLost` only, where nothing can be
+        written, and `Conflict` where the prompt was withdrawn before it began.
+        """
         await self._begin()
         async with asyncio.TaskGroup() as tasks:
             writing = tasks.create_task(self._write(), name=f"write {self.id}")
@@ -218,12 +221,11 @@ class Turn:
                 duration_ms=max(0, ended - self._started),
             )
         )
-        held = self._why is not None and self._why.hold and bool(await self._context.store.inbox.waiting(self.chat_id))
         failed = end == "failed"
         state = RunState(
-            run_status="error" if failed else "idle",
+            run_status=lifecycle.step(lifecycle.RUN, "running", end),
             clear_turn=True,
-            held=True if held else None,
+            held=await recovery.held(self._context.store, self.chat_id) if self._why and self._why.hold else None,
             error=(done.message or "The turn failed.") if failed else None,
             clear_error=not failed,
         )

@@ -10,7 +10,9 @@ from sqlalchemy.dialects.postgresql import insert  # compiles for SQLite as well
 
 from coder_nb.core.codec import encode
 from coder_nb.core.entries import Chunk, Entry
+from coder_nb.core.lifecycle import PROMPT
 from coder_nb.core.values import TurnInfo
+from coder_nb.errors import Conflict
 from coder_nb.store.base import Batch, Committed, Lease, RunState
 from coder_nb.store.database import Statement, Tx, clean, constant, param
 from coder_nb.store.guard import lease_values, runs_chat, unknown, why_not
@@ -105,9 +107,13 @@ _TITLE_SESSION = Statement(
     )
     .values(title=param("title"))
 )
+_prompt = (inbox.c.id == param("prompt_id"), inbox.c.chat_id == _CHAT)
 _START_PROMPT = Statement(
-    update(inbox).where(inbox.c.id == param("prompt_id"), inbox.c.chat_id == _CHAT).values(status=constant("started"))
+    update(inbox)
+    .where(*_prompt, inbox.c.status == constant("waiting"))
+    .values(status=constant(PROMPT["waiting"]["take"]))
 )
+_PROMPT_IS = Statement(select(inbox.c.status).where(*_prompt))
 
 
 async def append(tx: Tx, lease: Lease, chat_id: str, batch: Batch) -> Committed:
@@ -239,9 +245,17 @@ async def _write_state(tx: Tx, chat_id: str, state: RunState) -> None:
         title=clean(state.title or ""),
     )
     if state.inbox_cursor is not None:
-        await tx.run(_START_PROMPT, for_chat=chat_id, prompt_id=state.inbox_cursor)
+        await _start_prompt(tx, chat_id, state.inbox_cursor)
     if state.title:
         await tx.run(_TITLE_SESSION, for_chat=chat_id, title=clean(state.title))
+
+
+async def _start_prompt(tx: Tx, chat_id: str, prompt_id: str) -> None:
+    if await tx.run(_START_PROMPT, for_chat=chat_id, prompt_id=prompt_id):
+        return
+    found = await tx.row(_PROMPT_IS, for_chat=chat_id, prompt_id=prompt_id)
+    if found and found[0] == PROMPT["waiting"]["withdraw"]:
+        raise Conflict("This prompt was withdrawn before its turn began: send it again to run it.")
 
 
 def _key(chat_id: str, entry_id: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
 from coder_nb.core.codec import decode, encode
+from coder_nb.core.lifecycle import PROMPT
 from coder_nb.core.values import Prompt
 from coder_nb.errors import QueueFull
 from coder_nb.store.base import Lease
@@ -30,7 +31,7 @@ _LIST = Statement(
 _WITHDRAW = Statement(
     update(inbox)
     .where(inbox.c.id == param("prompt_id"), inbox.c.chat_id == _CHAT, inbox.c.status == _WAITING)
-    .values(status=constant("withdrawn"))
+    .values(status=constant(PROMPT["waiting"]["withdraw"]))
 )
 
 

@@ -26,7 +26,7 @@ from coder_nb.core.entries import (
 )
 from coder_nb.core.transcript import Transcript
 from coder_nb.core.values import AgentSessionInfo, Change, ChatInfo, Prompt, SessionInfo, TurnInfo, UsageRow
-from coder_nb.errors import CoderError, LeaseLost, NotFound, QueueFull, RunElsewhere
+from coder_nb.errors import CoderError, Conflict, LeaseLost, NotFound, QueueFull, RunElsewhere
 from coder_nb.ids import new_id
 from coder_nb.store.base import ENCODED, Batch, Lease, Owner, RunState, Store
 from coder_nb.testing import copies_conformance, history_conformance
@@ -269,6 +269,7 @@ async def c12_a_prompt_is_accepted_once_and_forever(store: Store, here: Owner) -
     assert (await store.catalog.get_chat(chat_id)).queued == (two, three)
     assert [await store.inbox.withdraw(lease, chat_id, "p2") for _ in range(2)] == [True, False]
     assert await store.inbox.accept(lease, chat_id, two, limit=2) is False
+    await refuses(Conflict, store.log.commit(lease, chat_id, Batch(state=RunState(inbox_cursor="p2"))))
     assert await store.inbox.waiting(chat_id) == (three,)
 
 
