@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from coder_nb.client.changes import Changes
     from coder_nb.client.chat import Chat
     from coder_nb.client.history import History, history
+    from coder_nb.client.labels import label
     from coder_nb.client.permission import Permission
     from coder_nb.client.session import Session
     from coder_nb.client.transcript import Entries
@@ -66,6 +67,7 @@ _WHERE = {
     "coder_nb.client.changes": ("Changes",),
     "coder_nb.client.chat": ("Chat",),
     "coder_nb.client.history": ("History", "history"),
+    "coder_nb.client.labels": ("label",),
     "coder_nb.client.permission": ("Permission",),
     "coder_nb.client.session": ("Session",),
     "coder_nb.client.transcript": ("Entries",),
@@ -101,6 +103,7 @@ __all__ = [
     "errors",
     "everything",
     "history",
+    "label",
     "reap",
     "reprice",
     "session",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import coder_nb
 from coder_nb.core.permissions import MODES
@@ -13,6 +13,11 @@ from coder_nb.errors import CoderError
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from coder_nb.client.history import History
+
+TOLD_OF_USAGE = ("responses", "input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cost_usd")
+TOLD_OF_SESSIONS = ("started", "agent", "project", "prompts", "tool_calls", "cost_usd", "title", "session_id")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,10 +45,26 @@ def _parser() -> argparse.ArgumentParser:
     agents.set_defaults(
         run=lambda options: _show(coder_nb.agents(), ["agent", "available", "version", "reason", "cure"])
     )
-    sessions = commands.add_parser("sessions", help="all sessions, the latest first")
-    sessions.set_defaults(run=lambda options: _show(coder_nb.sessions(), ["created", "name", "path", "title"]))
-    usage = commands.add_parser("usage", help="tokens and cost, by agent and model")
-    usage.set_defaults(run=lambda options: _show(_by_model(coder_nb.usage())))
+    sessions = commands.add_parser("sessions", help="conversations with their sums, the latest first")
+    _chosen(sessions)
+    sessions.set_defaults(run=_sessions)
+    usage = commands.add_parser("usage", help="tokens and cost by day, model, project or anything else")
+    usage.add_argument(
+        "--by", default="agent,model", help="what to sum by: day, week, month, block, model, project ..."
+    )
+    usage.add_argument("--tz", help="whose days they are, as Europe/Berlin; by default UTC")
+    _chosen(usage)
+    usage.set_defaults(run=_usage)
+    export = commands.add_parser("export", help="write the frames into a folder, or a chat into a file")
+    export.add_argument("target", help="a folder; or with --chat a file that ends with .jsonl, .md or .html")
+    export.add_argument("--chat", help="the id of a chat that ran here")
+    export.add_argument(
+        "--format", choices=("parquet", "csv", "jsonl", "otel"), default="parquet", help="of the frames"
+    )
+    export.add_argument("--text", action="store_true", help="with what was said, and what tools were given and gave")
+    export.add_argument("--no-redact", action="store_true", help="leave secrets as they are")
+    _chosen(export, table=False)
+    export.set_defaults(run=_export)
     prompt = commands.add_parser("prompt", help="prompt an agent and wait for its turn")
     prompt.add_argument("text")
     prompt.add_argument("--agent", help="who takes the turn")
@@ -84,15 +105,53 @@ def _prompt(options: argparse.Namespace) -> None:
         print(f"\n{changes.diff}", end="")
 
 
-def _by_model(usage: pd.DataFrame) -> pd.DataFrame:
-    counted = usage[usage["counted"].astype(bool)]
-    sums = counted.groupby(["agent", "model"], dropna=False, observed=True)
-    return sums[["input_tokens", "output_tokens", "cost_usd"]].sum(min_count=1).reset_index()
+def _chosen(parser: argparse.ArgumentParser, *, table: bool = True) -> None:
+    """The options by which all that is told of histories is chosen, and shown."""
+    parser.add_argument("--agent", action="append", help="of this agent only; may be given again")
+    parser.add_argument("--project", help="of this directory, with all beneath it, or of this name")
+    parser.add_argument("--since", help="from this day on: 2026-10-31, or 2026-10")
+    parser.add_argument("--until", help="before this day")
+    parser.add_argument(
+        "--here", action="store_true", help="only what ran here, not what agents left on disk elsewhere"
+    )
+    if table:
+        parser.add_argument("--json", action="store_true", help="as JSON")
 
 
-def _show(frame: pd.DataFrame, columns: list[str] | None = None) -> None:
-    shown = frame if columns is None else frame[columns]
-    print("Nothing yet." if shown.empty else shown.to_string(index=False, na_rep=""))
+def _history(options: argparse.Namespace, **more: Any) -> History:
+    roots: dict[str, str] | None = {} if options.here else None
+    given = {"agent": options.agent, "project": options.project, "since": options.since, "until": options.until}
+    return coder_nb.everything(**given, roots=roots, **more)
+
+
+def _usage(options: argparse.Namespace) -> None:
+    keys = [key.strip() for key in options.by.split(",") if key.strip()]
+    found = _history(options).by(*keys, tz=options.tz).reset_index()
+    columns = [*found.columns[: len(keys)], *TOLD_OF_USAGE]
+    _show(found, columns, json=options.json)
+
+
+def _sessions(options: argparse.Namespace) -> None:
+    found = _history(options).sessions.sort_values("started", ascending=False, na_position="last")
+    _show(found, TOLD_OF_SESSIONS, json=options.json)
+
+
+def _export(options: argparse.Namespace) -> None:
+    redact = not options.no_redact
+    if options.chat:
+        print(coder_nb.chat(options.chat).export(options.target, redact=redact))
+        return
+    for file in _history(options, text=options.text).export(options.target, format=options.format, redact=redact):
+        print(file)
+
+
+def _show(frame: pd.DataFrame, columns: Sequence[str] | None = None, *, json: bool = False) -> None:
+    if json:
+        print(frame.to_json(orient="records", date_format="iso", force_ascii=False, default_handler=str))
+        return
+    shown = frame if columns is None else frame[list(columns)]
+    text = shown.astype(object).where(shown.notna(), "")
+    print("Nothing yet." if shown.empty else text.to_string(index=False, float_format=lambda cost: f"{cost:,.4f}"))
 
 
 if __name__ == "__main__":

@@ -5,12 +5,17 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 from support.postgres import PostgresServer, postgres_server
 
 # A shell that starts the tests in the background has them ignore interrupts, and some tests send one.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# How long an example takes says something of the machine, and nothing of the law.
+hypothesis.settings.register_profile("coder-nb", deadline=None)
+hypothesis.settings.load_profile("coder-nb")
 
 
 @pytest.fixture

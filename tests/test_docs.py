@@ -11,6 +11,7 @@ import pytest
 import coder_nb
 from coder_nb import errors, widgets
 from coder_nb.analysis import columns, history, reference, summing, tables
+from coder_nb.analysis.views import MEASURES
 from coder_nb.backends.registry import KNOWN
 from coder_nb.core.permissions import MODES
 from coder_nb.kernel.magics import HELP
@@ -71,6 +72,11 @@ def test_every_column_is_in_the_reference_with_what_it_is(name: str) -> None:
 
 def test_the_reference_has_the_frames_as_they_are_declared() -> None:
     assert reference.written(REFERENCE) == REFERENCE, "run python -m coder_nb.analysis.reference"
+
+
+def test_every_measure_is_in_the_reference_with_what_it_is() -> None:
+    for name, what in MEASURES.items():
+        assert f"| `{name}` | {what} |" in REFERENCE
 
 
 def test_every_magic_and_option_is_in_the_reference() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, tzinfo
 from pathlib import Path
@@ -17,6 +18,7 @@ from coder_nb.analysis.history import COVERAGE, Covered, history_frame, selected
 from coder_nb.analysis.summing import SESSIONS, TURNS, Told, changes_of, session_sums, turn_sums, turns_of
 from coder_nb.client.cache import folder
 from coder_nb.client.recent import Looked, looked
+from coder_nb.client.views import Views
 from coder_nb.core.rows import Session, Turn, Usage
 from coder_nb.errors import InvalidOption, UnknownAgent
 from coder_nb.prices import Given
@@ -37,7 +39,7 @@ ALL: frozenset[What] = frozenset({"usage", "tool_calls", "messages"})
 FRAMES = ".usage, .sessions, .turns, .tool_calls, .messages, .file_changes, .permissions, .quality, .coverage()"
 
 
-class History:
+class History(Views):
     """Frames over the agents' own files. What a frame needs is read once, when it is first asked for.
 
     `usage` has a row for each response of a model, however often it is written; `turns`, `tool_calls`, `messages`,
@@ -110,6 +112,15 @@ class History:
     def _coverage(self) -> pd.DataFrame:
         found = self._found(ALL)
         return history_frame([Covered.of(reader.agent, found) for reader in self._readers], COVERAGE)
+
+    def with_text(self) -> History:
+        """The same history with what was said, and what tools were given and gave."""
+        if self._sought.text:
+            return self
+        whole = copy.copy(self)
+        whole._sought = replace(self._sought, text=True)
+        whole._read = {}
+        return whole.refresh()
 
     def refresh(self) -> History:
         """The same history, to be read again."""
