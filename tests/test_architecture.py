@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "widgets": GROUND | {"client", "analysis"},
     "door": GROUND | {"client", "analysis", "widgets"},
     "kernel": GROUND | {"client", "analysis", "widgets", "door"},
-    "cli": GROUND | {"coder_nb", "client", "analysis", "widgets", "door"},
+    "cli": GROUND | {"coder_nb", "client", "analysis", "widgets", "door", "store.roles"},
     "coder_nb": GROUND | {"claude", "client", "analysis", "widgets", "door", "kernel"},
     "testing": GROUND | {"store.base", "backends.base", "backends.history"},
     "jupyter_extension": GROUND | {"runtime", "store", "pool", "worktrees", "backends"},

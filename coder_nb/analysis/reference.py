@@ -32,6 +32,7 @@ FRAMES: dict[str, tuple[Sequence[Column], str]] = {
     "`.file_changes`": (tables.FILE_CHANGES, "One row a file changed; key `change_id`, `path`."),
     "`.permissions`": (tables.PERMISSIONS, "One row a permission that was asked for; key `entry_id`."),
     "`.quality`": (tables.QUALITY, "One row a thing that could not be read."),
+    "`.labels`": (columns.LABELS, "One row a session of which something was said; key `session_id`."),
     "`.coverage()`": (history.COVERAGE, "One row an agent."),
 }
 """Each frame: what it is called, its columns, and its rows."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import groupby
 from typing import NamedTuple
 
 DAY = 86_400_000
@@ -30,7 +29,10 @@ class Weight(NamedTuple):
 def expired(weights: Iterable[Weight], *, now: int, days: int, mib: int) -> list[str]:
     """The chats to let go, the longest unused first: never a busy one, nor for its size a session's latest."""
     found: list[Weight] = []
-    for _, group in groupby(sorted(weights, key=lambda each: each.session_id), key=lambda each: each.session_id):
+    sessions: dict[str, list[Weight]] = {}
+    for weight in weights:
+        sessions.setdefault(weight.session_id, []).append(weight)
+    for group in sessions.values():
         chats = sorted(group, key=lambda each: each.used_at, reverse=True)
         first = chats[0]
         limit = MIB * (mib if first.keep_mib is None else first.keep_mib)
