@@ -107,6 +107,8 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("POST", "chats/*/prompts"): lambda v, ids, q, b: v.prompt(ids[0], msgspec.convert(b, Prompt)),
     ("DELETE", "chats/*/prompts/*"): lambda v, ids, q, b: _done(v.withdraw(ids[0], ids[1])),
     ("POST", "chats/*/stop"): lambda v, ids, q, b: _done(v.stop(ids[0])),
+    ("POST", "chats/*/steer"): lambda v, ids, q, b: _done(v.steer(ids[0], str(b["text"]))),
+    ("GET", "chats/*/commands"): lambda v, ids, q, b: v.commands(ids[0]),
     ("POST", "chats/*/go-on"): lambda v, ids, q, b: v.go_on(ids[0]),
     ("POST", "chats/*/permissions/*"): _answer,
     ("POST", "chats/*/questions/*"): _reply,

@@ -4,6 +4,7 @@ import type { Comment } from "./comments.ts";
 import { Transcript } from "./fold.ts";
 import type { Link } from "./transport.ts";
 import {
+  type AgentCommands,
   type AgentInfo,
   type Change,
   type ChatInfo,
@@ -189,6 +190,16 @@ export class Chat {
     if (before === this.firstPos) this.firstPos = entries.length ? Math.min(...entries.map((e) => e.pos ?? 0)) : 1;
     this.tell("entries", this.fold({ entries, ...(page.chunks && { chunks: page.chunks }) }));
     return entries.length > 0;
+  }
+
+  /** The agents' own commands, as they are known now. */
+  commands(): Promise<AgentCommands[]> {
+    return this.act((call) => call<AgentCommands[]>("GET", "commands"));
+  }
+
+  /** Tells the running turn something more; false where its agent cannot take it now. */
+  async steer(text: string): Promise<boolean> {
+    return (await this.act((call) => call<{ done: boolean }>("POST", "steer", { text }))).done;
   }
 
   async loadAgents(): Promise<void> {

@@ -164,7 +164,7 @@ export type Body =
   | Plan
   | Permission
   | Question
-  | { kind: "commands" }
+  | { kind: "commands"; commands?: Command[] }
   | { kind: "mode"; current: string; available?: { id: string; label?: string }[] }
   | Usage
   | FileChange
@@ -174,6 +174,18 @@ export type Body =
   | { kind: "error"; message: string; code?: string; retryable?: boolean }
   | { kind: "raw"; source: string; type?: string; data?: unknown }
   | TurnEnded;
+
+/** A slash command or skill that an agent offers. */
+export interface Command {
+  name: string;
+  description?: string;
+  hint?: string;
+}
+
+export interface AgentCommands {
+  agent: string;
+  commands?: Command[];
+}
 
 export interface Entry {
   id: string;

@@ -269,6 +269,55 @@ def test_an_agent_that_cannot_be_used_is_listed_with_the_reason(blank: Page) -> 
     expect(view.get_by_role("combobox", name="Agent", exact=True)).to_have_value("opencode")
 
 
+OFFER = """{ view: 'composer' }, { replies: { commands: [
+  { agent: 'opencode', commands: [{ name: 'init', description: 'Makes rules' }, { name: 'review', hint: 'WHAT' }] },
+  { agent: 'goose', commands: [{ name: 'compact' }] },
+] } }"""
+
+
+def test_a_slash_opens_the_agents_own_commands_and_the_keyboard_takes_one(blank: Page) -> None:
+    view = live(blank, OFFER)
+    box = view.get_by_role("textbox")
+    box.press_sequentially("/")
+    options = view.get_by_role("listbox").get_by_role("option")
+    expect(options).to_have_text(["/initMakes rules", "/review WHAT"])
+    assert box.get_attribute("aria-controls") == view.get_by_role("listbox").get_attribute("id")
+    box.press("ArrowDown")
+    expect(options.nth(1)).to_have_attribute("aria-selected", "true")
+    assert box.get_attribute("aria-activedescendant") == options.nth(1).get_attribute("id")
+    box.press("Enter")
+    expect(box).to_have_value("/review ")
+    expect(view.get_by_role("listbox")).to_be_hidden()
+    assert box.get_attribute("aria-activedescendant") is None
+    assert calls(blank, "/prompts") == []
+
+
+def test_the_list_of_commands_follows_what_is_typed_and_the_agent_and_goes_with_escape(blank: Page) -> None:
+    view = live(blank, OFFER)
+    box = view.get_by_role("textbox")
+    box.press_sequentially("/re")
+    expect(view.get_by_role("listbox").get_by_role("option")).to_have_text(["/review WHAT"])
+    box.press("Escape")
+    expect(view.get_by_role("listbox")).to_be_hidden()
+    box.press("Backspace")
+    expect(view.get_by_role("listbox").get_by_role("option")).to_have_text(["/review WHAT"])
+    view.get_by_role("combobox", name="Agent", exact=True).select_option("goose")
+    box.fill("/")
+    expect(view.get_by_role("listbox").get_by_role("option")).to_have_text(["/compact"])
+    view.get_by_role("listbox").get_by_role("option").click()
+    expect(box).to_have_value("/compact ")
+    box.fill("look at a/b")
+    expect(view.get_by_role("listbox")).to_be_hidden()
+
+
+def test_a_running_turn_is_told_something_more(blank: Page) -> None:
+    view = live(blank, "{ view: 'composer' }, { chat: { run_status: 'running', turn_id: 't' } }")
+    view.get_by_role("textbox").fill("also this")
+    view.get_by_role("button", name="Tell it now").click()
+    expect(view.get_by_role("textbox")).to_have_value("")
+    assert [call["body"] for call in calls(blank, "/steer")] == [{"text": "also this"}]
+
+
 def test_prompts_that_wait_can_be_taken_out_and_a_held_queue_goes_on(blank: Page) -> None:
     view = live(blank, "{ view: 'composer' }, { chat: { held: true, queued: gallery.QUEUED } }")
     expect(view.get_by_role("listitem")).to_have_count(2)

@@ -5,6 +5,7 @@ import { button, framed, h, setText } from "../dom.ts";
 import { agentIcon, icon } from "../icons.ts";
 import { newId } from "../ids.ts";
 import type { AgentInfo, PermissionMode } from "../wire.ts";
+import { CommandList } from "./commands.ts";
 import { MODE_LABELS } from "./entry.ts";
 import { doing, ErrorLine } from "./pieces.ts";
 import { QueueList } from "./queue.ts";
@@ -35,6 +36,8 @@ class ComposerView {
   private readonly why = h("div", { class: "hint agent-why", hidden: true });
   private readonly send: HTMLButtonElement;
   private readonly stop: HTMLButtonElement;
+  private readonly tell: HTMLButtonElement;
+  private readonly commands: CommandList;
   private readonly paint = framed(() => this.draw());
   private readonly unlisten: () => void;
   private agents: readonly AgentInfo[] | null = null;
@@ -51,12 +54,15 @@ class ComposerView {
     for (const [mode, title] of Object.entries(MODES)) this.mode.append(h("option", { value: mode, title }, MODE_LABELS[mode] ?? mode));
     this.send = button("Send", { class: "primary", title: SEND_KEYS }, icon("send"));
     this.stop = button("Stop", { class: "stop", hidden: true, title: "Stop this turn; the agent stays ready" }, icon("stop"));
+    this.tell = button("Tell it now", { class: "tell", hidden: true, title: "Say this to the turn that runs, instead of queueing it" }, icon("send"));
+    this.commands = new CommandList(this.box, chat, () => this.agent.value);
     const pickers = [h("label", { class: "picker" }, this.sign, this.agent), h("label", { class: "picker" }, this.mode)];
-    const bar = h("div", { class: "composer-bar" }, ...pickers, h("span", { class: "spacer" }), this.stop, this.send);
-    const card = h("div", { class: "composer-box" }, this.box, bar);
+    const bar = h("div", { class: "composer-bar" }, ...pickers, h("span", { class: "spacer" }), this.stop, this.tell, this.send);
+    const card = h("div", { class: "composer-box" }, this.commands.element, this.box, bar);
     this.element = h("section", { class: "composer", "aria-label": "Prompt an agent" }, this.queue.element, card, this.why, this.errors.element);
     doing(this.send, this.errors, () => this.submit());
     doing(this.stop, this.errors, () => chat.stop());
+    doing(this.tell, this.errors, () => this.steer());
     this.box.addEventListener("keydown", (event) => this.key(event));
     this.box.addEventListener("input", () => this.typed());
     this.agent.addEventListener("change", () => this.picked());
@@ -75,6 +81,7 @@ class ComposerView {
   }
 
   private key(event: KeyboardEvent): void {
+    if (this.commands.key(event)) return;
     if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey) || event.isComposing) return;
     event.preventDefault();
     event.stopPropagation();
@@ -83,6 +90,7 @@ class ComposerView {
 
   private typed(): void {
     this.errors.show("");
+    this.commands.update();
     this.promptId = newId();
     this.box.style.height = "auto";
     this.box.style.height = `${Math.min(this.box.scrollHeight, 260)}px`;
@@ -95,10 +103,23 @@ class ComposerView {
       throw new Error("The prompt is empty. Write what the agent should do, then send it.");
     }
     await this.chat.prompt(this.promptId, text, this.agent.value || null, this.mode.value as PermissionMode);
-    if (this.box.value === text) {
-      this.box.value = "";
-      this.typed();
+    this.sent(text);
+  }
+
+  private async steer(): Promise<void> {
+    const text = this.box.value;
+    if (!text.trim()) {
+      this.box.focus();
+      throw new Error("There is nothing to say yet. Write it, then say it.");
     }
+    if (!(await this.chat.steer(text))) throw new Error("This agent takes nothing while it works. Queue it, or stop the turn first.");
+    this.sent(text);
+  }
+
+  private sent(text: string): void {
+    if (this.box.value !== text) return;
+    this.box.value = "";
+    this.typed();
   }
 
   private draw(): void {
@@ -109,7 +130,7 @@ class ComposerView {
     }
     if (chat.agents !== this.agents) this.listAgents(chat.agents ?? []);
     this.queue.update();
-    this.stop.hidden = !chat.running || !chat.canAct;
+    this.stop.hidden = this.tell.hidden = !chat.running || !chat.canAct;
     setText(this.send.querySelector("span")!, chat.running || chat.info?.queued?.length ? "Queue" : "Send");
     for (const control of [this.box, this.agent, this.mode, this.send]) control.disabled = !chat.canAct;
     if (!chat.canAct) this.box.placeholder = this.whyNot();
@@ -148,6 +169,7 @@ class ComposerView {
   private picked(): void {
     const chosen = this.agents?.find((agent) => agent.name === this.agent.value);
     this.sign.replaceChildren(agentIcon(chosen?.icon || this.agent.value || "?"));
+    this.commands.update();
     this.agent.title = chosen ? [chosen.label, chosen.version].filter(Boolean).join(" ") : "";
   }
 }
