@@ -20,6 +20,7 @@ from coder_nb.runtime.context import Context
 from coder_nb.store.base import TreeRow
 from coder_nb.worktrees.git import git
 from coder_nb.worktrees.removal import GOING
+from coder_nb.worktrees.state import MAKING
 
 _log = logging.getLogger("coder_nb.reaper")
 
@@ -35,8 +36,8 @@ class _Found(NamedTuple):
 
 async def reap(context: Context, *, dry_run: bool) -> tuple[WorktreeInfo, ...]:
     """All worktrees on this machine; those whose session is gone are removed where that loses nothing."""
-    await _finish_begun(context)
     sessions, rows = await _written_down(context)
+    await _finish_begun(context, sessions)
     found = await asyncio.to_thread(_scan, context.worktrees.root, rows)
     told = [await _consider(context, one, sessions, dry_run=dry_run) for one in found]
     for info in told:
@@ -45,16 +46,18 @@ async def reap(context: Context, *, dry_run: bool) -> tuple[WorktreeInfo, ...]:
     return tuple(told)
 
 
-async def _finish_begun(context: Context) -> None:
-    """Deletes folders whose removal was decided and begun."""
+async def _finish_begun(context: Context, sessions: Mapping[str, SessionInfo]) -> None:
+    """Deletes folders whose removal was begun, and what was to become the worktree of a session that is gone."""
     try:
         names = await asyncio.to_thread(os.listdir, context.worktrees.root)
     except FileNotFoundError:
         return
     for name in names:
-        if name.endswith(GOING) and is_id(name.removesuffix(GOING)):
+        going = name.endswith(GOING)
+        session_id = name.removesuffix(GOING if going else MAKING)
+        if session_id != name and is_id(session_id) and (going or session_id not in sessions):
             try:
-                await context.worktrees.finish(name.removesuffix(GOING))
+                await context.worktrees.finish(session_id)
             except CoderError as error:
                 _log.warning("%s", error.message)
 

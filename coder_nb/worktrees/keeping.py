@@ -16,9 +16,8 @@ async def stash(state: WorktreeState, title: str, *, timeout: float) -> None:
     """Stash all uncommitted work, untracked files too; `git stash` shows it in the checkout as well."""
     _check(state)
     push = ("stash", "push", "--quiet", "--include-untracked", "--message", title)
-    env = await _identity(state, timeout=timeout) | {
-        "GIT_LITERAL_PATHSPECS": "0"
-    }  # git's own call of `git clean` has one
+    # it calls `git clean` with a pathspec that must not be taken literally
+    env = await _identity(state, timeout=timeout) | {"GIT_LITERAL_PATHSPECS": "0"}
     await git(state.root, *push, env=env, timeout=timeout)
 
 

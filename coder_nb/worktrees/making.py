@@ -13,12 +13,10 @@ from coder_nb.settings import Settings
 from coder_nb.worktrees import ignored
 from coder_nb.worktrees.git import git, run
 from coder_nb.worktrees.snapshot import Sieve, Snapshot, head_of, resolve, snapshot, tree_of
-from coder_nb.worktrees.state import Repository, WorktreeState, ref
+from coder_nb.worktrees.state import MAKING, Repository, WorktreeState, ref
 
 MARK = ".store"
 """The file that says which store has made a session's folder."""
-MAKING = ".making"
-"""What is put behind the name of a session's folder while its worktree is made aside."""
 
 
 class Making:
@@ -27,6 +25,7 @@ class Making:
     def __init__(self, root: Path, settings: Settings, repository: Repository, session_id: str) -> None:
         self._root, self._settings, self._timeout = root, settings, settings.git_timeout
         self._repository, self._session_id = repository, session_id
+        self._aside = root / f"{session_id}{MAKING}"
         self.home = root / session_id / (repository.root.name or "repository")
 
     async def ready(
@@ -37,7 +36,9 @@ class Making:
         base = await self._base(known, standing == "ready")
         if standing == "cut off" and base is not None:
             await self._relink(base)
-        elif standing != "ready":
+        elif standing == "ready":
+            await asyncio.to_thread(shutil.rmtree, self._aside, ignore_errors=True)
+        else:
             base = await self._make(base if has_pending and base else now.commit)
         base = base or now.commit
         moved_on = base != now.commit
@@ -102,7 +103,7 @@ class Making:
 
     async def _clear(self) -> Path:
         """A free place to make a worktree in; what git remembers of one that is gone is forgotten, ours alone."""
-        making = self._root / f"{self._session_id}{MAKING}" / self.home.name
+        making = self._aside / self.home.name
         for place in (making, self.home):
             if place == making or not await asyncio.to_thread(self.home.exists):
                 forget = ("worktree", "remove", "-f", "-f", str(place))

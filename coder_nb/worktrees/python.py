@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -13,14 +14,16 @@ _SITES = ("lib/python3*/site-packages", "lib/python3/dist-packages", "Lib/site-p
 def environment(python: str, checkout: Path, worktree: Path, environ: Mapping[str, str]) -> dict[str, str]:
     """The variables that let a program find an interpreter first, and the worktree's packages before the checkout's.
 
-    `python` is the interpreter's own path, links and all, as a virtual environment is known by it.
+    `python` is the interpreter's own path, links and all, as a virtual environment is known by it. Agents find that of
+    this very process anyway.
     """
     program = Path(python)
     prefix = program.parent.parent
-    others = [part for part in environ.get("PATH", "").split(os.pathsep) if part and part != str(program.parent)]
-    found = {"PATH": os.pathsep.join([str(program.parent), *others])}
-    if (prefix / "pyvenv.cfg").is_file():
-        found["VIRTUAL_ENV"] = str(prefix)
+    found: dict[str, str] = {}
+    if program.parent != Path(sys.executable).parent:
+        others = [part for part in environ.get("PATH", "").split(os.pathsep) if part and part != str(program.parent)]
+        found["PATH"] = os.pathsep.join([str(program.parent), *others])
+        found["VIRTUAL_ENV"] = str(prefix) if (prefix / "pyvenv.cfg").is_file() else ""
     if worktree != checkout:
         roots = [str(worktree / root) for root in import_roots(prefix, checkout)]
         if roots:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from coder_nb.errors import BadPath, CoderError
 from coder_nb.worktrees.git import git, run
-from coder_nb.worktrees.state import ref
+from coder_nb.worktrees.state import MAKING, ref
 
 GOING = ".going"
 """What is put behind the name of a session's folder that is being removed."""
@@ -25,9 +25,9 @@ async def remove(root: Path, session_id: str, repository: Path | None, *, forget
 
     Without `forget`, what the worktree held last stays reachable by a ref. Called again after a crash, it finishes.
     """
-    home = await asyncio.to_thread(_step_aside, root, session_id)
+    places = await asyncio.to_thread(_step_aside, root, session_id)
     if repository is not None and await asyncio.to_thread(repository.is_dir):
-        for place in home:
+        for place in {*places, root / session_id / repository.name}:
             await run(repository, "worktree", "remove", "-f", "-f", str(place), timeout=timeout)
         await _drop_refs(repository, session_id, forget=forget, timeout=timeout)
     await finish(root, session_id)
@@ -47,8 +47,9 @@ def _step_aside(root: Path, session_id: str) -> list[Path]:
 
 
 async def finish(root: Path, session_id: str) -> None:
-    """Deletes a folder that was renamed in order to be removed, if there is one."""
-    await asyncio.to_thread(delete, root, root / f"{session_id}{GOING}")
+    """Deletes a folder that was renamed in order to be removed, or that never became a worktree, if there is one."""
+    for end in (GOING, MAKING):
+        await asyncio.to_thread(delete, root, root / f"{session_id}{end}")
 
 
 async def _drop_refs(repository: Path, session_id: str, *, forget: bool, timeout: float) -> None:

@@ -8,6 +8,8 @@ from typing import Literal
 from coder_nb.core.entries import Value
 from coder_nb.core.values import Isolation
 
+MAKING = ".making"
+"""What is put behind the name of a session's folder while its worktree is made aside."""
 LARGE = 100 * 1024 * 1024
 """Untracked files of the user's beyond this size are left out: git would keep a copy of each of their versions."""
 

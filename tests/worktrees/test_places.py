@@ -1,4 +1,4 @@
-"""Where agents work other than in a worktree of the checkout as it is: a base on request, no git, in place; and links."""
+"""Where agents work other than in a worktree of the checkout as it is: a base, no git, in place; and links."""
 
 from __future__ import annotations
 
