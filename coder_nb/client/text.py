@@ -174,7 +174,7 @@ def _quiet(body: Any) -> str:
 
 
 DRAWN: Mapping[type[Any], Callable[[Any], str]] = {
-    core.TurnStarted: lambda body: f"── {body.agent}" + (f" · {body.model}" if body.model else ""),
+    core.TurnStarted: lambda body: f"── {body.label or body.agent}" + (f" · {body.model}" if body.model else ""),
     core.UserMessage: lambda body: f"> {body.text}".replace("\n", "\n> "),
     core.Text: lambda body: body.text,
     core.Reasoning: lambda body: f"(thought) {body.text}" if body.text.strip() else "",

@@ -112,6 +112,8 @@ class TurnStarted(Body, tag="turn_started"):
     model: str | None = None
     mode: str | None = None
     cell: Cell | None = None
+    label: str = ""
+    """What the agent is called; empty where that is its name."""
 
 
 class UserMessage(Body, tag="user_message"):

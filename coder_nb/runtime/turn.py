@@ -83,6 +83,8 @@ class Turn:
         self._feed = context.feed(chat_id)
         interval = context.settings.commit_interval
         self._writer = Writer(context.store.log, lease, chat_id, self._recorder, self._feed, interval=interval)
+        label = context.agents.spec(agent).label
+        self._label = label if label != agent else ""
         self._state = "waiting"
         self._started = context.now()
         self._verdict = Done(end="failed")
@@ -121,13 +123,12 @@ class Turn:
         self._move("start")
         prompt = self.prompt
         if self._begun is not None:
-            self._recorder.add(TurnStarted(agent=self.agent, origin="agent", mode=self._mode))
+            self._recorder.add(TurnStarted(agent=self.agent, label=self._label, origin="agent", mode=self._mode))
             state = RunState(run_status="running", turn_id=self.id, clear_error=True)
             await self._writer.commit(turn=self._info(), state=state)
             return
-        self._recorder.add(
-            TurnStarted(agent=self.agent, prompt_id=prompt.id, model=prompt.model, mode=self._mode, cell=prompt.cell)
-        )
+        began = TurnStarted(agent=self.agent, label=self._label, model=prompt.model, mode=self._mode)
+        self._recorder.add(_replace(began, prompt_id=prompt.id, cell=prompt.cell))
         self._recorder.add(UserMessage(text=prompt.text, prompt_id=prompt.id, attachments=prompt.attachments))
         state = RunState(
             run_status="running",

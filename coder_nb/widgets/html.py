@@ -173,7 +173,7 @@ def _question(body: core.Question) -> str:
 
 def _turn_started(body: core.TurnStarted) -> str:
     model = f' <span class="muted">{_text(body.model)}</span>' if body.model else ""
-    return f'<p class="turn">{_text(body.agent)}{model}</p>'
+    return f'<p class="turn">{_text(body.label or body.agent)}{model}</p>'
 
 
 def _turn_ended(body: core.TurnEnded) -> str:

@@ -47,6 +47,8 @@ export interface TurnStarted {
   prompt_id?: string | null;
   model?: string | null;
   mode?: string | null;
+  /** What the agent is called; empty where that is its name. */
+  label?: string;
 }
 
 export interface UserMessage {

@@ -114,7 +114,7 @@ function turnStarted() {
       const time = entry.ts ? h("time", { datetime: new Date(entry.ts).toISOString(), title: new Date(entry.ts).toLocaleString() }, timeOfDay(entry.ts)) : null;
       element.replaceChildren(
         agentIcon(body.agent),
-        h("span", { class: "agent-name" }, agentLabel(body.agent)),
+        h("span", { class: "agent-name" }, body.label || agentLabel(body.agent)),
         ...(body.model ? [h("span", { class: "muted" }, body.model)] : []),
         ...(body.mode && body.mode !== "ask" ? [h("span", { class: "tag" }, MODE_LABELS[body.mode] ?? body.mode)] : []),
         ...(body.origin === "agent" ? [h("span", { class: "tag" }, "by itself")] : []),

@@ -102,10 +102,10 @@ export class Header {
     const mode = this.turn?.started.body.mode;
     this.mode.hidden = !this.turnId || !mode || mode === "ask";
     setText(this.mode, mode ? (MODE_LABELS[mode] ?? mode) : "");
-    if (agent === this.agent && this.name.textContent) return;
+    setText(this.name, agent ? this.turn?.started.body.label || agentLabel(agent) : "Chat");
+    if (agent === this.agent) return;
     this.agent = agent;
     this.sign.replaceChildren(...(agent ? [agentIcon(agent)] : []));
-    setText(this.name, agent ? agentLabel(agent) : "Chat");
   }
 
   private showState(): void {
