@@ -222,7 +222,7 @@ KNOWN: tuple[AgentSpec, ...] = (
     ),
     AgentSpec(
         name="native",
-        label="The native agent",
+        label="Native",
         backend="native",
         variables=_KEYS,
         install="pip install 'coder-nb[native]'",

@@ -70,6 +70,7 @@ class Chat(ChatFrames):
         on_permission: OnPermission | None = None,
         on_question: OnQuestion | None = None,
         display: bool = True,
+        once: bool = False,
     ) -> Turn:
         """Hands a prompt in at once and returns its turn, to `await` or `wait()` for; in a notebook it is shown live.
 
@@ -84,6 +85,7 @@ class Chat(ChatFrames):
             agent=agent,
             model=model,
             mode=mode,
+            once=once,
             cell=current_cell(),
             answers=(
                 *(("callback",) if on_permission else ()),
@@ -111,6 +113,7 @@ class Chat(ChatFrames):
         on_permission: OnPermission | None = None,
         on_question: OnQuestion | None = None,
         display: bool = True,
+        once: bool = False,
         timeout: float | None = None,
     ) -> Turn:
         """Prompts and blocks until the turn has ended: `chat.prompt(...).wait(timeout)`."""
@@ -122,6 +125,7 @@ class Chat(ChatFrames):
             on_permission=on_permission,
             on_question=on_question,
             display=display,
+            once=once,
         )
         return turn.wait(timeout)
 

@@ -95,6 +95,7 @@ class Session:
         on_permission: OnPermission | None = None,
         on_question: OnQuestion | None = None,
         display: bool = True,
+        once: bool = False,
     ) -> Turn:
         """As `Chat.prompt`, in the main chat."""
         return self.main.prompt(
@@ -105,6 +106,7 @@ class Session:
             on_permission=on_permission,
             on_question=on_question,
             display=display,
+            once=once,
         )
 
     def run(
@@ -117,6 +119,7 @@ class Session:
         on_permission: OnPermission | None = None,
         on_question: OnQuestion | None = None,
         display: bool = True,
+        once: bool = False,
         timeout: float | None = None,
     ) -> Turn:
         """As `Chat.run`, in the main chat."""
@@ -128,6 +131,7 @@ class Session:
             on_permission=on_permission,
             on_question=on_question,
             display=display,
+            once=once,
             timeout=timeout,
         )
 

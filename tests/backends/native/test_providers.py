@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from typing import get_args
+from pathlib import Path
+from typing import cast, get_args
 
 import pytest
+from support.history import MemoryHistory
 
+from coder_nb.backends.base import Opening, Spawner
+from coder_nb.backends.native.backend import NativeBackend
 from coder_nb.backends.native.providers import PROVIDERS, target
-from coder_nb.errors import AgentNotLoggedIn, InvalidOption
+from coder_nb.backends.registry import registry
+from coder_nb.errors import AgentNotInstalled, AgentNotLoggedIn, InvalidOption
+from coder_nb.settings import Settings
 
 KEYS = {"ANTHROPIC_API_KEY": "a", "OPENAI_API_KEY": "o", "GEMINI_API_KEY": "g"}
 
@@ -68,3 +74,16 @@ def test_nothing_of_it_is_loaded_before_a_session_is_opened() -> None:
         "sys.exit(any(name.split('.')[0] in ('pydantic_ai', 'pydantic', 'openai', 'httpx2') for name in sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.anyio
+async def test_without_the_library_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    specs = registry({"native": {"model": "openai/x", "base_url": "http://127.0.0.1:1/v1"}})
+    backend = NativeBackend(Settings(), specs, cast("Spawner", None), MemoryHistory(), environ={})
+    for name in [name for name in sys.modules if name.startswith(("pydantic_ai", "coder_nb.backends.native."))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "pydantic_ai", None)
+    with pytest.raises(AgentNotInstalled, match=r"Install it with `pip install 'coder-nb\[native\]'`"):
+        await backend.open(Opening(agent="native", chat_id="c", cwd=Path()), idle_events=lambda event: None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    assert "coder-nb[native]" in (await backend.probe("native")).cure
