@@ -6,45 +6,37 @@ import asyncio
 import os
 import re
 import signal
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support import matrix
+from support.stage import LIMIT, LONG, NEWER, Stage, end_of, staged, text_of, there, usage_of
 
-from coder_nb.backends.acp.backend import AcpBackend
 from coder_nb.backends.acp.wire import Framer
 from coder_nb.backends.base import (
     AgentSession,
     AnyEvent,
     Asked,
     Done,
-    Opening,
+    ForkOf,
     PermissionAsked,
+    QuestionAsked,
     RawReceived,
     ReasoningDelta,
     TextDelta,
     ToolUpdate,
     UsageReported,
+    UserSaid,
 )
-from coder_nb.backends.registry import registry
-from coder_nb.core.permissions import PermissionMode
 from coder_nb.core.tools import normal_name
 from coder_nb.ids import new_id
 from coder_nb.pool.process import Keeper
-from coder_nb.settings import Settings
 from coder_nb.testing import real_agents
-from coder_nb.testing.real_agents import Model, Tap, otherwise, says, scripted_model, writes
+from coder_nb.testing.real_agents import Model, says, writes
 
 pytestmark = pytest.mark.anyio
-LIMIT = 90.0
 SLOW = "one two three four five six seven eight nine ten " * 20
-
-
-LONG = pytest.mark.skipif("CODER_NB_TEST_LONG" not in os.environ, reason="long tier: `scripts/test --long`")
-NEWER = [name for name in real_agents.OVER_ACP if name not in real_agents.AGENTS]
 
 
 @pytest.fixture(params=[*real_agents.AGENTS, *(pytest.param(name, marks=LONG) for name in NEWER)])
@@ -53,90 +45,21 @@ def agent(request: pytest.FixtureRequest) -> str:
     return there(request.param)
 
 
-@pytest.fixture(params=real_agents.OVER_ACP)
-def every_agent(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=[pytest.param(name, marks=[LONG] * (name != "goose")) for name in real_agents.OVER_ACP])
+def goose_or_any(request: pytest.FixtureRequest) -> str:
+    """The fastest one, and all of them in the long tier."""
     return there(request.param)
 
 
-def there(name: str) -> str:
-    """An agent that is installed; in CI one that is not is a failure."""
-    for needed in (name, "llmock", "node"):
-        try:
-            real_agents.program(needed)
-        except real_agents.Missing as missing:
-            if os.environ.get("CI"):
-                raise
-            pytest.skip(str(missing))
-    return name
-
-
-class Stage:
-    """One agent, its model, its folder, and what it says."""
-
-    def __init__(self, agent: str, root: Path, model: Model, keeper: Keeper, fields: dict[str, Any]) -> None:
-        self.agent = agent
-        self.model = model
-        self.cwd = root / "work"
-        self.wire = Tap(keeper)
-        self.idle: list[AnyEvent] = []
-        entry = real_agents.entry(agent, model.url)
-        entry["env"] = entry.get("env", {}) | fields
-        settings = Settings(agents={agent: entry}, start_timeout=60.0, cancel_grace=10.0, stop_grace=2.0)
-        env = real_agents.environ(root / "home")
-        self.backend = AcpBackend(settings, registry(settings.agents), self.wire, environ=env)
-
-    @asynccontextmanager
-    async def opened(self, mode: PermissionMode, native_id: str | None = None) -> AsyncIterator[AgentSession]:
-        opening = Opening(agent=self.agent, chat_id="c", cwd=self.cwd, mode=mode, native_id=native_id)
-        session = await self.backend.open(opening, idle_events=self.idle.append)
-        try:
-            yield session
-        finally:
-            await session.close()
-
-    async def turn(
-        self, session: AgentSession, text: str, mode: PermissionMode, *, allow: bool | None = None
-    ) -> list[AnyEvent]:
-        """A whole turn; permissions are answered as said, and there are none where nothing is said."""
-        events: list[AnyEvent] = []
-        async with asyncio.timeout(LIMIT):
-            async for event in session.prompt(Asked(text=text, user_text=text, mode=mode)):
-                events.append(event)
-                if isinstance(event, PermissionAsked):
-                    assert allow is not None, event
-                    kind = "allow_once" if allow else "reject_once"
-                    await session.answer(event.request_id, next(o.id for o in event.options if o.kind == kind))
-        assert isinstance(events[-1], Done)
-        return events
+@pytest.fixture(params=real_agents.OVER_ACP)
+def every_agent(request: pytest.FixtureRequest) -> str:
+    return there(request.param)
 
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
     (tmp_path / "work").mkdir()
     return tmp_path
-
-
-@asynccontextmanager
-async def staged(agent: str, root: Path, fixtures: Sequence[dict[str, Any]], **fields: Any) -> AsyncIterator[Stage]:
-    keeper = Keeper(new_id())
-    try:
-        with scripted_model(root / "model", [*fixtures, *otherwise()]) as model:
-            yield Stage(agent, root, model, keeper, fields)
-    finally:
-        await keeper.close(2.0)
-
-
-def text_of(events: list[AnyEvent]) -> str:
-    return "".join(event.text for event in events if isinstance(event, TextDelta))
-
-
-def end_of(events: list[AnyEvent]) -> Any:
-    last = events[-1]
-    return (last.end, last.alive) if isinstance(last, Done) else last
-
-
-def usage_of(events: list[AnyEvent]) -> Iterator[tuple[int | None, int | None]]:
-    return ((e.tokens.input, e.tokens.output) for e in events if isinstance(e, UsageReported))
 
 
 async def test_it_writes_with_its_own_tool_and_takes_a_second_turn_in_the_same_process(
@@ -308,8 +231,7 @@ async def test_after_a_kill_the_native_session_is_resumed_with_its_memory(agent:
             assert session.pid
             os.kill(session.pid, signal.SIGKILL)
             native_id = session.native_id
-        for chat in (root / "home" / ".gemini").glob("tmp/*/chats/session-*"):  # which loses one in its first minute
-            chat.rename(chat.with_name(re.sub(r"T\d\d-\d\d", "T00-00", chat.name)))
+        _past_the_first_minute(root)
         async with stage.opened("ask", native_id) as session:
             assert (session.resumed, session.native_id) == ("resumed", native_id)
             events = await stage.turn(session, "what was it", "ask")
@@ -329,3 +251,127 @@ async def test_a_probe_tells_its_version_and_leaves_the_home_alone(agent: str, r
     assert probe.available, probe
     assert probe.version
     assert [*(root / "home").rglob("*")] == []
+
+
+@LONG
+async def test_a_native_session_is_listed_and_its_history_told(every_agent: str, root: Path) -> None:
+    agent, file = every_agent, root / "work" / "hello.txt"
+    fixtures = [*writes(agent, "make hello", file, "hi\n"), *says(agent, "and again", "Here I am.")]
+    async with staged(agent, root, fixtures) as stage:
+        async with stage.opened("bypass") as session:
+            await stage.turn(session, "make hello", "bypass", allow=True)
+            await stage.turn(session, "and again", "bypass")
+            native_id, can = str(session.native_id), session.capabilities
+        _past_the_first_minute(root)
+        listed = await stage.backend.native_sessions(agent, stage.cwd)
+        assert (native_id in {one.native_id for one in listed}) is bool(can.list)
+        told = [event async for event in stage.backend.told(agent, native_id, stage.cwd)]
+    asked = [event.text for event in told if isinstance(event, UserSaid)]
+    assert asked == ["make hello", "and again"]
+    assert text_of(told) == "Writing it.Done.Here I am."
+    assert any(isinstance(event, ToolUpdate) for event in told)
+    assert not any(isinstance(event, UsageReported) and event.counted for event in told)
+
+
+@LONG
+async def test_claude_asks_by_a_form_and_is_told_more_while_it_works(root: Path) -> None:
+    agent = there("claude-acp")
+    question = {"question": "Which colour?", "header": "Colour", "multiSelect": False}
+    options = [{"label": "Red", "description": "warm"}, {"label": "Blue", "description": "cold"}]
+    call = {"name": "AskUserQuestion", "arguments": {"questions": [{**question, "options": options}]}}
+    fixtures: list[dict[str, Any]] = [
+        {
+            "match": {"userMessage": "ask me", "hasToolResult": False},
+            "response": {"content": "Hm.", "toolCalls": [call]},
+        },
+        {"match": {"userMessage": "ask me", "hasToolResult": True}, "response": {"content": "Blue it is."}},
+        *says(agent, "slowly", SLOW, latency=100, chunk=4),
+        *says(agent, "be quick", "Quick it is."),
+    ]
+    async with staged(agent, root, fixtures) as stage, stage.opened("ask") as session:
+        events: list[AnyEvent] = []
+        async with asyncio.timeout(LIMIT):
+            async for event in session.prompt(Asked(text="ask me", user_text="ask me")):
+                events.append(event)
+                if isinstance(event, QuestionAsked):
+                    await session.reply(event.request_id, ("Blue",))
+                if isinstance(event, PermissionAsked):
+                    await session.answer(event.request_id, event.options[0].id)
+        (asked,) = [event for event in events if isinstance(event, QuestionAsked)]
+        assert (asked.text, [choice.id for choice in asked.choices], asked.custom) == (
+            "Which colour?",
+            ["Red", "Blue"],
+            True,
+        )
+        assert "Blue" in str(stage.model.journal()[-1].request)
+        steered = None
+        async with asyncio.timeout(LIMIT):
+            async for event in session.prompt(Asked(text="slowly", user_text="slowly")):
+                if isinstance(event, TextDelta) and steered is None:
+                    steered = await session.steer("be quick")
+        assert steered is True
+        assert any("be quick" in str(one.request) for one in stage.model.journal())
+        assert await session.steer("too late") is False
+
+
+async def test_ten_turns_with_a_stop_a_kill_and_a_fork_are_counted_as_the_model_counts_them(
+    goose_or_any: str, root: Path
+) -> None:
+    agent = goose_or_any
+    spent = [(2000 + 10 * number, 100 + number) for number in range(10)]
+    fixtures = [
+        f for n, tokens in enumerate(spent) for f in says(agent, f"question {n} of ten", f"Answer {n}.", tokens=tokens)
+    ]
+    fixtures[:0] = says(agent, "slowly", SLOW, tokens=(3999, 399), latency=100, chunk=4)
+    said: list[Counts] = []
+    async with staged(agent, root, fixtures) as stage:
+
+        async def ask(session: AgentSession, *numbers: int) -> None:
+            for number in numbers:
+                events = await stage.turn(session, f"question {number} of ten", "ask")
+                assert text_of(events) == f"Answer {number}."
+                said.extend(usage_of(events))
+
+        async with stage.opened("ask") as session:
+            await ask(session, 0, 1, 2)
+            async for event in session.prompt(Asked(text="slowly", user_text="slowly")):
+                if isinstance(event, TextDelta):
+                    await session.cancel()
+                said.extend(usage_of([event]))
+            await ask(session, 3, 4)
+            native_id, can = str(session.native_id), session.capabilities
+            assert session.pid
+            os.kill(session.pid, signal.SIGKILL)
+        _past_the_first_minute(root)
+        async with stage.opened("ask", native_id) as session:
+            assert session.resumed == "resumed"
+            await ask(session, 5, 6)
+        async with stage.opened("ask", fork=ForkOf(native_id=native_id)) as session:
+            assert session.resumed == ("forked" if can.fork else "forgotten")
+            await ask(session, 7, 8, 9)
+        used = [call.tokens for call in stage.model.journal()]
+    told = [tokens for tokens in used if tokens not in (BACKGROUND, (3999, 399))]
+    assert [tokens for tokens in told if tokens in spent] == spent
+    _hold_sums(agent, said, spent, used.count(BACKGROUND))
+
+
+def _hold_sums(agent: str, said: list[Counts], spent: list[tuple[int, int]], background: int) -> None:
+    """What is reported is what was used, to the token, less what is listed here as never reported by an agent."""
+    if agent == "codex":
+        assert said == []
+        return
+    if (
+        agent != "claude-acp"
+    ):  # nobody else reports what it asks in the background, or what it asked when it was stopped
+        assert said == spent
+        return
+    over_in = sum(given or 0 for given, _ in said) - sum(given for given, _ in spent)
+    over_out = sum(out or 0 for _, out in said) - sum(out for _, out in spent)
+    assert (over_in % 77, over_out) == (0, over_in // 77 * 7)
+    assert over_in // 77 <= background
+
+
+def _past_the_first_minute(root: Path) -> None:
+    """gemini loses a session that is gone on with in the minute in which it began: its file is named by that."""
+    for chat in (root / "home" / ".gemini").glob("tmp/*/chats/session-*"):
+        chat.rename(chat.with_name(re.sub(r"T\d\d-\d\d", "T00-00", chat.name)))
