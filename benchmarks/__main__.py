@@ -17,6 +17,7 @@ from benchmarks.row import Row, table
 ROWS = {
     "append": "what an append to the log costs",
     "stream": "our share of a streamed chunk, in chats of 100 to 100,000 entries",
+    "sdk_store": "what it costs to keep 500 entries of the Claude Agent SDK",
     "turn": "our share of a warm turn, and of a Stop",
     "frames": "100,000 entries as a DataFrame",
     "history": "a history of Claude Code as frames",
