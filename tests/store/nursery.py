@@ -1,7 +1,7 @@
 """Writers that are killed: `python nursery.py <database>` has everything loaded, and forks one for each line it reads.
 
-A line is a seed and the milliseconds after which the writer is killed; what is answered, when it is gone, is nothing
-but a line. What a writer was promised it notes in a file, as it goes.
+A line says whom to fork and when to kill it: so many milliseconds after it began to work, or if they are negative,
+after it was born. What is answered, when it is gone, is how it ended. What a writer was promised it notes in a file.
 """
 
 from __future__ import annotations
@@ -113,10 +113,12 @@ class Victim:
         await self.store.catalog.put_agent_session(self.lease, info)
 
 
-async def live(database: str, path: str, notes: str, *, seed: int, rounds: int) -> None:
+async def live(database: str, path: str, notes: str, *, seed: int, rounds: int, begins: int | None = None) -> None:
     """A process that takes over what the one before it left, and works."""
     store = await open_store(Settings(database=database))
     lease = await store.leases.acquire(path, this_process(new_id(), "the victim"), ttl=60)
+    if begins is not None:
+        os.write(begins, b"!")
     await settle(store, lease)
     session = await store.catalog.open_session("ann", path, name="main", new=False, session_id=new_id(), now=now())
     chat = await store.catalog.open_chat(session.id, name="main", new=False, chat_id=new_id(), now=now())
@@ -131,13 +133,18 @@ def main(database: str) -> None:
     asyncio.run(live(database, "/warm", os.devnull, seed=0, rounds=3))
     for line in sys.stdin:
         path, notes, seed, milliseconds = line.split()
+        at_work, begins = os.pipe()
         child = os.fork()
         if child == 0:
             sys.stdin.close()
-            asyncio.run(live(database, path, notes, seed=int(seed), rounds=1_000_000))
+            asyncio.run(live(database, path, notes, seed=int(seed), rounds=1_000_000, begins=begins))
             os._exit(1)
+        os.close(begins)
         until_gone = os.pidfd_open(child)
-        select.select([until_gone], [], [], int(milliseconds) / 1000)
+        if int(milliseconds) >= 0:
+            os.read(at_work, 1)
+        os.close(at_work)
+        select.select([until_gone], [], [], abs(int(milliseconds)) / 1000)
         signal.pidfd_send_signal(until_gone, signal.SIGKILL)
         os.close(until_gone)
         _, status = os.waitpid(child, 0)
