@@ -138,6 +138,7 @@ CHANGES = (
     Column("status", "category", attrgetter("status"), "pending, applied, rejected, reverted, superseded, conflict"),
     Column("additions", "int", attrgetter("additions"), "lines added; NA for a binary file"),
     Column("deletions", "int", attrgetter("deletions"), "lines deleted"),
+    Column("hunks", "int", lambda row: len(row.hunks), "how many places of the file it changes"),
     Column("binary", "bool", attrgetter("binary"), "whether it is no text"),
     Column("created", "time", lambda row: row.created_at or None, "when it was found"),
     Column("decided", "time", attrgetter("decided_at"), "when it was applied or rejected"),

@@ -91,6 +91,11 @@ def _parsed(listed: bytes) -> Entries:
     return found
 
 
+def _is_unmerged(listed: bytes) -> bool:
+    """Whether an index holds several sides of a file, as after a merge or a stash that did not fit."""
+    return any(line.split(b"\t", 1)[0][-1:] != b"0" for line in listed.split(b"\0") if line)
+
+
 async def _written(root: Path, base: str, updates: Updates, *, timeout: float) -> str:
     with TemporaryDirectory(prefix="coder-nb-") as scratch:
         env = {"GIT_INDEX_FILE": os.path.join(scratch, "index")}
@@ -157,6 +162,8 @@ class OntoHead:
         self._tree = await tree_with(root, self._head, self._changes, timeout=timeout, merged=True)
         for change in self._changes:
             listed = await git(root, "ls-files", "-z", "--stage", "--full-name", "--", *paths(change), timeout=timeout)
+            if _is_unmerged(listed):
+                raise ApplyConflict(f"{change.path} has a conflict that is not resolved: resolve it, then commit.")
             entries = {**_parsed(listed), **_there(self._staged)}
             self._staged |= await landed(root, entries, change, timeout=timeout)
 

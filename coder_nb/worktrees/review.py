@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from coder_nb.core.changes import FileDelta
+from coder_nb.core.changes import FileDelta, is_secret
 from coder_nb.core.parts import inverse
 from coder_nb.core.values import Change, Clash, Preview
 from coder_nb.errors import ApplyConflict
@@ -92,8 +92,9 @@ def outcome(change: Change, plan: Plan) -> Preview:
 
 
 async def _clashes(root: Path, change: Change, way: Landing) -> tuple[Clash, ...]:
-    """The places that differ, where both sides are text."""
-    if change.operation not in ("edit", "rename") or change.binary:
+    """The places that differ, where both sides are text; what may hold secrets is not read."""
+    secret = any(is_secret(path) for path in (change.path, change.old_path) if path)
+    if change.operation not in ("edit", "rename") or change.binary or secret:
         return ()
     try:
         found = await asyncio.to_thread(files.look, root, change.old_path or change.path)

@@ -126,3 +126,4 @@ def test_line_ends_follow_the_file_that_is_replaced_unless_it_is_mixed() -> None
     assert keep_line_ends(b"a\r\nb\n", b"x\ny\n") == b"a\nb\n"
     assert keep_line_ends(b"a\r\nb\n", b"x\r\ny\n") == b"a\r\nb\n"
     assert keep_line_ends(b"a\r\nb\n", b"") == b"a\r\nb\n"
+    assert keep_line_ends(b"new\na\nb\nc\n", b"a\r\nb\nc\r\n") == b"new\na\r\nb\nc\r\n"

@@ -262,6 +262,33 @@ async def test_a_commit_that_does_not_fit_is_none_and_writes_nothing(person: Per
     assert seen(person) == before
 
 
+async def test_a_file_with_an_unresolved_conflict_is_not_committed_over(person: Person) -> None:
+    (person.repository / "long.txt").write_text(lines({45: "stashed\n"}))
+    git(person, "stash", "-q")
+    (person.repository / "long.txt").write_text(lines({45: "mine\n"}))
+    git(person, "commit", "-qam", "mine")
+    with pytest.raises(subprocess.CalledProcessError):
+        git(person, "stash", "pop", "-q")
+    before, unmerged = seen(person), git(person, "ls-files", "-u")
+    assert unmerged
+    (stuck,) = await person.runtime.apply(person.chat.id, [(await change_of(person, "long.txt")).id], commit="Mine")
+    assert (stuck.status, "not resolved" in stuck.note) == ("conflict", True)
+    assert (seen(person), git(person, "ls-files", "-u")) == (before, unmerged)
+
+
+async def test_the_preview_of_a_file_that_may_hold_secrets_shows_nothing_of_it(person: Person) -> None:
+    (person.repository / ".env").write_text("KEY=mine\n")
+    git(person, "add", "-f", ".env")
+    git(person, "commit", "-qm", "oops")
+    await person.runtime.reject(person.chat.id, [c.id for c in await person.runtime.changes(person.chat.id)])
+    await person.prompt("say next")
+    await work(person, {".env": "KEY=agent\n"})
+    (person.repository / ".env").write_text("KEY=other\n")
+    (shown,) = await person.runtime.preview(person.chat.id)
+    assert (shown.outcome, shown.clashes) == ("conflict", ())
+    assert "secrets" in shown.note
+
+
 async def test_a_file_is_shown_before_and_after(person: Person) -> None:
     other = await change_of(person, "other.txt")
     old = await person.runtime.content(person.chat.id, other.id, old=True)
