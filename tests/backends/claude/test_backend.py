@@ -32,6 +32,7 @@ from coder_nb.settings import Settings
 
 pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[3]
+LONG = pytest.mark.skipif("CODER_NB_TEST_LONG" not in os.environ, reason="long tier: `scripts/test --long`")
 ON = {"claude": {"enabled": True}}
 
 
@@ -112,6 +113,7 @@ def test_what_a_dead_process_left_with_credentials_in_it_is_removed(tmp_path: Pa
     assert sorted(path for path in tmp_path.iterdir()) == [foreign, mine, odd, other]
 
 
+@LONG
 @pytest.mark.slow
 async def test_sessions_from_the_terminal_are_listed_told_and_gone_on_with(
     make_world: Callable[..., Any], world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path

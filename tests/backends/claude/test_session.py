@@ -33,6 +33,7 @@ from coder_nb.core.entries import Attachment
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 Make = Callable[..., Any]
+LONG = pytest.mark.skipif("CODER_NB_TEST_LONG" not in os.environ, reason="long tier: `scripts/test --long`")
 
 
 PIXEL = base64.b64decode(
@@ -88,6 +89,7 @@ async def test_ten_turns_cost_what_the_model_says_with_a_stop_a_resume_and_a_for
     assert {event.model for event in usage_of(told)} == {"claude-sonnet-5"}
 
 
+@LONG
 async def test_it_goes_on_from_the_store_alone_and_from_another_directory(make_world: Make, world: World) -> None:
     async with world.opened() as session:
         await turn(session, "remember one")
@@ -150,6 +152,7 @@ async def test_what_is_allowed_for_always_is_so_in_this_session_only(world: Worl
     assert any(isinstance(event, CommandsChanged) and event.commands for event in world.idle)
 
 
+@LONG
 async def test_models_are_changed_and_errors_of_the_model_leave_the_session_as_it_is(world: World) -> None:
     async with world.opened() as session:
         await turn(session, "hello", model="claude-opus-5-5")
@@ -163,6 +166,7 @@ async def test_models_are_changed_and_errors_of_the_model_leave_the_session_as_i
         assert done_of(await turn(session, "hello")).end == "completed"
 
 
+@LONG
 async def test_images_and_long_prompts_arrive_whole(world: World) -> None:
     async with world.opened() as session:
         image = Attachment(name="plot.png", mime_type="image/png", data=PIXEL)
@@ -206,6 +210,7 @@ async def test_a_task_in_the_background_ends_in_a_turn_of_its_own(make_world: Ma
         assert text_of(await turn(session, "and now")) == "It is done."
 
 
+@LONG
 async def test_a_slow_store_holds_no_result_back(world: World) -> None:
     store = world.backend.store
     store._bound = 0.3
@@ -229,6 +234,7 @@ async def test_a_slow_store_holds_no_result_back(world: World) -> None:
         assert text_of(await turn(session, "recall")) == "I remember: one, two."
 
 
+@LONG
 async def test_nothing_that_it_has_started_outlives_it(world: World) -> None:
     async with world.opened() as session:
         await turn(session, "run setsid sleep 300 & echo $! > pid.txt", option="once")
@@ -261,6 +267,7 @@ async def test_a_message_that_comes_while_it_works_is_taken_in(world: World) -> 
         assert text_of(await turn(session, "hello")) == "You said this: hello"
 
 
+@LONG
 async def test_one_that_does_not_answer_a_stop_is_given_up(make_world: Make) -> None:
     world = await make_world(cancel_grace=1.0, health_timeout=0.3)
     async with world.opened() as session:
@@ -274,6 +281,7 @@ async def test_one_that_does_not_answer_a_stop_is_given_up(make_world: Make) -> 
         assert (done_of(events).end, done_of(events).alive, session.alive) == ("cancelled", False, False)
 
 
+@LONG
 async def test_a_mode_that_others_set_is_found_out(make_world: Make) -> None:
     world = await make_world()
     async with world.opened() as session:
