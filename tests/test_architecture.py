@@ -101,6 +101,7 @@ OWNERS = {
     "coder_nb.backends.claude.relay",
     "coder_nb.backends.claude.session",
     "coder_nb.backends.claude.session_store",
+    "coder_nb.backends.opencode.backend",
     "coder_nb.backends.opencode.server",
     "coder_nb.backends.replay.session",
     "coder_nb.testing.memory_runtime",

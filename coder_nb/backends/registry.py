@@ -99,6 +99,7 @@ KNOWN: tuple[AgentSpec, ...] = (
     AgentSpec(
         name="opencode",
         label="opencode",
+        backend="opencode",
         argv=("opencode", "acp"),
         env={"OPENCODE_DISABLE_AUTOUPDATE": "1"},
         variables=("OPENCODE_*", *_KEYS),

@@ -42,14 +42,14 @@ class OpencodeBackend:
         self._specs = specs
         self._spawner = spawner
         self._programs = Programs(settings, spawner, environ)
-        self._servers: dict[_Launch, Server] = {}
-        self._starting = asyncio.Lock()
+        self._servers: dict[_Launch, asyncio.Task[Server]] = {}
         self._closed = False
 
     @property
     def servers(self) -> tuple[Server, ...]:
         """Those that run."""
-        return tuple(server for server in self._servers.values() if server.dead is None)
+        found = map(_server_of, self._servers.values())
+        return tuple(server for server in found if server is not None and server.dead is None)
 
     async def probe(self, agent: str) -> Probe:
         """Whether its program is there and new enough. Whether it is logged in shows when it is prompted."""
@@ -97,7 +97,14 @@ class OpencodeBackend:
     async def close(self) -> None:
         """Ends the servers; bounded by the settings' `stop_grace`."""
         self._closed = True
-        await asyncio.gather(*(server.stop(self._settings.stop_grace) for server in self._servers.values()))
+        grace = self._settings.stop_grace
+        if starts := set(self._servers.values()):
+            _, late = await asyncio.wait(starts, timeout=grace)
+            for start in late:
+                start.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+            servers = [server for start in starts if (server := _server_of(start)) is not None]
+            await asyncio.gather(*(server.stop(grace) for server in servers))
         self._servers.clear()
 
     async def _open(self, opening: Opening, idle_events: Callable[[AnyEvent], None]) -> OpencodeSession:
@@ -118,23 +125,27 @@ class OpencodeBackend:
         return session
 
     async def _acquire(self, spec: AgentSpec, opening: Opening) -> Server:
-        """The server, started at most once however many ask for it at the same time."""
-        path = self._programs.path(spec)
+        """The server, started at most once however many ask for it at the same time, and whoever of them gives up."""
         mode = _with_ours(spec.modes.get(opening.mode, AgentMode()), opening)
         env = self._programs.environment(spec, mode, opening.env)
+        argv = [self._programs.path(spec), *(word for word in spec.argv[1:] if word != "acp")]
+        if self._closed:
+            raise AgentFailed("This runtime is closed: open another one to start agents.")
         launch = (spec.name, frozenset(env.items()))
-        async with self._starting:
-            if self._closed:
-                raise AgentFailed("This runtime is closed: open another one to start agents.")
-            server = self._servers.get(launch)
-            if server is None or server.dead is not None:
-                argv = [path, *(word for word in spec.argv[1:] if word != "acp")]
-                for key in [key for key, one in self._servers.items() if one.dead is not None]:
-                    await self._servers.pop(key).stop(0.0)
-                server = await Server.start(argv, env, self._spawner, self._settings, name=spec.label)
-                self._servers[launch] = server
-            server.users += 1
+        starting = self._servers.get(launch)
+        if starting is None or _is_over(starting):
+            start = self._start(argv, env, spec.label, after=starting)
+            starting = self._servers[launch] = asyncio.create_task(start, name=f"start {spec.label}")
+        server = await asyncio.shield(starting)
+        server.users += 1
         return server
+
+    async def _start(
+        self, argv: list[str], env: dict[str, str], name: str, *, after: asyncio.Task[Server] | None
+    ) -> Server:
+        if after is not None and _server_of(after) is not None:
+            await after.result().stop(0.0)  # it is dead: what it held is let go
+        return await Server.start(argv, env, self._spawner, self._settings, name=name)
 
 
 def _with_ours(mode: AgentMode, opening: Opening) -> AgentMode:
@@ -144,3 +155,15 @@ def _with_ours(mode: AgentMode, opening: Opening) -> AgentMode:
         ours["mcp"] = prompting.mcp(opening.mcp_servers)
     config = {**mode.config.get(_CONFIG, {}), **ours}
     return msgspec.structs.replace(mode, config={**mode.config, _CONFIG: config})
+
+
+def _server_of(starting: asyncio.Task[Server]) -> Server | None:
+    """What has come of a start; None while it is under way, and where it failed."""
+    if not starting.done() or starting.cancelled() or starting.exception() is not None:
+        return None
+    return starting.result()
+
+
+def _is_over(starting: asyncio.Task[Server]) -> bool:
+    server = _server_of(starting)
+    return starting.done() and (server is None or server.dead is not None)

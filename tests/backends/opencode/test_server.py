@@ -101,6 +101,16 @@ async def test_fifty_chats_that_begin_at_once_start_one_server(stage: Stages) ->
     assert all(session.alive for session in sessions)
 
 
+async def test_a_chat_that_gives_up_while_the_server_starts_does_so_for_itself_only(stage: Stages) -> None:
+    one = stage()
+    first, second = asyncio.ensure_future(one.open()), asyncio.ensure_future(one.open())
+    await asyncio.sleep(0.05)
+    first.cancel()
+    assert (await second).alive
+    assert first.cancelled()
+    assert one.server.users == 1
+
+
 async def test_chats_that_need_other_variables_or_servers_have_a_server_of_their_own(stage: Stages) -> None:
     one = stage()
     for fields in (
