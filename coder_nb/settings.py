@@ -85,6 +85,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """After how many days without use a chat is deleted; 0 is never. What may hold work of yours stays."""
     keep_mib: int = 0
     """How many MiB of chats are kept of one session, beyond which the longest unused go; 0 is any."""
+    budget_chat: float = 0.0
+    """What a chat may cost, in US dollars, before it is warned; 0 is any amount."""
+    budget_user: float = 0.0
+    """What all chats of one user may cost together, in US dollars, before it is warned; 0 is any amount."""
+    budget_day: float = 0.0
+    """What all chats of the store may cost in one day, in US dollars, before it is warned; 0 is any amount."""
+    budget_stops: bool = False
+    """Whether a turn is stopped where it reaches a budget, and none begins beyond one."""
     prompt_limit: int = 900_000
     """The longest prompt, in bytes of UTF-8."""
     commit_interval: float = 0.1

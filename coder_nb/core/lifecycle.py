@@ -16,6 +16,7 @@ TURN: Mapping[str, Mapping[str, str]] = {
     "running": {
         "complete": "completed",
         "stop": "stopping",
+        "exceed": "exceeding",
         "fail": "failed",
         "refuse": "refused",
         "limit": "limited",
@@ -30,6 +31,17 @@ TURN: Mapping[str, Mapping[str, str]] = {
         "limit": "cancelled",
         "fail": "cancelled",
         "stop": "stopping",
+        "crash": "interrupted",
+    },
+    # A budget is used up: what was complete before it could be stopped is so; a Stop of the user's is the last word.
+    "exceeding": {
+        "complete": "completed",
+        "cancel": "limited",
+        "refuse": "limited",
+        "limit": "limited",
+        "fail": "limited",
+        "stop": "stopping",
+        "exceed": "exceeding",
         "crash": "interrupted",
     },
 }

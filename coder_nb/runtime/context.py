@@ -34,6 +34,7 @@ from coder_nb.runtime.begun import Begun, Sorter
 from coder_nb.runtime.feed import Feed
 from coder_nb.runtime.recap import WAITS, Story
 from coder_nb.runtime.routing import Situation
+from coder_nb.runtime.spending import Spending
 from coder_nb.settings import Settings
 from coder_nb.store.base import Lease, Store
 from coder_nb.worktrees.worktrees import Worktrees
@@ -89,6 +90,7 @@ class Context:
         self.worktrees = worktrees
         self.presence = Presence(clock=time.monotonic)
         self.pending = Pending()
+        self.spending = Spending(settings, store)
         self.epoch = ids.new_id()
         self.host = socket.gethostname()
         self._feeds: WeakValueDictionary[str, Feed] = WeakValueDictionary()

@@ -14,6 +14,7 @@ from coder_nb import errors
 from coder_nb.backends import base
 from coder_nb.backends.base import AgentSession, AnyEvent, Asked, Done
 from coder_nb.core import lifecycle, permissions
+from coder_nb.core.budgets import Verdict
 from coder_nb.core.entries import End, TurnEnded, TurnStarted, Usage, UserMessage
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.core.values import Prompt, TurnInfo
@@ -39,6 +40,7 @@ _EVENT_OF_END = {
     "limited": "limit",
     "interrupted": "crash",
 }
+_END_OF_STOP: dict[str, End] = {"crash": "interrupted", "exceed": "limited"}
 _TOOL_STATUS = {"completed": "completed", "failed": "failed", "interrupted": "failed"}
 
 
@@ -152,6 +154,8 @@ class Turn:
 
     async def _drive(self) -> Done:
         """Worktree, checkpoint, agent, prompt, events, changes."""
+        if (verdict := await self._context.spending.may_begin(self.chat_id)) is not None:
+            return Done(end="limited", message=verdict.text, code="budget")
         cwd, checkpoint = await self._tree.prepare(self._lease, self.id)
         self._recorder.add(checkpoint)
         self._record_all(self._tree.notices)
@@ -241,7 +245,7 @@ class Turn:
         """Cancels the turn, not the agent's process (law 4); returns at once. The event ``crash`` is our own end."""
         if self._state != "running":
             return
-        self._move("stop")
+        self._move("exceed" if event == "exceed" else "stop")
         self._why = _Why(event, message, code, hold=event == "crash" or bool(code))
         if self._prompting is not None:
             # A backend gives an agent up after its grace; should even that fail, the work is left behind.
@@ -251,6 +255,13 @@ class Turn:
             await self._prompting.cancel()
         elif self._work is not None:
             self._work.cancel()
+
+    async def _judge(self, verdict: Verdict | None) -> None:
+        """Says that a budget is reached, and ends the turn where that is what budgets do."""
+        if verdict is not None and self._state == "running":
+            self._record_all([base.Noticed(text=verdict.text, code="budget", level="warning")])
+            if verdict.stop:
+                await self.stop(event="exceed", message=verdict.text, code="budget")
 
     async def steer(self, text: str) -> bool:
         """Hands the agent another message of the user; False where it cannot take it now."""
@@ -270,7 +281,9 @@ class Turn:
         done = Done(end="cancelled") if work.cancelled() else work.result()
         if self._why is None:
             return done
-        end: End = "interrupted" if self._why.event == "crash" else "cancelled"
+        if self._why.event == "exceed" and done.end == "completed":
+            return done  # it was so before it could be stopped
+        end = _END_OF_STOP.get(self._why.event, "cancelled")
         return _replace(done, end=end, message=self._why.message, code=self._why.code)
 
     # Events ----------------------------------------------------------------------------------------------------------
@@ -286,6 +299,7 @@ class Turn:
         if entry is not None and isinstance(entry.body, Usage):
             usage = _replace(await self._context.priced(entry.body), native_id=agent.native_id)
             self._recorder.update(entry.id, usage, open=False)
+            await self._judge(await self._context.spending.spend(self.chat_id, usage))
         if entry is not None:
             await self._interview.take(agent, entry)
         self._writer.touch()
