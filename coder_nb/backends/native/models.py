@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import get_args
 
 import httpx2
@@ -14,14 +15,23 @@ _TIMEOUT = httpx2.Timeout(connect=15.0, read=600.0, write=60.0, pool=60.0)
 """A model that thinks may be silent for minutes; one that cannot be reached should say so soon."""
 
 
+_KEPT = 32
+
+
 class Models:
     """Makes models over one pool of connections; the user's proxy and certificate variables hold for it."""
 
     def __init__(self) -> None:
+        self._made: dict[Target, Model] = {}
         self._http = httpx2.AsyncClient(timeout=_TIMEOUT, follow_redirects=True)
 
     def make(self, target: Target) -> Model:
-        return infer_model(f"{target.wire}:{target.model}", provider_factory=lambda name: self._provider(name, target))
+        if target not in self._made:
+            if len(self._made) >= _KEPT:
+                self._made.clear()
+            provider = partial(self._provider, target=target)
+            self._made[target] = infer_model(f"{target.wire}:{target.model}", provider_factory=provider)
+        return self._made[target]
 
     async def close(self) -> None:
         await self._http.aclose()

@@ -24,27 +24,26 @@ from coder_nb.backends.base import (
     Asked,
     Capabilities,
     Done,
-    PermissionAsked,
     Plain,
     PlanUpdate,
-    QuestionAsked,
     ToolUpdate,
     UserSaid,
 )
 from coder_nb.backends.native import failures, tools, translate
+from coder_nb.backends.native.asking import Asking
 from coder_nb.backends.native.memory import Memory, sendable
 from coder_nb.backends.native.providers import Target
-from coder_nb.backends.native.tools import AskUser, Deed, MakePlan, Outcome, Shell
+from coder_nb.backends.native.tools import AskUser, MakePlan, Outcome, Shell
 from coder_nb.backends.native.words import instructions
 from coder_nb.backends.native.workplace import Refused, Workplace
-from coder_nb.core.entries import Choice, PermissionOption
+from coder_nb.core.entries import Choice
 from coder_nb.core.permissions import PermissionMode
-from coder_nb.core.tools import kind_of, normal_name
 from coder_nb.ids import new_id
 
 STEPS = 100
 """How often the model is asked in one turn, at most."""
 _REFUSED = "The user refused this."
+_LAST_WAIT = 5.0
 _STOPPED = "The user stopped the turn before this was done."
 _DEFINITIONS = [
     ToolDefinition(name=name, description=description, parameters_json_schema=schema)
@@ -80,9 +79,10 @@ class NativeSession(Plain):
         self._events: asyncio.Queue[AnyEvent] = asyncio.Queue()
         self._work: asyncio.Task[None] | None = None
         self._stopping = False
-        self._waiting: dict[str, asyncio.Future[object]] = {}
-        self._allowed: set[str] = set()
+        self._asking = Asking(self._say)
         self._steered: list[str] = []
+        """What the user has added and the model was not told yet; what is left of it goes into the next turn."""
+        self._takes_more = False
 
     @property
     def native_id(self) -> str | None:
@@ -100,6 +100,7 @@ class NativeSession(Plain):
             return
         self._events, self._stopping = asyncio.Queue(), False
         self._work = asyncio.create_task(self._turn(asked), name=f"native {self.native_id}")
+        self._work.add_done_callback(self._stopped_early)
         try:
             while True:
                 event = await self._events.get()
@@ -110,13 +111,13 @@ class NativeSession(Plain):
             await self._end_work()
 
     async def answer(self, request_id: str, option_id: str | None) -> None:
-        self._settle(request_id, option_id)
+        self._asking.settle(request_id, option_id)
 
     async def reply(self, request_id: str, answer: tuple[str, ...] | None) -> None:
-        self._settle(request_id, answer)
+        self._asking.settle(request_id, answer)
 
     async def steer(self, text: str) -> bool:
-        if self._work is None or self._stopping:
+        if not self._takes_more:
             return False
         self._steered.append(text)
         return True
@@ -126,19 +127,21 @@ class NativeSession(Plain):
 
     async def cancel(self) -> None:
         if self._work is not None and not self._stopping:
-            self._stopping = True
+            self._stopping, self._takes_more = True, False
             self._work.cancel()
 
     async def close(self) -> None:
         self._alive = False
         await self.cancel()
+        if self._work is not None:
+            await asyncio.wait({self._work}, timeout=_LAST_WAIT)
 
     # The turn ---------------------------------------------------------------------------------------------------------
 
     async def _turn(self, asked: Asked) -> None:
         """Does the work, and gives it its one end."""
         target: Target | None = None
-        self._steered.clear()
+        self._takes_more = True
         try:
             target, model = self._model_of(asked.model)
             done = await self._steps_of(asked, target, model)
@@ -146,16 +149,20 @@ class NativeSession(Plain):
             done = Done(end="cancelled")
         except Exception as error:
             done = failures.done_of(error, target, self._agent)
-        finally:
-            self._waiting.clear()
-        self._events.put_nowait(
-            Done(end=done.end, reason=done.reason, message=done.message, code=done.code, alive=self._alive)
-        )
+        self._takes_more = False
+        self._say(Done(end=done.end, reason=done.reason, message=done.message, code=done.code, alive=self._alive))
+
+    def _stopped_early(self, work: asyncio.Task[None]) -> None:
+        """A turn that was stopped before its work had begun has an end too."""
+        if work.cancelled():
+            self._takes_more = False
+            self._say(Done(end="cancelled", alive=self._alive))
 
     async def _steps_of(self, asked: Asked, target: Target, model: Model) -> Done:
         words = instructions(self._place.cwd, self._place.root, asked.mode)
         user_id = new_id()
-        await self._memory.add(translate.request(asked, self._place, words, user_id))
+        unsaid, self._steered = self._steered, []
+        await self._memory.add(translate.request(asked, self._place, words, user_id, before=unsaid))
         self._say(UserSaid(text="", native_id=user_id))
         for step in range(self._steps):
             response = await self._respond(target, model, step)
@@ -168,8 +175,9 @@ class NativeSession(Plain):
                 text = "The model's provider held the answer back: say it in other words, or choose another model."
                 return Done(end="refused", reason="content_filter", message=text, code="refused")
             if not calls and not self._steered:
+                self._takes_more = False
                 return Done(end="completed", reason=response.finish_reason or "")
-            await self._do_all(calls, asked.mode, words)
+            await self._do_all(calls, asked.mode, words, step)
         text = f"The turn was ended after {self._steps} requests to the model: prompt again to let it go on."
         return Done(end="limited", reason="steps", message=text, code="too_many_steps")
 
@@ -204,12 +212,12 @@ class NativeSession(Plain):
 
     # Tool calls -------------------------------------------------------------------------------------------------------
 
-    async def _do_all(self, calls: Sequence[ToolCallPart], mode: PermissionMode, words: str) -> None:
+    async def _do_all(self, calls: Sequence[ToolCallPart], mode: PermissionMode, words: str, step: int) -> None:
         """Does one call after another, then tells the model all of what came of them, and what the user added."""
         outcomes: dict[str, Outcome] = {}
         try:
             for call in calls:
-                outcomes[call.tool_call_id] = await self._do(call, mode)
+                outcomes[call.tool_call_id] = await self._do(call, translate.known_as(call.tool_call_id, step), mode)
         except asyncio.CancelledError:
             await self._remember(calls, outcomes, words, why=_STOPPED)
             raise
@@ -231,15 +239,15 @@ class NativeSession(Plain):
         if parts:
             await self._memory.add(ModelRequest(parts=parts, instructions=words))
 
-    async def _do(self, call: ToolCallPart, mode: PermissionMode) -> Outcome:
+    async def _do(self, call: ToolCallPart, call_id: str, mode: PermissionMode) -> Outcome:
         """One call: understood, allowed, done, and shown."""
         try:
-            outcome = await self._outcome(call, mode)
+            outcome = await self._outcome(call, call_id, mode)
         except Refused as refused:
             outcome = Outcome(str(refused), failed=True)
         self._say(
             ToolUpdate(
-                call_id=call.tool_call_id,
+                call_id=call_id,
                 status="failed" if outcome.failed else "completed",
                 content=outcome.text,
                 exit_code=outcome.exit_code,
@@ -247,73 +255,22 @@ class NativeSession(Plain):
         )
         return outcome
 
-    async def _outcome(self, call: ToolCallPart, mode: PermissionMode) -> Outcome:
-        given = tools.understood(call.tool_name, translate.arguments(call))
+    async def _outcome(self, call: ToolCallPart, call_id: str, mode: PermissionMode) -> Outcome:
+        said = translate.arguments(call)
+        given = tools.understood(call.tool_name, said)
         if isinstance(given, MakePlan):
             self._say(PlanUpdate(items=tools.plan_items(given)))
-            self._say(ToolUpdate(call_id=call.tool_call_id, title="Plan"))
+            self._say(ToolUpdate(call_id=call_id, title="Plan"))
             return Outcome("The user sees the plan.")
         if isinstance(given, AskUser):
-            return await self._ask_user(call.tool_call_id, given)
+            self._say(ToolUpdate(call_id=call_id, title="Ask the user", status="in_progress"))
+            return await self._asking.ask(call_id, given)
         deed = await asyncio.to_thread(tools.prepared, given, self._place, self._shell)
-        self._say(
-            ToolUpdate(call_id=call.tool_call_id, title=deed.title, locations=deed.locations, diffs=deed.diffs or None)
-        )
-        if deed.asks and not await self._may(call, deed, mode):
+        self._say(ToolUpdate(call_id=call_id, title=deed.title, locations=deed.locations, diffs=deed.diffs or None))
+        if not await self._asking.may(call.tool_name, call_id, said, deed, mode):
             return Outcome(_REFUSED, failed=True)
-        self._say(ToolUpdate(call_id=call.tool_call_id, status="in_progress"))
+        self._say(ToolUpdate(call_id=call_id, status="in_progress"))
         return await deed.act()
-
-    async def _may(self, call: ToolCallPart, deed: Deed, mode: PermissionMode) -> bool:
-        """Whether the user lets it be done. What is always allowed is not asked again, but in the mode ``plan``."""
-        if deed.asks in self._allowed and mode != "plan":
-            return True
-        always = "Always allow edits here" if deed.asks == "edit" else "Always allow this command here"
-        request_id = new_id()
-        self._say(
-            PermissionAsked(
-                request_id=request_id,
-                title=deed.title,
-                tool=call.tool_name,
-                tool_kind=kind_of(normal_name(call.tool_name)),
-                call_id=call.tool_call_id,
-                input=translate.arguments(call),
-                diffs=deed.diffs,
-                options=(
-                    PermissionOption("once", "Allow", "allow_once"),
-                    PermissionOption("always", always, "allow_always"),
-                    PermissionOption("no", "Refuse", "reject_once"),
-                ),
-            )
-        )
-        option = await self._wait_for(request_id)
-        if option == "always":
-            self._allowed.add(deed.asks)
-        return option in ("once", "always")
-
-    async def _ask_user(self, call_id: str, given: AskUser) -> Outcome:
-        self._say(ToolUpdate(call_id=call_id, title="Ask the user", status="in_progress"))
-        request_id = new_id()
-        choices = tuple(Choice(id=choice, label=choice) for choice in dict.fromkeys(given.choices))
-        self._say(
-            QuestionAsked(
-                request_id=request_id, text=given.question, choices=choices, multiple=given.multiple, call_id=call_id
-            )
-        )
-        answer = await self._wait_for(request_id)
-        if not isinstance(answer, tuple) or not answer:
-            return Outcome("The user did not answer: decide by yourself, and say what you assumed.")
-        return Outcome("The user answered: " + "; ".join(str(one) for one in answer))
-
-    async def _wait_for(self, request_id: str) -> object:
-        future: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        self._waiting[request_id] = future
-        return await future
-
-    def _settle(self, request_id: str, answer: object) -> None:
-        future = self._waiting.pop(request_id, None)
-        if future is not None and not future.done():
-            future.set_result(answer)
 
     # Within -----------------------------------------------------------------------------------------------------------
 

@@ -53,7 +53,7 @@ class WorktreeShell:
         scope = ("--untracked",) if inside else ("--no-index", "--exclude-standard")
         flags = ("-i",) if ignore_case else ()
         target = folder.relative_to(self._place.root).as_posix()
-        where = f":(top,glob){_below(target)}**/{glob}" if glob and inside else target
+        where = f":(glob){_below(target)}**/{glob}" if glob else target
         argv = [git, "--no-pager", "grep", "-nIzE", "--full-name", *scope, *flags, "-e", pattern, "--", where]
         output, code = await self._output(argv, _FIND_TIMEOUT, cwd=self._place.root)
         if code not in (0, 1):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,21 @@ def streamed(event: messages.ModelResponseStreamEvent, step: int) -> Iterator[An
             yield ReasoningDelta(text=text, part=f"{step}.{index}")
         case messages.PartStartEvent(part=messages.ToolCallPart(tool_name=name, tool_call_id=call_id)):
             kind = kind_of(normal_name(name))
-            yield ToolUpdate(call_id=call_id, original_name=name, tool_kind=kind, title=name, status="pending")
+            yield ToolUpdate(
+                call_id=known_as(call_id, step), original_name=name, tool_kind=kind, title=name, status="pending"
+            )
         case messages.PartDeltaEvent(index=index, delta=messages.TextPartDelta(content_delta=text)) if text:
             yield TextDelta(text=text, part=f"{step}.{index}")
         case messages.PartDeltaEvent(index=index, delta=messages.ThinkingPartDelta(content_delta=text)) if text:
             yield ReasoningDelta(text=text, part=f"{step}.{index}")
         case messages.PartEndEvent(part=messages.ToolCallPart() as call):
-            yield ToolUpdate(call_id=call.tool_call_id, original_name=call.tool_name, input=arguments(call))
+            call_id = known_as(call.tool_call_id, step)
+            yield ToolUpdate(call_id=call_id, original_name=call.tool_name, input=arguments(call))
+
+
+def known_as(call_id: str, step: int) -> str:
+    """A call as it is known in its turn: some endpoints count their calls from nought again in each response."""
+    return f"{step}:{call_id}"
 
 
 def arguments(call: messages.ToolCallPart) -> Any:
@@ -81,13 +89,17 @@ def spoken(response: ModelResponse) -> ModelResponse | None:
     return ModelResponse(parts=parts, model_name=response.model_name, usage=response.usage, state="interrupted")
 
 
-def request(asked: Asked, place: Workplace, instructions: str, user_id: str) -> ModelRequest:
-    """The message of the user, with what goes with it."""
+def request(
+    asked: Asked, place: Workplace, instructions: str, user_id: str, *, before: Sequence[str] = ()
+) -> ModelRequest:
+    """The message of the user, with what goes with it; `before` is what an earlier turn took and did not tell it."""
     content: list[UserContent] = [asked.text]
     for attachment in asked.attachments:
         content.extend(_attached(attachment, place))
     prompt = UserPromptPart(asked.text if len(content) == 1 else content)
-    return ModelRequest(parts=[prompt], instructions=instructions, metadata={"user_id": user_id})
+    return ModelRequest(
+        parts=[*map(UserPromptPart, before), prompt], instructions=instructions, metadata={"user_id": user_id}
+    )
 
 
 def _attached(given: Attachment, place: Workplace) -> Iterator[UserContent]:

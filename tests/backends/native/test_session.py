@@ -209,6 +209,43 @@ async def test_what_the_user_adds_reaches_the_running_turn(world: Any) -> None:
         assert not any("nothing runs" in json.dumps(request) for request in here.model.asked)
 
 
+async def test_what_was_added_too_late_for_its_turn_is_told_in_the_next(world: Any) -> None:
+    def script(request: dict[str, Any]) -> Say:
+        return Say(("begun",), hang=True) if last_said(request) == "hang" else plain(request)
+
+    async with world(script) as here, here.opened() as session:
+        async for event in session.prompt(Asked(text="hang", user_text="hang")):
+            if isinstance(event, TextDelta):
+                assert await session.steer("also this")
+                await session.cancel()
+                assert not await session.steer("too late")
+        await turn(session, "next")
+        assert users(here.model.asked[-1])[:3] == ["hang", "also this", "next"]
+
+
+async def test_a_stop_before_the_work_has_begun_ends_the_turn(world: Any) -> None:
+    async with world(plain) as here, here.opened() as session:
+        for _ in range(3):
+            events = session.prompt(Asked(text="one", user_text="one"))
+            first = asyncio.ensure_future(anext(events))
+            await asyncio.sleep(0)
+            await session.cancel()
+            async with asyncio.timeout(5):
+                told = [await first] + [event async for event in events]
+            assert done(told).end == "cancelled"
+        assert said(await turn(session, "two")) == "heard two"
+
+
+async def test_calls_that_an_endpoint_counts_from_nought_again_are_calls_of_their_own(world: Any) -> None:
+    def script(request: dict[str, Any]) -> Say:
+        reads = sum(message["role"] == "tool" for message in request["messages"])
+        return plain(request) if reads == 2 else Say((), (("read_file", {"path": "a.txt"}),))
+
+    async with world(script) as here, here.opened() as session:
+        events = await turn(session, "go")
+        assert len({event.call_id for event in events if isinstance(event, ToolUpdate)}) == 2
+
+
 async def test_it_resumes_with_its_tool_results(world: Any) -> None:
     async with world(calling(("read_file", {"path": "a.txt"}))) as here:
         async with here.opened() as session:
