@@ -73,7 +73,7 @@ class Options:
         if not wanted.id or wanted.id == self._state.mode:
             return
         if wanted.id not in {choice.id for choice in self._state.modes}:
-            if mode == "bypass":
+            if mode in ("accept_edits", "bypass"):
                 return await self._choose_mode("ask")  # it asks, and our rules answer
             raise AgentProtocolError(
                 f"{self._spec.label} has no mode {wanted.id!r}, so that {mode!r} cannot be relied on; it offers "

@@ -18,8 +18,8 @@ from coder_nb.backends.registry import AgentSpec
 from coder_nb.errors import AgentDied, AgentUnavailable, NotFound
 from coder_nb.settings import Settings
 
-_CONTEXT = re.compile(r"\s*<(\w+_context)>.*</\1>\s*\Z", re.DOTALL)
-"""What agents tell their model of the surroundings, in the user's name."""
+_SLIPPED_IN = re.compile(r"\s*(?:<(\w+_context)>.*</\1>|\[Function Response: [^]]*\])\s*\Z", re.DOTALL)
+"""What agents tell their model of the surroundings and of their tools, in the user's name."""
 
 
 class Visit:
@@ -92,10 +92,12 @@ def _whole(events: list[AnyEvent]) -> list[AnyEvent]:
     whole: list[AnyEvent] = []
     for event in events:
         last = whole[-1] if whole else None
+        if isinstance(event, UserSaid) and _SLIPPED_IN.match(event.text):
+            continue
         if isinstance(event, UserSaid) and isinstance(last, UserSaid) and event.native_id == last.native_id:
             whole[-1] = msgspec.structs.replace(last, text=last.text + event.text)
         elif isinstance(event, UsageReported):
             whole.append(msgspec.structs.replace(event, counted=False))
         elif whole or isinstance(event, UserSaid):
             whole.append(event)
-    return [event for event in whole if not (isinstance(event, UserSaid) and _CONTEXT.match(event.text))]
+    return whole
