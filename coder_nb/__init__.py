@@ -18,6 +18,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from coder_nb import errors, widgets
+    from coder_nb.analysis import plots
     from coder_nb.analysis.costs import as_if, reprice
     from coder_nb.claude import claude_session_store
     from coder_nb.client.changes import Changes
@@ -76,7 +77,7 @@ _WHERE = {
     "coder_nb.settings": ("Settings",),
 }
 _MODULE_OF = {name: module for module, names in _WHERE.items() for name in names}
-_MODULES = ("errors", "widgets")
+_MODULES = {"errors": "coder_nb.errors", "plots": "coder_nb.analysis.plots", "widgets": "coder_nb.widgets"}
 
 __all__ = [
     "AtRisk",
@@ -104,6 +105,7 @@ __all__ = [
     "everything",
     "history",
     "label",
+    "plots",
     "reap",
     "reprice",
     "session",
@@ -118,7 +120,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Loads a part when it is first asked for, so that the import itself stays light."""
     if name in _MODULES:
-        return importlib.import_module(f"coder_nb.{name}")
+        return importlib.import_module(_MODULES[name])
     if name in _MODULE_OF:
         value = getattr(importlib.import_module(_MODULE_OF[name]), name)
         globals()[name] = value

@@ -10,70 +10,14 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.rows import DAY, HOUR, MONDAY, Given, called, said, used
 
-from coder_nb.analysis import summing, tables, views
-from coder_nb.analysis.frames import frame
+from coder_nb.analysis import views
 from coder_nb.analysis.otel import document, spans
 from coder_nb.client import frames, labels
-from coder_nb.client.views import Views
 from coder_nb.core.entries import Tokens
-from coder_nb.core.rows import Message, ToolUse, Turn, Usage
+from coder_nb.core.rows import Turn
 from coder_nb.errors import InvalidOption
-
-HOUR = 3_600_000
-DAY = 24 * HOUR
-MONDAY = 1_767_571_200_000
-"""Midnight of 2026-01-05 in UTC."""
-
-
-def used(number: int, at: int = MONDAY, *, cost: float | None = 1.0, **more: Any) -> Usage:
-    tokens = more.pop("tokens", Tokens(input=100, output=10))
-    return Usage(
-        **{"agent": "claude", "session_id": "s1", "file": "f", "line": number, "model": "sonnet"} | more,
-        ts=at,
-        response_id=f"r{number}",
-        tokens=tokens,
-        cost_nanousd=None if cost is None else int(cost * 1e9),
-    )
-
-
-def called(number: int, name: str, status: str = "completed", **more: Any) -> ToolUse:
-    fields: dict[str, Any] = {
-        "agent": "claude",
-        "session_id": "s1",
-        "file": "f",
-        "line": number,
-        "ts": MONDAY + number,
-    } | more
-    return ToolUse(call_id=f"c{number}", key=f"c{number}", original_name=name, status=status, **fields)  # type: ignore[arg-type]
-
-
-class Given(Views):
-    """A history of given rows."""
-
-    def __init__(self, *rows: Any) -> None:
-        calls = [row for row in rows if isinstance(row, ToolUse)]
-        used = [row for row in rows if isinstance(row, Usage)]
-        said = [row for row in rows if isinstance(row, Message)]
-        turns = [row for row in rows if isinstance(row, Turn)]
-        told = summing.Told(used, calls, said, (), summing.changes_of(calls))
-        self.frames = {
-            "usage": frame(used, tables.USAGE),
-            "tool_calls": frame(calls, tables.TOOL_CALLS),
-            "messages": frame(said, tables.MESSAGES),
-            "turns": frame(summing.turn_sums(turns, told), summing.TURNS),
-            "sessions": frame([], summing.SESSIONS),
-            "file_changes": frame(told.changes, tables.FILE_CHANGES),
-            "permissions": frame([], tables.PERMISSIONS),
-        }
-
-    def __getattribute__(self, name: str) -> Any:
-        known = object.__getattribute__(self, "__dict__").get("frames", {})
-        return known[name] if name in known else object.__getattribute__(self, name)
-
-    def with_text(self) -> Given:
-        return self
-
 
 # Sums ----------------------------------------------------------------------------------------------------------------
 
@@ -195,21 +139,6 @@ def test_tools_are_counted_with_their_failures() -> None:
 
 
 # Searching and labelling ---------------------------------------------------------------------------------------------
-
-
-def said(text: str, number: int) -> Message:
-    return Message(
-        agent="claude",
-        session_id="s1",
-        file="f",
-        line=number,
-        ts=MONDAY + number,
-        message_id=f"m{number}",
-        role="user",
-        kind="text",
-        chars=len(text),
-        text=text,
-    )
 
 
 def test_a_text_is_found_in_what_was_said_and_in_what_tools_gave() -> None:
