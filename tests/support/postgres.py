@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,10 @@ class PostgresServer:
         self.port = _free_port()
         self._programs = programs()
         self._account = _account()
+        self.uid = self._account.pw_uid
         self._process: subprocess.Popen[bytes] | None = None
+        # What dies with its parent dies with the thread that started it: this one lives as long as the server.
+        self._parent = ThreadPoolExecutor(max_workers=1)
         self._made = 0
 
     def make(self) -> None:
@@ -58,11 +62,12 @@ class PostgresServer:
         settings = [f"-c{name}={value}" for name, value in _SETTINGS.items()]
         log = (self.folder / "log").open("ab")
         with log:
-            self._process = subprocess.Popen(
+            self._process = self._parent.submit(
+                subprocess.Popen,
                 [self._programs / "postgres", "-D", self.folder / "data", "-p", str(self.port), *settings],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder, **self._as_account(),
                 preexec_fn=_die_with_the_parent,
-            )  # fmt: skip
+            ).result()  # fmt: skip
         end = time.monotonic() + _DEADLINE
         while not self._answers():
             if self._process.poll() is not None or time.monotonic() > end:
