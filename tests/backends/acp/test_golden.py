@@ -58,12 +58,12 @@ class Player:
 
     def frame(self, message: dict[str, Any]) -> None:
         method = message.get("method")
-        if method == "session/update":
-            self.keep(translate.update(self.state, message["params"]))
+        if method == "session/update" or (method is not None and "id" not in message):
+            self.keep(translate.notification(self.state, method, message["params"]))
         elif method == "session/request_permission":
             self.questions += 1
             self.keep(tools.permission(self.state, f"question-{self.questions}", message["params"]))
-        elif method is None:
+        elif method is None and message["id"] in self.methods:
             self.answered(self.methods.pop(message["id"]), message.get("result") or {})
 
     def answered(self, method: str, result: dict[str, Any]) -> None:
@@ -78,13 +78,18 @@ class Player:
         self.events += [{"event": type(event).__name__, **json.loads(msgspec.json.encode(event))} for event in events]
 
 
-def play(agent: str, cuts: list[int]) -> list[dict[str, Any]]:
-    """All events of a recording, whose incoming bytes come in pieces as long as the cuts say, in turn."""
+def play(agent: str, cuts: list[int], *, strange: dict[int, dict[str, Any]] | None = None) -> list[dict[str, Any]]:
+    """All events of a recording, whose incoming bytes come in pieces as long as the cuts say, in turn.
+
+    Before the frames of these numbers, something strange is said.
+    """
     player = Player(agent)
     pieces = iter(lambda: cuts[next(turns) % len(cuts)], None)
     turns = iter(range(1 << 30))
     pending = b""
-    for frame in [*frames_of(agent), {"dir": "end"}]:
+    for number, frame in enumerate([*frames_of(agent), {"dir": "end"}]):
+        if strange and number in strange:
+            pending += json.dumps(strange[number]).encode() + b"\n"
         if frame["dir"] == "incoming":
             pending += json.dumps(frame["m"], ensure_ascii=False).encode() + b"\n"
             continue
@@ -111,3 +116,44 @@ def test_a_recording_becomes_its_golden_events(agent: str) -> None:
 @given(cuts=st.lists(st.integers(1, 300), min_size=1, max_size=20))
 def test_how_the_bytes_are_parted_changes_nothing(agent: str, cuts: list[int]) -> None:
     assert play(agent, cuts) == play(agent, [1 << 20])
+
+
+def said(update: Any) -> dict[str, Any]:
+    return {"jsonrpc": "2.0", "method": "session/update", "params": {"sessionId": "s", "update": update}}
+
+
+NOBODYS = "a call that nobody knows"
+STRANGE: tuple[dict[str, Any], ...] = (
+    said({"sessionUpdate": "from_the_future", "content": [1, {"a": None}]}),
+    said({"sessionUpdate": "agent_message_chunk"}),
+    said({"sessionUpdate": "config_option_update", "configOptions": [{"id": "model", "currentValue": None}, 7, None]}),
+    said({"sessionUpdate": "current_mode_update", "currentModeId": None}),
+    said({"sessionUpdate": "usage_update", "used": None, "size": None, "cost": None}),
+    said(
+        {
+            "sessionUpdate": "tool_call_update",
+            "toolCallId": NOBODYS,
+            "content": [{"type": "terminal", "terminalId": "t"}],
+        }
+    ),
+    said({"sessionUpdate": "tool_call_update", "toolCallId": NOBODYS, "content": [{"type": "new"}], "locations": [7]}),
+    said(None),
+    {"jsonrpc": "2.0", "method": "agent/own_notification", "params": {"models": None}},
+    {"jsonrpc": "2.0", "id": "nobody asked", "result": {"models": None}},
+)
+
+
+def known(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without what is strange; how full the context is was said anew by something strange."""
+    kept = [e for e in events if e["event"] != "RawReceived" and e.get("call_id") != NOBODYS]
+    return [{key: value for key, value in e.items() if not key.startswith("context_")} for e in kept]
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+@settings(deadline=None, max_examples=15)
+@given(data=st.data())
+def test_nothing_strange_that_an_agent_says_loses_anything_else(agent: str, data: st.DataObject) -> None:
+    places = st.integers(0, len(frames_of(agent)))
+    strange = data.draw(st.dictionaries(places, st.sampled_from(STRANGE), max_size=8))
+    cuts = data.draw(st.lists(st.integers(1, 300), min_size=1, max_size=5))
+    assert known(play(agent, cuts, strange=strange)) == known(play(agent, [1 << 20]))
