@@ -226,3 +226,17 @@ def luminance(colour: str) -> float:
     parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_a_question_is_shown_with_its_choices_and_its_answer() -> None:
+    choices = (core.Choice(id="r", label="Red"), core.Choice(id="b", label="Blue", description=HOSTILE))
+    asked = core.Question(
+        request_id="q", text=f"Which? {HOSTILE}", choices=choices, status="answered", answer=("b", HOSTILE), by="ana"
+    )
+    page = html.entry_html(entry(asked))
+    assert Tags(page).seen <= {"div", "p", "ul", "li", "span"}
+    assert "<li>Red</li>" in page
+    assert "– Blue, &lt;script&gt;" in page
+    assert page.count("by ana") == 1
+    nobody = core.Question(request_id="q", text="Which?", status="declined", by="nobody")
+    assert "nobody was there to answer" in html.entry_html(entry(nobody))

@@ -37,6 +37,7 @@ from coder_nb.settings import Settings
 
 _PROMPT, _COMMAND = "/prompt_async", "/command"
 _LONGEST = 24 * 3600.0
+_ASKING = ("permission.asked", "question.asked")
 _REQUESTS = (PermissionAsked, PermissionGone, QuestionAsked, QuestionGone)
 SILENCE = 10.0
 """Seconds without a word about a running turn after which the server is asked how it stands."""
@@ -400,6 +401,8 @@ class OpencodeSession(Plain):
         said = translate.event(self._state, event)
         if any(isinstance(one, _REQUESTS) for one in said):
             said = self._asked(turn, event, said)
+        elif event.get("type") in _ASKING:  # not understood, so that nobody can be asked: the agent must not wait
+            self._requests.refuse(_id_of(event), question=event["type"] == "question.asked")
         self._say_all(turn, said)
         if turn is None or turn.ended:
             return
@@ -429,12 +432,12 @@ class OpencodeSession(Plain):
         if isinstance(first, PermissionGone | QuestionGone):
             return self._requests.gone(first.request_id)
         if turn is None or turn.ended or turn.stopping:  # nobody is there to be asked
-            self._requests.refuse(str(event["properties"]["id"]), question=isinstance(first, QuestionAsked))
+            self._requests.refuse(_id_of(event), question=isinstance(first, QuestionAsked))
             return []
         if isinstance(first, PermissionAsked):
             return self._requests.permission(first, native.rules_of(event), again=turn.asked.mode != "plan")
         asked = [one for one in said if isinstance(one, QuestionAsked)]
-        return self._requests.questions(str(event["properties"]["id"]), asked)
+        return self._requests.questions(_id_of(event), asked)
 
     def _say_all(self, turn: _Turn | None, events: list[AnyEvent]) -> None:
         if turn is not None and self._state.accepted and not turn.known and not turn.ended:
@@ -454,3 +457,9 @@ def _message_id() -> str:
     """An id as opencode makes them: they sort by time, and the server relies on it."""
     moment = (int(time.time() * 1000) * 0x1000 + 1) & 0xFFFFFFFFFFFF
     return f"msg_{moment:012x}{''.join(secrets.choice(_LETTERS) for _ in range(14))}"
+
+
+def _id_of(event: dict[str, Any]) -> str:
+    """The server's id of what is asked."""
+    said = event.get("properties")
+    return str(said.get("id")) if isinstance(said, dict) else ""

@@ -70,3 +70,42 @@ def test_how_the_bytes_are_parted_changes_nothing(cuts: list[int]) -> None:
         found += framer.feed(data[at : at + cuts[turn % len(cuts)]])
         at, turn = at + cuts[turn % len(cuts)], turn + 1
     assert [event["payload"] for event in found] == EVENTS[:120]
+
+
+STRANGE = (
+    {"type": "session.next.something", "properties": {"sessionID": MAIN}},
+    {"type": "message.part.updated", "properties": {"sessionID": MAIN, "part": {"type": "text", "text": None}}},
+    {"type": "message.part.delta", "properties": {"sessionID": MAIN, "partID": "prt_nobodys", "messageID": "msg_x"}},
+    {"type": "message.updated", "properties": {"sessionID": MAIN, "info": None}},
+    {"type": "permission.replied", "properties": {"sessionID": MAIN}},
+    {"type": None, "properties": {"sessionID": MAIN}},
+)
+
+
+@settings(max_examples=25, deadline=None)
+@given(strange=st.lists(st.tuples(st.integers(0, len(EVENTS)), st.sampled_from(STRANGE)), min_size=1, max_size=8))
+def test_what_is_not_understood_loses_nothing_else(strange: list[tuple[int, dict[str, Any]]]) -> None:
+    events = list(EVENTS)
+    for at, event in sorted(strange, key=lambda one: -one[0]):
+        events.insert(at, json.loads(json.dumps(event)))
+    assert [one for one in play(events) if one["event"] != "RawReceived"] == [
+        one for one in play(EVENTS) if one["event"] != "RawReceived"
+    ]
+
+
+def test_a_message_without_a_model_has_its_text_and_its_tokens() -> None:
+    state = State(agent="opencode", session_id=MAIN)
+    info = {"id": "msg_1", "role": "assistant", "sessionID": MAIN, "providerID": None, "modelID": None}
+    tokens = {"input": 7, "output": 3, "reasoning": None, "cache": None}
+    parts = [
+        {"id": "prt_1", "messageID": "msg_1", "sessionID": MAIN, "type": "text", "text": "Hello."},
+        {"id": "prt_2", "messageID": "msg_1", "sessionID": MAIN, "type": "step-finish", "tokens": tokens, "cost": None},
+    ]
+    told = translate.event(state, {"type": "message.updated", "properties": {"info": info}})
+    for part in parts:
+        told += translate.event(state, {"type": "message.part.updated", "properties": {"part": part}})
+    text, usage = (json.loads(msgspec.json.encode(one)) for one in told)
+    assert text == {"text": "Hello.", "part": "prt_1"}
+    assert (usage["tokens"]["input"], usage["tokens"]["output"]) == (7, 3)
+    assert "model" not in usage
+    assert "cost_nanousd" not in usage

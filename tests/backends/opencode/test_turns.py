@@ -289,6 +289,19 @@ async def test_questions_asked_at_once_are_answered_together(
     assert end_of(rest) == ("completed", True)
 
 
+@pytest.mark.parametrize("kind", ["permission", "question"])
+async def test_what_is_asked_in_words_that_are_not_understood_is_refused(
+    script: Script, session: OpencodeSession, kind: str
+) -> None:
+    turn = asyncio.create_task(collect(session))
+    prompt = await script.prompts.get()
+    script.takes(prompt, "msg_a")
+    script.say(f"{kind}.asked", id="odd_1", questions=[{}])
+    script.ends("msg_a", prompt)
+    assert [event.type for event in await turn if isinstance(event, RawReceived)] == [f"{kind}.asked"]
+    assert f"/{kind}/odd_1/re" in "".join(script.asked)
+
+
 async def test_a_question_that_somebody_else_answers_is_gone(script: Script, session: OpencodeSession) -> None:
     turn = asyncio.create_task(collect(session))
     prompt = await script.prompts.get()
