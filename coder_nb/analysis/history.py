@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 NOT_RECORDED: dict[str, str] = {
     "opencode": "the calls that make titles",
     "goose": "the calls that name sessions and tools; the cache; when each call was",
-    "qwen": "some of the calls that keep its memory",
+    "qwen": "suggestions of what to ask next; some of the calls that keep its memory",
     "claude": "titles and other calls of its own; the searches of its web tool",
 }
 """What an agent's files do not hold, so that it is seen: recorded is not observed."""

@@ -222,7 +222,8 @@ def _chosen(names: Sequence[str]) -> list[Reader]:
     for name in names:
         if name not in known:
             raise UnknownAgent(f"There is no history of {name!r}: there is that of {', '.join(known)}.")
-    return [known[name] for name in names or known]
+    usual = [name for name, reader in known.items() if not getattr(reader, "on_request", False)]
+    return [known[name] for name in names or usual]
 
 
 def _several(given: str | Sequence[str] | None) -> Sequence[str]:

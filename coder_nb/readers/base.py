@@ -148,14 +148,19 @@ def fresh(source: Source, sought: Sought) -> bool:
 
 
 def readers() -> dict[str, Reader]:
-    """All readers there are, by agent: ours, and those of other packages, which may replace ours."""
+    """All readers there are, by agent: ours, and those of other packages, which may replace ours.
+
+    One that has `on_request` is not asked unless it is named.
+    """
+    from coder_nb.readers.agentsview import Agentsview
     from coder_nb.readers.claude import Claude
     from coder_nb.readers.codex import Codex
     from coder_nb.readers.gemini import Gemini
     from coder_nb.readers.goose import Goose
+    from coder_nb.readers.inspect import Inspect
     from coder_nb.readers.opencode import Opencode
     from coder_nb.readers.qwen import Qwen
 
-    ours: list[Reader] = [Claude(), Codex(), Opencode(), Qwen(), Gemini(), Goose()]
+    ours: list[Reader] = [Claude(), Codex(), Opencode(), Qwen(), Gemini(), Goose(), Agentsview(), Inspect()]
     others: list[Reader] = [point.load()() for point in entry_points(group=GROUP)]
     return {reader.agent: reader for reader in (*ours, *others)}

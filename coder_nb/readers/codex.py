@@ -7,6 +7,8 @@ context, writes the parent's counters and records once more, at new times: they 
 
 from __future__ import annotations
 
+import re
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -102,7 +104,7 @@ class Payload(Struct):
     info: Totals | None = None
     role: str | None = None
     content: list[Part] | str | None = None
-    summary: list[Part] | None = None
+    summary: list[Part] | str | None = None
     name: str | None = None
     call_id: str | None = None
     arguments: str | None = None
@@ -120,6 +122,7 @@ class Line(Payload):
 
 
 _line = msgspec.json.Decoder(Line).decode
+_EXIT = re.compile(r"^(?:Process exited with code|Exit code:) (-?\d+)", re.MULTILINE)
 
 
 class Codex:
@@ -234,7 +237,9 @@ class _Rollout:
             self._count(number, ts, payload.info)
         elif payload.type == "item_completed" and payload.item is not None and payload.item.id in self._calls:
             call = self._calls[payload.item.id]
-            self._calls[payload.item.id] = msgspec.structs.replace(call, exit_code=payload.item.exit_code)
+            code = payload.item.exit_code
+            status = "failed" if code else call.status
+            self._calls[payload.item.id] = msgspec.structs.replace(call, exit_code=code, status=status)
 
     def _count(self, number: int, ts: int | None, info: Totals) -> None:
         total, last, before = info.total_token_usage, info.last_token_usage, self._before
@@ -296,10 +301,11 @@ class _Rollout:
             self._say(number, ts, payload, "assistant", "reasoning")
         elif payload.call_id and payload.type in ("function_call", "custom_tool_call"):
             given = payload.arguments or payload.input or ""
+            digest = zlib.crc32(given.encode("utf-8", "replace"))
             self._calls[payload.call_id] = ToolUse(
                 **self._row(number, ts),
                 call_id=payload.call_id,
-                key=f"{payload.call_id} {payload.name} {hash(given)}",
+                key=f"{payload.call_id} {payload.name} {digest}",
                 original_name=payload.name or "",
                 input=given if self._sought.text else None,
                 model=self._model,
@@ -309,9 +315,12 @@ class _Rollout:
 
     def _end(self, ts: int | None, payload: Payload, call: ToolUse) -> None:
         output = _output(payload.output)
+        said = _EXIT.search(output[:500])
+        exit_code = call.exit_code if call.exit_code is not None or said is None else int(said[1])
         self._calls[call.call_id] = msgspec.structs.replace(
             call,
-            status="completed",
+            status="failed" if exit_code else "completed",
+            exit_code=exit_code,
             output=output if self._sought.text else None,
             output_chars=len(output),
             ended=ts,
@@ -323,7 +332,9 @@ class _Rollout:
         text = parts if isinstance(parts, str) else "".join(part.text or "" for part in parts or ())
         if not text:
             return
-        if role == "user" and not text.startswith("<") and self._title is None:  # what begins so is the agent's own
+        if role == "user" and text.startswith("<"):  # what begins so the agent says in the user's name
+            role = "system"
+        if role == "user" and self._title is None:
             self._title = text[:80]
         kept = text if self._sought.text else None
         row = Message(

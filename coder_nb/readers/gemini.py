@@ -1,7 +1,8 @@
 """Gemini CLI: `tmp/<project>/chats/session-*.json`, a document; in current versions `.jsonl`, a log of a document.
 
 In the log a message is written again under its id when its tools have ended, the list of messages may be replaced, and
-a rewind cuts it. The messages follow; what was used stays used.
+a rewind cuts it. The messages follow; what was used stays used, and the calls that were made stay made. Where a header
+comes again the conversation was opened again, with an empty list: what was said before stays said.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from coder_nb.core.entries import Tokens
-from coder_nb.core.rows import AnyRow, Message, MessageKind, Problem, Role, Session, ToolUse, Usage
+from coder_nb.core.rows import AnyRow, Message, MessageKind, Problem, Relation, Role, Session, ToolUse, Usage
 from coder_nb.readers.base import Note, Places, Sought, Source, Start, files, fresh
 from coder_nb.readers.lines import Lines, millis, opened, stem, whole
 from coder_nb.readers.qwen import answer_text, named_path
@@ -88,6 +89,7 @@ class Projects(Struct):
 
 
 _line = msgspec.json.Decoder(Line).decode
+_ROLES: dict[str, Role] = {"user": "user", "gemini": "assistant"}
 _STATUS = {"success": "completed", "error": "failed", "cancelled": "cancelled"}
 
 
@@ -136,11 +138,17 @@ class _Chat:
         self._head = Line()
         self._used: dict[str, tuple[int, Said]] = {}
         self._said: dict[str, tuple[int, Said]] = {}
+        self._made: dict[str, tuple[int, Said, Call]] = {}
+        self._before: list[tuple[str, int, Said]] = []
         self._last: str | None = None
         self._project = _project(source.path)
 
     def take(self, number: int, line: Line) -> None:
         if line.sessionId is not None:
+            if self._head.sessionId is not None:  # it was opened again, and begins with an empty list
+                self._before += ((name, *told) for name, told in self._said.items() if not _is_context(told[1]))
+                self._said.clear()
+                line.summary, line.startTime = line.summary or self._head.summary, self._head.startTime
             self._head = line
         self._last = line.lastUpdated or line.timestamp or self._last
         if line.rewind is not None:
@@ -160,6 +168,8 @@ class _Chat:
     def _add(self, number: int, said: Said) -> None:
         name = said.id or f"line {number}"
         self._said[name] = (number, said)
+        for call in said.toolCalls or ():
+            self._made[call.id or f"{name} {call.name}"] = (number, said, call)
         if said.tokens is not None:
             self._used[name] = (self._used[name][0] if name in self._used else number, said)
 
@@ -183,16 +193,21 @@ class _Chat:
                 tokens=said.tokens.tokens() if said.tokens else Tokens(),
                 model=said.model,
                 subagent_type=self._head.kind if self._head.kind not in ("main", None) else None,
+                parent_id=self._parent,
             )
         if self._sought.what == {"usage"}:
             return
-        for name, (number, said) in self._said.items():
+        for name, number, said in self._talk():
             yield from self._messages(name, number, said)
-            yield from (self._call(number, said, call) for call in said.toolCalls or ())
+        for number, said, call in self._made.values():
+            yield self._call(number, said, call)
         yield self._session()
 
+    def _talk(self) -> list[tuple[str, int, Said]]:
+        return [*self._before, *((name, *told) for name, told in self._said.items())]
+
     def _messages(self, name: str, number: int, said: Said) -> Iterator[Message]:
-        role: Role = {"user": "user", "gemini": "assistant"}.get(said.type or "", "system")  # type: ignore[assignment]
+        role: Role = "system" if _is_context(said) else _ROLES.get(said.type or "", "system")
         thoughts = "\n".join(f"{one.subject}\n{one.description}".strip() for one in said.thoughts or ())
         texts: list[tuple[MessageKind, str]] = [("reasoning", thoughts), ("text", _text(said.content))]
         for kind, text in texts:
@@ -221,10 +236,16 @@ class _Chat:
         )
 
     def _session(self) -> Session:
-        prompts = (_text(said.content) for _, said in self._said.values() if said.type == "user")
+        prompts = (_text(one.content) for _, _, one in self._talk() if one.type == "user" and not _is_context(one))
         title = self._head.summary or next((text[:80] for text in prompts if text), None)
         row = self._row(1, Said(timestamp=self._head.startTime))
-        return Session(**row, title=title, ended=millis(self._last))
+        relation: Relation | None = "subagent" if self._parent else None
+        return Session(**row, title=title, ended=millis(self._last), parent_id=self._parent, relation=relation)
+
+    @property
+    def _parent(self) -> str | None:
+        """The conversation in whose service it was: a sub-agent's file lies in a folder of that name."""
+        return self._source.path.parent.name if self._head.kind == "subagent" else None
 
     def _row(self, number: int, said: Said) -> dict[str, Any]:
         return {
@@ -235,6 +256,11 @@ class _Chat:
             "ts": millis(said.timestamp),
             "project": self._project,
         }
+
+
+def _is_context(said: Said) -> bool:
+    """Whether it is what the agent tells the model in the user's name before the user says anything."""
+    return said.type == "user" and _text(said.content).startswith("<session_context>")
 
 
 def _text(content: str | list[Part | str] | Part) -> str:

@@ -20,7 +20,7 @@ from coder_nb.core.rows import AnyRow, Message, MessageKind, Problem, Relation, 
 from coder_nb.readers.base import Note, Places, Sought, Source, files, fresh
 from coder_nb.readers.lines import Lines, millis
 from coder_nb.readers.qwen import named_path
-from coder_nb.readers.sqlite import columns, opened, picked
+from coder_nb.readers.sqlite import columns, opened, picked, with_log
 
 
 class Call(Struct):
@@ -89,7 +89,9 @@ class Goose:
 
     def sources(self, root: Path, sought: Sought, note: Note) -> Iterable[Source]:
         for source in files(root / "sessions", self.agent, note, suffixes=("sessions.db", ".jsonl"), deep=False):
-            if source.path.suffix == ".db" or fresh(source, sought):
+            if source.path.suffix == ".db":
+                yield with_log(source)
+            elif fresh(source, sought):
                 yield source
 
     def read(self, source: Source, sought: Sought, note: Note) -> Iterator[AnyRow]:

@@ -18,7 +18,7 @@ from msgspec import Raw, Struct
 from coder_nb.core.entries import Tokens
 from coder_nb.core.rows import AnyRow, Message, MessageKind, Problem, Relation, Role, Session, ToolUse, Usage
 from coder_nb.readers.base import Note, Places, Sought, Source, files, fresh
-from coder_nb.readers.sqlite import columns, opened, picked
+from coder_nb.readers.sqlite import columns, opened, picked, with_log
 
 
 class Cache(Struct):
@@ -138,12 +138,11 @@ class Opencode:
 
     def sources(self, root: Path, sought: Sought, note: Note) -> Iterable[Source]:
         for source in files(root, self.agent, note, suffixes=(".db",), deep=False):
-            log = source.path.with_name(f"{source.path.name}-wal")
-            newer = int(log.stat().st_mtime * 1000) if log.exists() else 0
-            source = source._replace(mtime=max(source.mtime, newer))
+            source = with_log(source)
             if source.path.name.startswith("opencode") and fresh(source, sought):
                 yield source
-        yield from files(root / "storage" / "session", self.agent, note, suffixes=(".json",))
+        for source in files(root / "storage" / "session", self.agent, note, suffixes=(".json",)):
+            yield source._replace(stamp=None)  # what it tells is in other files
 
     def read(self, source: Source, sought: Sought, note: Note) -> Iterator[AnyRow]:
         if source.path.suffix == ".json":
@@ -163,7 +162,10 @@ def _database(connection: sqlite3.Connection, source: Source, sought: Sought, no
         return
     talks = {row["id"]: _talk_of(row) for row in connection.execute("SELECT * FROM session")}
     parts = _parts(connection, sought)
-    query = "SELECT rowid AS number, * FROM message ORDER BY session_id, time_created, id"
+    query = (  # the sessions in the order in which they began, so that an original precedes its copy
+        "SELECT message.rowid AS number, message.* FROM message LEFT JOIN session ON session.id = message.session_id "
+        "ORDER BY session.time_created, message.session_id, message.time_created, message.id"
+    )
     for row in connection.execute(query):
         place = Place(str(source.path), row["number"], talks.get(row["session_id"]) or Talk(id=row["session_id"]))
         said = _decoded(_said, row["data"], place, note)

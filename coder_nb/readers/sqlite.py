@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from coder_nb.core.rows import Problem
-from coder_nb.readers.base import Note
+from coder_nb.readers.base import Note, Source, stamp
 
 WAIT = 5.0
 BROKEN = (OSError, sqlite3.Error, UnicodeDecodeError)  # SQLite quotes what is no text in its own messages
@@ -61,6 +61,16 @@ def _checked(uri: str) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def with_log(source: Source) -> Source:
+    """A database with what is still in its log, which changes while the database itself does not."""
+    stats = []
+    for name in (source.path.name, f"{source.path.name}-wal"):
+        with contextlib.suppress(OSError):
+            stats.append(source.path.with_name(name).stat())
+    newest = max((stat.st_mtime_ns // 1_000_000 for stat in stats), default=source.mtime)
+    return source._replace(mtime=newest, stamp=stamp(*stats))
 
 
 def columns(connection: sqlite3.Connection, table: str) -> frozenset[str]:

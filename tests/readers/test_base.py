@@ -49,8 +49,10 @@ def test_each_agent_is_looked_for_where_it_keeps_its_files(
     assert [str(root) for root in found] == [root.replace("~", str(HOME)) for root in roots]
 
 
-def test_there_are_six_readers() -> None:
-    assert list(readers()) == ["claude", "codex", "opencode", "qwen", "gemini", "goose"]
+def test_there_are_six_readers_of_agents_and_two_that_are_asked_for_by_name() -> None:
+    usual = [name for name, reader in readers().items() if not getattr(reader, "on_request", False)]
+    assert usual == ["claude", "codex", "opencode", "qwen", "gemini", "goose"]
+    assert set(readers()) - set(usual) == {"agentsview", "inspect"}
     assert all(reader.agent == agent for agent, reader in readers().items())
 
 

@@ -87,6 +87,24 @@ def test_a_database_in_use_is_read_as_it_is_and_left_as_it_was(database: Databas
     database.connection.rollback()
 
 
+def test_what_is_in_a_databases_log_only_is_seen_at_once(database: Database, tmp_path: Path) -> None:
+    database.connection.execute("PRAGMA journal_mode=WAL")
+    database.session("s1")
+    database.message("m1", "s1", answer(counts(1000, 50)))
+    assert len(read(tmp_path).usage) == 1
+    database.message("m2", "s1", answer(counts(2000, 50), at=NOW + 9))
+    assert len(read(tmp_path).usage) == 2
+
+
+def test_a_fork_whose_id_comes_first_counts_for_nothing_of_its_parents(database: Database, tmp_path: Path) -> None:
+    for name, at in (("s2", NOW), ("s1", NOW + 1)):  # ids of later sessions sort before those of earlier ones
+        database.session(name)
+        with database.connection:
+            database.connection.execute("UPDATE session SET time_created = ? WHERE id = ?", (at, name))
+        database.message(f"m-{name}", name, answer(counts(1000, 50)))
+    assert list(read(tmp_path).usage["session_id"]) == ["s2"]
+
+
 def test_a_database_at_rest_gets_no_files_beside_it(database: Database, tmp_path: Path) -> None:
     database.session("s1")
     database.message("m1", "s1", answer(counts(1000, 50)))
