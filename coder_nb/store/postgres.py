@@ -148,6 +148,11 @@ class PostgresDatabase:
                 driver = None
                 driver = await self.connect()
             yield driver
+        except StoreUnreachable:
+            if driver is not None:
+                driver.terminate()  # it may look alive, and would not answer
+            self._free.put_nowait(None)
+            raise
         except BaseException:
             await asyncio.shield(self._undo(driver))
             raise

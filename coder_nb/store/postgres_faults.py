@@ -8,8 +8,17 @@ import asyncpg
 
 from coder_nb.errors import CoderError, NotFound, StoreError, StoreFull, StoreLocked, StoreUnreachable
 
-DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
+DRIVER_ERRORS = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+    ValueError,
+)
 """What a call of the driver may raise."""
+_BROKEN = (OSError, TimeoutError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What is raised on a connection that is of no use any more."""
 _GONE = ("08", "57P01", "57P02", "57P03", "57P05", "25P03")
 """States that say that the connection or the server went away, and may come back."""
 _CURES = {
@@ -34,7 +43,11 @@ def postgres_error(error: BaseException | None, name: str) -> CoderError:
     state = getattr(error, "sqlstate", None) or ""
     if state == "23503":
         return NotFound("Nothing has that id: what this would belong to was deleted, or never was.")
-    if state.startswith(_GONE) or isinstance(error, (OSError, TimeoutError, asyncpg.InterfaceError)):
+    if isinstance(error, ValueError) or state.startswith("22"):
+        return StoreError(
+            f"The store takes text only, and this is none ({_words(error)}): rename the file or path that it names."
+        )
+    if state.startswith(_GONE) or isinstance(error, _BROKEN):
         return StoreUnreachable(
             f"The database {name} cannot be reached ({_words(error)}): see that PostgreSQL runs there, and that "
             "CODER_NB_DATABASE is right; what was committed is safe."

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from coder_nb.core.entries import Chunk, Entry, Text, ToolCall
 from coder_nb.core.transcript import Transcript
+from coder_nb.errors import StoreError
 from coder_nb.ids import new_id
 from coder_nb.settings import Settings
 from coder_nb.store.base import Batch, Lease, Owner
@@ -225,8 +226,6 @@ async def test_closing_lets_what_is_being_written_end(opened, here: Owner) -> No
 
 
 async def test_calls_after_close_say_so(opened, here: Owner) -> None:
-    from coder_nb.errors import StoreError
-
     store = await opened()
     lease, chat_id = await begin(store, here)
     await store.close()
@@ -244,3 +243,10 @@ def test_knowing_what_a_store_is_loads_no_sql() -> None:
 
     code = "import sys, coder_nb.store.base; print({'sqlalchemy', 'alembic', 'pandas'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+async def test_what_is_no_text_is_refused_at_once(opened, here: Owner) -> None:
+    store = await opened()
+    with pytest.raises(StoreError, match="takes text only, and this is none .* rename the file or path"):
+        await store.leases.acquire("/half a pair \ud800", here, ttl=9)
+    assert (await store.leases.acquire("/whole", here, ttl=9)).generation == 1
