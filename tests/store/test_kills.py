@@ -73,7 +73,7 @@ async def test_a_writer_is_killed_at_any_moment_and_the_store_is_right(
             await check(store, watching, here, path, notes)
         load.cancel()
     assert ended == {-9: KILLS}
-    assert len(await store.catalog.sessions()) > KILLS // GENERATIONS  # all came to something, and warm-up and load
+    assert len(await store.catalog.sessions()) > KILLS // GENERATIONS // 2  # else they hardly came to anything
 
 
 async def write_meanwhile(store: SqlStore, here: Owner) -> None:
