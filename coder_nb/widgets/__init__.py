@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from coder_nb.widgets.composer import Composer
+    from coder_nb.widgets.dashboard import Dashboard
     from coder_nb.widgets.diff import DiffPanel
     from coder_nb.widgets.transcript import Transcript
     from coder_nb.widgets.usage import UsageTable
 
 _MODULE_OF = {
     "Composer": "coder_nb.widgets.composer",
+    "Dashboard": "coder_nb.widgets.dashboard",
     "DiffPanel": "coder_nb.widgets.diff",
     "Transcript": "coder_nb.widgets.transcript",
     "UsageTable": "coder_nb.widgets.usage",
 }
 
-__all__ = ["Composer", "DiffPanel", "Transcript", "UsageTable"]
+__all__ = ["Composer", "Dashboard", "DiffPanel", "Transcript", "UsageTable"]
 
 
 def __getattr__(name: str) -> Any:

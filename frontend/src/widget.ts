@@ -2,6 +2,7 @@
 
 import { Chat } from "./chat.ts";
 import { connectStandalone, connectWidget, hold } from "./chats.ts";
+import { showHtml } from "./html.ts";
 import type { Model } from "./kernel.ts";
 import { mount } from "./mount.ts";
 import { findServer, SharedLink } from "./server.ts";
@@ -52,6 +53,10 @@ export interface Standalone {
 
 /** Shows a saved snapshot, live where the page's server knows its chat. */
 export function standalone(element: HTMLElement, snapshot: Snapshot): Standalone {
+  if (typeof snapshot.html === "string") {
+    const shown = showHtml(element, snapshot.html);
+    return { update: (newer) => shown.update(newer.html ?? ""), dispose: () => shown.dispose() };
+  }
   const { chat, release } = hold(snapshot.chat?.id ?? "");
   chat.seed(snapshot);
   const unmount = mount(element, chat, viewName(snapshot.view), snapshot.turn_id ?? "", snapshot.options ?? {});

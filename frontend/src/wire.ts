@@ -382,6 +382,8 @@ export interface Snapshot {
   changes?: Change[];
   usage?: UsageRow[];
   options?: Options;
+  /** A view that is no chat's, such as a dashboard: its HTML. */
+  html?: string;
 }
 
 /** What whoever shows a view may choose. */

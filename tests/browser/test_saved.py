@@ -69,3 +69,18 @@ def test_a_document_that_is_not_trusted_cannot_bring_a_widget_by_our_mime_type(n
     notebook.run(1)
     notebook.output(1).locator(".widget-label").wait_for()
     assert notebook.page.evaluate("() => window.hacked") is None
+
+
+def test_a_saved_view_that_is_no_chats_is_shown_and_nothing_in_it_runs_or_loads(notebook: Notebook) -> None:
+    html = (
+        "<h3>Cost</h3><p onclick='window.hacked = 1'>plums</p><script>window.hacked = 2</script>"
+        "<img src='data:image/gif;base64,R0lGODlhAQABAAAAACw=' onload='window.hacked = 3'>"
+        "<img class='far' src='http://127.0.0.1:9/x.png'><iframe src='http://127.0.0.1:9/'></iframe>"
+    )
+    saved(notebook, {MIME: {"version": 1, "html": html}, "text/plain": "plain"})
+    output = notebook.output(0)
+    output.get_by_text("plums").click()
+    assert output.locator("img").count() == 2
+    assert output.locator("img.far").get_attribute("src") is None
+    assert output.locator("iframe").count() == 0
+    assert notebook.page.evaluate("window.hacked") is None
