@@ -16,7 +16,7 @@ from pathlib import Path
 
 from coder_nb.backends.base import Child, Spawner
 from coder_nb.backends.claude import stand_in
-from coder_nb.backends.claude.resumes import claim
+from coder_nb.backends.claude.resumes import OURS, claim
 from coder_nb.errors import AgentDied, CoderError
 
 _LONGEST_SOCKET = 100
@@ -122,8 +122,9 @@ class Relay:
 
 
 def _private_folder() -> Path:
-    folder = tempfile.mkdtemp(prefix="coder-nb-")
+    folder = tempfile.mkdtemp(prefix=OURS)
     if len(os.fsencode(folder)) + len("/socket") > _LONGEST_SOCKET:
         os.rmdir(folder)
-        folder = tempfile.mkdtemp(prefix="coder-nb-", dir="/tmp")
+        folder = tempfile.mkdtemp(prefix=OURS, dir="/tmp")
+    claim(folder)
     return Path(folder)

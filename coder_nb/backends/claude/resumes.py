@@ -1,6 +1,6 @@
-"""The folders that the SDK makes to resume a session from a store: with a copy of the user's credentials in each.
+"""The folders that the SDK makes to resume a session from a store, with a copy of the user's credentials in each.
 
-It removes them when a client ends. Those of a process that was killed are removed from here, later.
+They are removed when a client ends, as are our own. Those of a process that was killed are removed from here, later.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from pathlib import Path
 
 import psutil
 
-PREFIX = "claude-resume-"
+OURS = "coder-nb-claude-"
+"""How the names of our own folders begin."""
+_PREFIXES = ("claude-resume-", OURS)
 _OWNER = ".coder-nb-owner"
 
 
 def claim(folder: str | None) -> None:
     """Notes that a folder is this process's, if it is one of those."""
-    if folder is None or not Path(folder).name.startswith(PREFIX):
+    if folder is None or not Path(folder).name.startswith(_PREFIXES):
         return
     process = psutil.Process()
     with contextlib.suppress(OSError):
@@ -29,12 +31,11 @@ def claim(folder: str | None) -> None:
 
 def remove_those_of_the_dead(base: Path | None = None) -> list[Path]:
     """Removes the folders that dead processes of ours have left, and says which; what is not ours is left alone."""
-    removed = []
-    for folder in (base or Path(tempfile.gettempdir())).glob(f"{PREFIX}*"):
-        if _is_left_behind(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-            removed.append(folder)
-    return removed
+    place = base or Path(tempfile.gettempdir())
+    left = [folder for prefix in _PREFIXES for folder in place.glob(f"{prefix}*") if _is_left_behind(folder)]
+    for folder in left:
+        shutil.rmtree(folder, ignore_errors=True)
+    return left
 
 
 def _is_left_behind(folder: Path) -> bool:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, Literal, Protocol
 from uuid import uuid4
 
+import msgspec
 from claude_agent_sdk import Message, ResultMessage, SystemMessage, ToolPermissionContext
 from claude_agent_sdk._errors import MessageParseError
 from claude_agent_sdk.types import PermissionMode as NativeMode
@@ -28,7 +29,7 @@ from coder_nb.backends.claude.client import Client
 from coder_nb.backends.claude.state import State
 from coder_nb.backends.registry import AgentSpec
 from coder_nb.core.entries import Attachment, Choice
-from coder_nb.errors import AgentDied, CoderError
+from coder_nb.errors import AgentDied, AgentNotLoggedIn, CoderError
 from coder_nb.settings import Settings
 
 AGAIN = 0.5
@@ -87,6 +88,8 @@ class ClaudeSession(Plain):
         self._own: _Turn | None = None
         self._asking = Asking(self._tell)
         self._closed = False
+        self._spent = False
+        """Whether it cannot take another prompt, although its process is still there."""
 
     # What it is ------------------------------------------------------------------------------------------------------
 
@@ -121,7 +124,7 @@ class ClaudeSession(Plain):
 
     @property
     def alive(self) -> bool:
-        return not self._closed and self.client is not None and self.client.alive
+        return not self._closed and not self._spent and self.client is not None and self.client.alive
 
     @property
     def mode(self) -> NativeMode:
@@ -340,7 +343,9 @@ class ClaudeSession(Plain):
             if turn.waiting_for:
                 turn.aborted = turn.stopping  # what was said in between may run next: that is stopped too
                 return
-        self._end(turn, ending.done(said, label=self._spec.label, login=self._spec.login, stopping=turn.stopping))
+        done = ending.done(said, label=self._spec.label, login=self._spec.login, stopping=turn.stopping)
+        self._spent = done.code == AgentNotLoggedIn.code  # it would not look again who is logged in
+        self._end(turn, msgspec.structs.replace(done, alive=self.alive))
 
     # Stopping --------------------------------------------------------------------------------------------------------
 

@@ -29,6 +29,8 @@ _log = logging.getLogger("coder_nb.claude")
 
 BOUND = 5.0
 """Seconds for which a turn's result waits for the database; what it has not taken by then waits on disk instead."""
+LONGER = 6
+"""How many times longer a reader waits: it has to see all of it."""
 PAUSES = (0.2, 1.0, 5.0, 30.0)
 """Seconds between tries to store what waits; the last one again and again."""
 
@@ -171,13 +173,13 @@ class ClaudeSessionStore:
     async def _catch_up(self) -> None:
         """Stores what waits, if anything does, so that what is read then is all that was ever appended.
 
-        Raises `StoreLocked` where that does not happen within the bound.
+        Raises `StoreLocked` where that does not happen in time.
         """
         if self._behind is None:
             self._behind = bool(await asyncio.to_thread(self._spool.waiting))
         if self._behind:
             self._hurry.set()
-            await asyncio.wait({self._drain_soon()}, timeout=self._bound)
+            await asyncio.wait({self._drain_soon()}, timeout=LONGER * self._bound)
         if self._behind:
             raise StoreLocked("Claude's history is not all stored yet, as the store is busy or full: try again later.")
 

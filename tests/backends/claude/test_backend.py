@@ -103,13 +103,14 @@ def test_what_a_dead_process_left_with_credentials_in_it_is_removed(tmp_path: Pa
     me = psutil.Process()
     dead = folder("claude-resume-dead", {"pid": 2**22 - 1, "started": 1.0})
     again = folder("claude-resume-again", {"pid": me.pid, "started": me.create_time() - 99})
+    relay = folder("coder-nb-claude-dead", {"pid": 2**22 - 1, "started": 1.0})
     mine = folder("claude-resume-mine", None)
     resumes.claim(str(mine))
     foreign = folder("claude-resume-foreign", None)
     odd = folder("claude-resume-odd", "what?")
     other = folder("other", {"pid": 2**22 - 1, "started": 1.0})
     resumes.claim(str(other / "absent"))
-    assert sorted(resumes.remove_those_of_the_dead(tmp_path)) == [again, dead]
+    assert sorted(resumes.remove_those_of_the_dead(tmp_path)) == [again, dead, relay]
     assert sorted(path for path in tmp_path.iterdir()) == [foreign, mine, odd, other]
 
 

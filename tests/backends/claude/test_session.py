@@ -7,6 +7,7 @@ import base64
 import os
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -21,6 +22,7 @@ from coder_nb.backends.base import (
     CommandsChanged,
     Done,
     ForkOf,
+    McpServer,
     Noticed,
     PermissionAsked,
     ReasoningDelta,
@@ -228,7 +230,7 @@ async def test_a_slow_store_holds_no_result_back(world: World) -> None:
         began = time.monotonic()
         assert done_of(await turn(session, "remember two")).end == "completed"
         assert time.monotonic() - began < 5.0
-        store._history = kept
+        store._history, store._bound = kept, 5.0
         native_id = session.native_id
     async with world.opened(native_id=native_id) as session:
         assert text_of(await turn(session, "recall")) == "I remember: one, two."
@@ -290,3 +292,25 @@ async def test_a_mode_that_others_set_is_found_out(make_world: Make) -> None:
         assert done.end == "failed"
         assert "runs in the mode 'default'" in done.message
         assert "then prompt again" in done.message
+
+
+@LONG
+async def test_the_users_own_mcp_servers_are_there(world: World) -> None:
+    program = world.root / "server.py"
+    program.write_text(
+        "from mcp.server import MCPServer\n"
+        "server = MCPServer('loud')\n"
+        "@server.tool()\n"
+        "def shout(words: str) -> str:\n"
+        "    return words.upper()\n"
+        "server.run()\n"
+    )
+    call = Say((), (("mcp__loud__shout", {"words": "hello"}),))
+    usual = world.usual
+    world.model.answer = lambda request: call if said(request) == "shout" and not results(request) else usual(request)
+    server = McpServer(name="loud", command=(sys.executable, str(program)))
+    async with world.opened(mcp_servers=(server,)) as session:
+        events = await turn(session, "shout")
+        (asked,) = [event for event in events if isinstance(event, PermissionAsked)]
+        assert (asked.tool, asked.tool_kind) == ("mcp__loud__shout", "other")
+        assert "HELLO" in text_of(events)
