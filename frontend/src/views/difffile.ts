@@ -4,8 +4,9 @@ import type { Chat, Verb } from "../chat.ts";
 import { button, h } from "../dom.ts";
 import { agentIcon, agentLabel, icon, spinner } from "../icons.ts";
 import { plural } from "../text.ts";
-import type { Change, ChangeStatus, Clash, FileContent, Hunk } from "../wire.ts";
+import type { Change, ChangeStatus, Hunk } from "../wire.ts";
 import { CommentBox, commentRow } from "./diffcomments.ts";
+import { clashView, endOf, factsOf, IMAGE, showImage, startOf } from "./diffparts.ts";
 import { fold, hunkRows, type Layout, rangeOf, sameRows, type Slices } from "./difftable.ts";
 import { doing, ErrorLine, pathName, stat } from "./pieces.ts";
 
@@ -18,8 +19,6 @@ const STATUS: Record<ChangeStatus, { label: string; tone: string; sign: string }
   conflict: { label: "Conflict", tone: "bad", sign: "warning" },
 };
 const OPERATIONS = { create: "New", edit: "", delete: "Deleted", rename: "Renamed" } as const;
-const KINDS: Record<string, string> = { "120000": "a symbolic link", "100755": "executable", "100644": "not executable", "160000": "a repository" };
-const IMAGE = /\.(png|jpe?g|gif|webp|bmp)$/i;
 const DOING: Record<Verb, string> = { apply: "Applying …", reject: "Rejecting …", revert: "Undoing …" };
 
 export type Decide = (verb: Verb, changes: readonly Change[], hunks?: readonly string[]) => Promise<void>;
@@ -131,7 +130,7 @@ export class FileView {
   private showNotes(changes: readonly Change[]): void {
     const previews = changes.filter(isOpen).map((change) => this.panel.chat.previews.get(change.id));
     const clashes = previews.flatMap((preview) => preview?.clashes ?? []);
-    const said = changes.map((change) => (change.status === "conflict" || change.status === "pending" || change.status === undefined || change.status === "applied" ? change.note : ""));
+    const said = changes.map((change) => (isOpen(change) || change.status === "applied" ? change.note : ""));
     const notes = [...new Set([...said, ...previews.map((preview) => preview?.note)])].filter(Boolean);
     const bad = changes.some((change) => change.status === "conflict") || previews.some((preview) => preview?.outcome === "conflict");
     const warn = bad || changes.some((change) => isOpen(change) && change.note);
@@ -273,7 +272,7 @@ export class FileView {
     if (!this.panel.chat.canAct) return;
     const row = cell.closest("tr")!;
     const old = cell.dataset["side"] === "old";
-    const code = old || row.cells.length < 4 || row.parentElement!.parentElement!.className === "unified" ? row.cells[row.parentElement!.parentElement!.className === "unified" ? 3 : 1] : row.cells[3];
+    const code = row.cells[old && row.closest("table")!.classList.contains("split") ? 1 : 3];
     const about = { path: this.path, line: Number(cell.dataset["line"]), old, quoted: code?.textContent ?? "", agent: this.changes[0]?.agent ?? null };
     new CommentBox(this.panel.chat, about).openBelow(row);
   }
@@ -286,38 +285,4 @@ export class FileView {
       this.body.querySelector(`td.number${place}`)?.closest("tr")?.after(commentRow(this.panel.chat, comment));
     }
   }
-}
-
-function endOf(start: number, count: number): number {
-  return count ? start + count : start + 1;
-}
-
-function startOf(start: number, count: number): number {
-  return count ? start : start + 1;
-}
-
-/** What no hunk shows, in words. */
-function factsOf(change: Change): string {
-  const { old_mode: old, new_mode: fresh } = change;
-  return [
-    change.old_path && change.old_path !== change.path ? `Renamed from ${change.old_path}.` : "",
-    change.binary && !IMAGE.test(change.path) ? "A binary file; its content is not shown." : "",
-    old && fresh && old !== fresh ? `It was ${KINDS[old] ?? old} and is ${KINDS[fresh] ?? fresh} now.` : "",
-    !old && fresh === "120000" ? "A symbolic link; its text is where it points." : "",
-  ].filter(Boolean).join(" ");
-}
-
-function showImage(figure: HTMLElement, content: FileContent, path: string): void {
-  if (content.base64 == null) return figure.append(h("div", { class: "muted" }, content.note ?? ""));
-  const image = h("img", { src: `data:${content.media_type};base64,${content.base64}`, alt: path });
-  const size = h("span", {});
-  image.addEventListener("load", () => (size.textContent = ` ${image.naturalWidth} × ${image.naturalHeight}, ${plural(content.size, "byte")}`));
-  figure.firstElementChild!.append(size);
-  figure.append(image);
-}
-
-/** A place that both sides changed. */
-function clashView(clash: Clash): HTMLElement {
-  const side = (name: string, lines: readonly string[]) => h("div", {}, h("div", { class: "muted" }, name), h("pre", { tabindex: 0 }, lines.join("\n") || "(nothing)"));
-  return h("div", { class: "clash", role: "group", "aria-label": `Conflict at line ${clash.line}` }, side(`Yours, line ${clash.line}`, clash.yours), side("The agent's", clash.theirs));
 }
