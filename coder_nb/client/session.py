@@ -209,9 +209,9 @@ class Session:
     def keep(self, *, days: int | None = None, mib: int | None = None) -> None:
         """For how many days without use, and up to how many MiB, the session's chats are kept; 0 is for ever and any.
 
-        What is not given is as the settings `keep_days` and `keep_mib` say. A chat that goes takes along what was said in
-        it, the worktree where it was the session's last, and what was kept for its agents; one that may hold work which was not
-        applied stays.
+        What is not given is as the settings `keep_days` and `keep_mib` say. A chat that goes takes along what was said
+        in it, the worktree where it was the session's last, and what was kept for its agents; one that may hold work
+        which was not applied stays.
         """
         self._link.run(self._link.verbs.keep, self.id, days=days, mib=mib)
 

@@ -240,6 +240,6 @@ class Verbs(Protocol):
         """All worktrees on this machine, and which of them may go."""
 
     async def reap(self, *, dry_run: bool = False) -> tuple[WorktreeInfo, ...]:
-        """Removes the worktrees of sessions that are gone where nothing would be lost; says which, and why not others."""
+        """Removes the worktrees of sessions that are gone, where nothing is lost; says which, and why not others."""
 
     async def close(self) -> None: ...

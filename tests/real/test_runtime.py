@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 import pytest
-from support.place import Place
+from support.place import Person, Place
 
+from coder_nb.core.entries import Notice
 from coder_nb.testing import real_agents
 from coder_nb.testing.real_agents import otherwise, says, scripted_model, writes
 
@@ -58,5 +59,42 @@ async def test_it_works_in_the_worktree_and_remembers_in_the_next_runtime(agent:
             assert "Still here." in await again.said(second.id)
             (after,) = await again.runtime.agent_sessions(session.id)
             assert after.native_id == before.native_id
+        finally:
+            await place.close()
+
+
+@pytest.mark.parametrize("agent", ["opencode"], indirect=True)
+async def test_a_fork_goes_on_with_the_agents_own_memory_and_a_native_session_can_be_adopted(
+    agent: str, tmp_path: Path
+) -> None:
+    script = [*says(agent, "remember plums", "I remember plums."), *says(agent, "and now", "Still here."), *otherwise()]
+    with scripted_model(tmp_path / "model", script) as model:
+        place = Place(tmp_path)
+        try:
+            person = await place.person(agents={agent: real_agents.entry(agent, model.url)}, start_timeout=60.0)
+            first = await person.prompt("remember plums", agent=agent)
+            await person.prompt("and now", agent=agent)
+            chat = await person.runtime.fork(person.chat.id, turn_id=first.id)
+            fork = Person(person.runtime, person.session, chat)
+            turn = await fork.prompt("and now", agent=agent)
+            assert turn.end == "completed"
+            codes = [entry.body.code for entry in await fork.entries() if isinstance(entry.body, Notice)]
+            assert codes == ["forked"], "its memory had to be rebuilt"
+            said = [
+                message["content"] for message in model.journal()[-1].request["messages"] if message["role"] == "user"
+            ]
+            assert str(said).count("remember plums") == 1
+            assert str(said).count("and now") == 1
+            known = {info.chat_id: info for info in await person.runtime.agent_sessions(person.session.id)}
+            native = known[person.chat.id].native_id
+            assert native not in (None, known[chat.id].native_id)
+            other = await person.runtime.open_session(person.session.path, name="other")
+            adopted = await person.runtime.adopt(other.id, agent, str(native))
+            texts = [
+                entry.body.text
+                for entry in await Person(person.runtime, other, adopted).entries()
+                if entry.kind == "text"
+            ]  # type: ignore[union-attr]
+            assert texts == ["I remember plums.", "Still here."]
         finally:
             await place.close()
