@@ -19,6 +19,7 @@ ROWS = {
     "stream": "our share of a streamed chunk, in chats of 100 to 100,000 entries",
     "sdk_store": "what it costs to keep 500 entries of the Claude Agent SDK",
     "turn": "our share of a warm turn, and of a Stop",
+    "worktree": "a repository of 50,000 files: a worktree, and the changes of a turn",
     "frames": "100,000 entries as a DataFrame",
     "history": "a history of Claude Code as frames",
     "start": "import, the server's start, its idle memory",

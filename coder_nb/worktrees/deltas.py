@@ -13,8 +13,8 @@ from coder_nb.core.entries import Value
 from coder_nb.core.parts import with_ids
 from coder_nb.core.values import Hunk, Operation
 from coder_nb.worktrees import cells
-from coder_nb.worktrees.git import git, run
-from coder_nb.worktrees.snapshot import commit_tree, head_of, of_worktree
+from coder_nb.worktrees.git import Outcome, git, run, together
+from coder_nb.worktrees.snapshot import Content, commit_tree, content_of
 from coder_nb.worktrees.state import WorktreeState, ref
 
 SHOWN = 4 * 1024 * 1024
@@ -39,15 +39,19 @@ class _Record(Value):
 
 async def keep(state: WorktreeState, *, timeout: float) -> str:
     """The worktree's content now as a commit that git keeps with all earlier ones, as changes refer to their blobs."""
-    now = await of_worktree(state, timeout=timeout)
     name = ref(state.session_id, "kept")
-    found = await run(state.root, "log", "-1", "--format=%H %T %P", name, "--", timeout=timeout)
+    now: Content
+    found: Outcome
+    now, found = await together(
+        content_of(state, timeout=timeout),
+        run(state.root, "log", "-1", "--format=%H %T %P", name, "--", timeout=timeout),
+    )
     last, tree, *parents = found.out.decode().split() if found.code == 0 else (None, None)
     if last is not None and tree == now.tree and parents[:1] == [state.base_commit]:
         return last
-    parents = [state.base_commit, *([last] if last else []), now.commit]
-    time = (await head_of(state.root, now.head.commit, timeout=timeout)).time
-    commit = await commit_tree(state.root, now.tree, parents, "The worktree as it was", time, timeout=timeout)
+    parents = [state.base_commit, *([last] if last else []), now.head.commit]
+    title = "The worktree as it was"
+    commit = await commit_tree(state.root, now.tree, parents, title, now.head.time, timeout=timeout)
     await git(state.root, "update-ref", name, commit, timeout=timeout)
     return commit
 
@@ -56,15 +60,16 @@ async def list_deltas(state: WorktreeState, before: str, *, timeout: float) -> l
     """All differences between the state's base and the worktree, which are kept from now on."""
     kept = await keep(state, timeout=timeout)
     base = state.base_commit
-    listed = await git(state.root, *_DIFF, "--raw", "--numstat", "-z", base, kept, "--", timeout=timeout)
-    records, stats = _parse(os.fsdecode(listed))
-    if not records:
-        return []
-    patch = await git(
-        state.root, *_DIFF, "--patch", "--no-color", "--submodule=short", "-U3", base, kept, "--", timeout=timeout
-    )
+    raw = ("--raw", "--numstat", "-z", base, kept, "--")
+    lines = ("--patch", "--no-color", "--submodule=short", "-U3", base, kept, "--")
     names = ("diff-tree", "-r", "--no-renames", "--name-only", "-z", before, kept, "--")
-    touched = set(os.fsdecode(await git(state.root, *names, timeout=timeout)).split("\0"))
+    listed, patch, named = await together(
+        git(state.root, *_DIFF, *raw, timeout=timeout),
+        git(state.root, *_DIFF, *lines, timeout=timeout),
+        git(state.root, *names, timeout=timeout),
+    )
+    records, stats = _parse(os.fsdecode(listed))
+    touched = set(os.fsdecode(named).split("\0"))
     hunks = iter(sections(patch))
     found = [_noted(state.root, _delta(r, stats, hunks, touched)) for r in records]
     return [await cells.told(state.root, delta, timeout=timeout) for delta in found]

@@ -6,10 +6,11 @@ import asyncio
 import os
 import shutil
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
 
 from coder_nb.core.entries import Value
 from coder_nb.errors import GitError
@@ -123,6 +124,16 @@ async def _once(
         await _end(process)
     code = process.returncode
     return Outcome(code=-1 if code is None else code, out=out, err=err.decode("utf-8", "replace"))
+
+
+async def together(*calls: Coroutine[Any, Any, Any]) -> list[Any]:
+    """What several calls give, run at the same time; the first failure ends the others and is raised as it is."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(call) for call in calls]
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 def environment() -> dict[str, str]:

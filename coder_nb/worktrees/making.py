@@ -15,6 +15,8 @@ from coder_nb.worktrees.git import git, run
 from coder_nb.worktrees.snapshot import Sieve, Snapshot, head_of, resolve, snapshot, tree_of
 from coder_nb.worktrees.state import MAKING, Repository, WorktreeState, ref
 
+MUCH = 10
+"""How many times longer a call of git may take that writes all files."""
 MARK = ".store"
 """The file that says which store has made a session's folder."""
 
@@ -86,10 +88,11 @@ class Making:
         await asyncio.to_thread(_set_aside, home, home.parent)
         await git(root, "update-ref", ref(self._session_id, "base"), base, timeout=self._timeout)
         making = await self._clear()
-        await git(root, "worktree", "add", "-f", "-f", "--detach", str(making), base, timeout=self._timeout)
+        add = ("worktree", "add", "-f", "-f", "--detach", str(making), base)
+        await git(root, *add, timeout=self._timeout * MUCH)
         kept = await resolve(root, ref(self._session_id, "kept"), timeout=self._timeout)
         if kept is not None and await self._is_work_on(kept, base):
-            await git(making, "read-tree", "--reset", "-u", kept, timeout=self._timeout)
+            await git(making, "read-tree", "--reset", "-u", kept, timeout=self._timeout * MUCH)
             await git(making, "reset", "--quiet", "--mixed", timeout=self._timeout)
         await ignored.copy(root, making, self._settings.copy_ignored, timeout=self._timeout)
         await asyncio.to_thread(_put_in_place, making, home, store_mark(self._settings))
@@ -130,7 +133,8 @@ class Making:
         if mine.tree not in (now.tree, await tree_of(home, base, timeout=self._timeout)):
             return base
         await snapshot(home, sieve=sieve, in_place=True, timeout=self._timeout)
-        await git(home, "checkout", "--quiet", "--force", "--detach", now.commit, timeout=self._timeout)
+        go = ("checkout", "--quiet", "--force", "--detach", now.commit)
+        await git(home, *go, timeout=self._timeout * MUCH)
         await git(home, "update-ref", ref(self._session_id, "base"), now.commit, timeout=self._timeout)
         return now.commit
 

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 
 from coder_nb.core.changes import is_secret
 from coder_nb.core.entries import Value
-from coder_nb.worktrees.git import git, run
+from coder_nb.worktrees.git import git, run, together
 from coder_nb.worktrees.state import LARGE, WorktreeState
 
 EMAIL = "worktrees@coder-nb.invalid"
@@ -27,7 +27,9 @@ _STATUS = (
     "--untracked-files=all",
     "--ignore-submodules=dirty",  # as `git add`, which takes a submodule's commit and nothing else of it
 )
-_OID = b"# branch.oid "
+_OID = "# branch.oid "
+_FACTS = {"1": 8, "u": 10}
+"""How many words stand before the path, in lines about what is tracked."""
 
 
 class Head(Value):
@@ -38,27 +40,42 @@ class Head(Value):
     time: str
 
 
-class Snapshot(Value):
-    """A working tree's content as a commit."""
+class Content(Value):
+    """What a working tree holds, and where it stands."""
 
-    commit: str
     tree: str
     head: Head
     left_out: tuple[str, ...] = ()
+
+
+class Snapshot(Content, kw_only=True):
+    """A working tree's content as a commit."""
+
+    commit: str
 
 
 class _Look(Value):
     """How a working tree differs from its HEAD."""
 
     commit: str
-    changed: bool
-    """Whether anything that is tracked or staged does."""
-    untracked: bool
+    changed: tuple[str, ...]
+    """The paths of what is tracked or staged and does, and is there."""
+    gone: tuple[str, ...]
+    """The paths of what is tracked or staged and is not there."""
+    untracked: tuple[str, ...]
 
 
 async def head_of(root: Path, commit: str, *, timeout: float) -> Head:
     """The user's commit that is, or that lies under, a commit (a private one stands on the HEAD it was made at)."""
-    words = (await git(root, "log", "-1", "--format=%H %T %ct %ae %P", commit, "--", timeout=timeout)).decode().split()
+    return await _under(root, await _told(root, commit, timeout=timeout), timeout=timeout)
+
+
+async def _told(root: Path, commit: str, *, timeout: float) -> list[str]:
+    told = await git(root, "log", "-1", "--format=%H %T %ct %ae %P", commit, "--", timeout=timeout)
+    return told.decode().split()
+
+
+async def _under(root: Path, words: list[str], *, timeout: float) -> Head:
     if words[3] == EMAIL:
         return await head_of(root, words[4], timeout=timeout)
     return Head(commit=words[0], tree=words[1], time=words[2])
@@ -83,8 +100,13 @@ def sieve_of(state: WorktreeState) -> Sieve:
 
 async def of_worktree(state: WorktreeState, *, timeout: float) -> Snapshot:
     """The content of the place where a session's agents work, as it is now."""
+    return await _committed(state.root, await content_of(state, timeout=timeout), timeout=timeout)
+
+
+async def content_of(state: WorktreeState, *, timeout: float) -> Content:
+    """The same, for who makes a commit of their own of it."""
     own_index = state.isolation == "none" and bool(state.shadow)
-    return await snapshot(state.root, sieve=sieve_of(state), in_place=own_index, timeout=timeout)
+    return await _content(state.root, sieve=sieve_of(state), in_place=own_index, timeout=timeout)
 
 
 async def snapshot(root: Path, *, sieve: Sieve, in_place: bool = False, timeout: float) -> Snapshot:
@@ -93,61 +115,89 @@ async def snapshot(root: Path, *, sieve: Sieve, in_place: bool = False, timeout:
     The same HEAD and content give the same commit, and unchanged content gives HEAD itself. `in_place` stages
     everything in the tree's own index, which nobody but us may see: that of a worktree, or of a shadow repository.
     """
-    look = await _look(root, timeout=timeout)
-    head = await head_of(root, look.commit, timeout=timeout)
+    content = await _content(root, sieve=sieve, in_place=in_place, timeout=timeout)
+    return await _committed(root, content, timeout=timeout)
+
+
+async def _committed(root: Path, content: Content, *, timeout: float) -> Snapshot:
+    commit = await private_commit(root, content.tree, content.head, timeout=timeout)
+    return Snapshot(commit=commit, tree=content.tree, head=content.head, left_out=content.left_out)
+
+
+async def _content(root: Path, *, sieve: Sieve, in_place: bool, timeout: float) -> Content:
+    look, head, index = await _looks(root, timeout=timeout)
     left_out: list[str] = []
-    if look.changed or look.untracked:
-        tree, left_out = await _gather(root, look, sieve=sieve, in_place=in_place, timeout=timeout)
+    if look.changed or look.gone or look.untracked:
+        tree, left_out = await _gather(root, look, index, sieve=sieve, in_place=in_place, timeout=timeout)
     else:
         tree = head.tree if head.commit == look.commit else await tree_of(root, look.commit, timeout=timeout)
-    commit = await private_commit(root, tree, head, timeout=timeout)
-    return Snapshot(commit=commit, tree=tree, head=head, left_out=tuple(sorted(left_out)))
+    return Content(tree=tree, head=head, left_out=tuple(sorted(left_out)))
+
+
+async def _update(root: Path, look: _Look, added: Sequence[str], *, env: Mapping[str, str], timeout: float) -> None:
+    """Bring an index up to what is there. What is gone comes first, as a folder may have become a file, and without a
+    look, as that would lead through a link that has taken a folder's place."""
+    if look.gone:
+        zeros = "0" * len(look.commit)
+        told = os.fsencode("".join(f"0 {zeros}\t{name}\0" for name in look.gone))
+        await git(root, "update-index", "-z", "--index-info", input=told, env=env, timeout=timeout)
+    if look.changed or added:
+        told = os.fsencode("".join(f"{name}\0" for name in (*look.changed, *added)))
+        await git(root, "update-index", "--add", "--remove", "-z", "--stdin", input=told, env=env, timeout=timeout)
+
+
+async def _looks(root: Path, *, timeout: float) -> tuple[_Look, Head, Path]:
+    """How the working tree differs from its HEAD, that HEAD, and where the index is: asked at once, as git is patient
+    with those who look."""
+    look, words, place = await together(
+        _look(root, timeout=timeout),
+        _told(root, "HEAD", timeout=timeout),
+        git(root, "rev-parse", "--git-path", "index", timeout=timeout),
+    )
+    if words[0] != look.commit:  # it has moved in between
+        words = await _told(root, look.commit, timeout=timeout)
+    return look, await _under(root, words, timeout=timeout), root / os.fsdecode(place.removesuffix(b"\n"))
 
 
 async def _look(root: Path, *, timeout: float) -> _Look:
     """One look that tells, mostly, that there is nothing to gather."""
     said = await git(root, *_STATUS, timeout=timeout)
-    lines = [line for line in said.split(b"\0") if line]
-    commit = next((line for line in lines if line.startswith(_OID)), _OID + b"HEAD").removeprefix(_OID).decode()
-    kinds = {line[:1] for line in lines}
-    return _Look(commit=commit, changed=bool(kinds & {b"1", b"2", b"u"}), untracked=b"?" in kinds)
+    return await asyncio.to_thread(_sorted_out, root, [os.fsdecode(line) for line in said.split(b"\0") if line])
 
 
-async def _gather(root: Path, look: _Look, *, sieve: Sieve, in_place: bool, timeout: float) -> tuple[str, list[str]]:
+def _sorted_out(root: Path, lines: Sequence[str]) -> _Look:
+    there: list[str] = []
+    gone: list[str] = []
+    for line in lines:
+        if line[0] in _FACTS:
+            path = line.split(" ", _FACTS[line[0]])[-1]
+            is_gone = line[3] == "D" if line[0] == "1" else not os.path.lexists(root / path)
+            (gone if is_gone else there).append(path)
+    return _Look(
+        commit=next((line for line in lines if line.startswith(_OID)), f"{_OID}HEAD").removeprefix(_OID),
+        changed=tuple(there),
+        gone=tuple(gone),
+        untracked=tuple(line[2:] for line in lines if line[0] == "?"),
+    )
+
+
+async def _gather(
+    root: Path, look: _Look, index: Path, *, sieve: Sieve, in_place: bool, timeout: float
+) -> tuple[str, list[str]]:
     """The tree of what is there, by way of an index, and what is left out of it."""
-    left_out: list[str] = []
     with TemporaryDirectory(prefix="coder-nb-") as scratch:
-        index = Path(scratch) / "index"
-        env = {} if in_place else {"GIT_INDEX_FILE": str(index)}
+        copy = Path(scratch) / "index"
+        env = {} if in_place else {"GIT_INDEX_FILE": str(copy)}
         if not in_place:
-            await _copy_index(root, index, timeout=timeout)
-        if look.changed:
-            await git(root, "add", "--update", "--", ".", env=env, timeout=timeout)
-        if look.untracked:
-            left_out += await _add_untracked(root, env, sieve=sieve, timeout=timeout)
-        if sieve.guarded and look.changed:
+            with suppress(FileNotFoundError):
+                # with its time: git looks into files that were written in the moment of the index, and into no others
+                await asyncio.to_thread(shutil.copy2, index, copy)
+        added, left_out = await asyncio.to_thread(_sift, root, look.untracked, sieve)
+        await _update(root, look, added, env=env, timeout=timeout)
+        if sieve.guarded and (look.changed or look.gone):
             left_out += await _drop_staged_secrets(root, env, timeout=timeout)
         tree = (await git(root, "write-tree", env=env, timeout=timeout)).decode().strip()
     return tree, left_out
-
-
-async def _copy_index(root: Path, index: Path, *, timeout: float) -> None:
-    place = (await git(root, "rev-parse", "--git-path", "index", timeout=timeout)).removesuffix(b"\n")
-    with suppress(FileNotFoundError):
-        # with its time: git looks into files that were written in the same moment as the index, and into no others
-        await asyncio.to_thread(shutil.copy2, root / os.fsdecode(place), index)
-
-
-async def _add_untracked(root: Path, env: Mapping[str, str], *, sieve: Sieve, timeout: float) -> list[str]:
-    listed = await git(root, "ls-files", "-z", "--others", "--exclude-standard", env=env, timeout=timeout)
-    names = [os.fsdecode(name) for name in listed.split(b"\0") if name]
-    if not names:
-        return []
-    added, left_out = await asyncio.to_thread(_sift, root, names, sieve)
-    if added:
-        lines = b"".join(os.fsencode(name) + b"\0" for name in added)
-        await git(root, "update-index", "--add", "--remove", "-z", "--stdin", input=lines, env=env, timeout=timeout)
-    return left_out
 
 
 def _sift(root: Path, names: Iterable[str], sieve: Sieve) -> tuple[list[str], list[str]]:
