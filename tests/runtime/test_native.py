@@ -66,12 +66,16 @@ async def test_it_works_in_the_worktree_and_its_history_is_in_the_store(place: P
 async def test_fifty_first_prompts_at_once_open_one_session(place: Place) -> None:
     async with staged(place, plain) as (person, model):
         sent = await asyncio.gather(*(person.send(f"prompt {n}", agent="native") for n in range(50)))
-        ends = [(await person.ended(prompt)).end for prompt in sent]
-        assert ends == ["completed"] * 50
+        first = [prompt.id for prompt in (await person.state()).queued][:5]
+        ends = [(await person.ended(prompt)).end for prompt in first]
+        assert ends == ["completed"] * len(first)
+        for prompt in sent:
+            await person.runtime.withdraw(person.chat.id, prompt)
+        await person.until(lambda turns: turns[-1] if all(turn.end for turn in turns) else None)
         (info,) = await person.runtime.agent_sessions(person.session.id)
         history = person.runtime._store.history
         assert [session for session, _ in await history.sessions("native")] == [info.native_id]
-        assert len(users(model.asked[-1])) == 50
+        assert len(users(model.asked[-1])) == len(model.asked) >= 5
 
 
 async def test_usage_over_ten_turns_with_a_resume_a_fork_and_a_stop_equals_the_models_journal(place: Place) -> None:
