@@ -172,13 +172,13 @@ class Watching:
 OPENED: dict[str, Callable[..., Any]] = {"acp": AcpBackend, "opencode": OpencodeBackend}
 
 
-@pytest.mark.parametrize("name", [spec.name for spec in KNOWN if spec.backend in OPENED] + ["opencode by its server"])
+@pytest.mark.parametrize("name", [spec.name for spec in KNOWN if spec.backend in OPENED] + ["opencode over ACP"])
 @pytest.mark.parametrize("mode", ["ask", "bypass"])
 async def test_no_canary_reaches_any_agent_and_what_is_named_does(tmp_path: Path, name: str, mode: Any) -> None:
     agent = name.split()[0]
     fields: dict[str, Any] = {"enabled": True, "env": {"OWN": "entry"}}
     if " " in name:
-        fields["backend"] = "opencode"
+        fields["backend"] = "acp"
     settings = Settings(agents={agent: fields}, agent_variables=("MY_OWN", "JUPYTER_TOKEN"), start_tries=1)
     spec = registry(settings.agents)[agent]
     a_program(tmp_path / "bin", spec.argv[0], "exit 1")

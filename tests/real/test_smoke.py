@@ -41,7 +41,7 @@ def script() -> ModuleType:
                 ),
             )
             for name in real_agents.OVER_ACP
-            if name != "goose"
+            if name not in ("goose", "qwen")  # qwen's tool wants a whole path, which nobody knows beforehand
         ),
     ],
 )
@@ -56,10 +56,10 @@ def test_the_smokes_play(agent: str, tmp_path: Path) -> None:
     smoke = script()
     count = "\n".join(map(str, range(1, 400)))
     fixtures = [
+        *says(agent, smoke.RECALL, "hello.txt"),  # the first: what is asked last may come with all that went before
         *writes(agent, smoke.WRITE, Path("hello.txt"), "hi\n"),
         *writes(agent, smoke.DENIED, Path("denied.txt"), "no\n"),
         *says(agent, smoke.COUNT, count, latency=50, chunk=4),
-        *says(agent, smoke.RECALL, "hello.txt"),
     ]
     with scripted_model(tmp_path / "model", [*fixtures, *otherwise()]) as model:
         entry = json.dumps({agent: real_agents.entry(agent, model.url)})

@@ -120,7 +120,8 @@ class AcpSession(Plain):
 
     @property
     def alive(self) -> bool:
-        return not self._closed and not self._spent and self._connection.dead is None
+        gone = self._connection.dead is not None or self._child.returncode is not None
+        return not (self._closed or self._spent or gone)
 
     def fits(self, mode: PermissionMode) -> bool:
         """Whether its process can be put into a mode; one with other variables needs another process."""
