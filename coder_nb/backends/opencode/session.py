@@ -15,21 +15,20 @@ from coder_nb.backends.base import (
     Capabilities,
     CommandsChanged,
     Done,
-    Noticed,
     Opening,
     PermissionAsked,
     PermissionGone,
     Plain,
     QuestionAsked,
     QuestionGone,
-    UserSaid,
 )
 from coder_nb.backends.opencode import native, past, prompting, translate
-from coder_nb.backends.opencode.ending import done, ends_turn
+from coder_nb.backends.opencode.ending import ends_turn
 from coder_nb.backends.opencode.native import Offer
 from coder_nb.backends.opencode.requests import Requests
 from coder_nb.backends.opencode.server import Refused, Server
 from coder_nb.backends.opencode.state import State, session_of
+from coder_nb.backends.opencode.turn import Ground, Turn
 from coder_nb.backends.registry import AgentMode, AgentSpec
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.errors import AgentDied, AgentFailed, CoderError
@@ -39,37 +38,7 @@ _PROMPT, _COMMAND = "/prompt_async", "/command"
 _LONGEST = 24 * 3600.0
 _ASKING = ("permission.asked", "question.asked")
 _REQUESTS = (PermissionAsked, PermissionGone, QuestionAsked, QuestionGone)
-SILENCE = 10.0
-"""Seconds without a word about a running turn after which the server is asked how it stands."""
-DOUBT = 0.25
-"""The same, where something was said that may have ended the turn, or the turn is being stopped."""
-_MISSING = 3
-"""How often a prompt that the server has not seen is asked for before the turn fails."""
 _LETTERS = string.digits + string.ascii_letters
-
-
-class _Turn:
-    """One prompt under way: what it has to say, and what it has asked."""
-
-    def __init__(self, asked: Asked) -> None:
-        self.asked = asked
-        self.events: asyncio.Queue[AnyEvent | None] = asyncio.Queue()
-        """What it says; None only wakes whoever waits."""
-        self.began = time.time()
-        self.sent = False
-        self.known = False
-        """Whether it was told under which id the server keeps the prompt."""
-        self.stopping = False
-        self.ended = False
-        self.doubtful = False
-        self.overdue = False
-        """Whether the server is to be asked at once."""
-        self.idle = 0
-        """How often in a row the server has said that nothing runs, although the turn has no end."""
-        self.deadline: asyncio.TimerHandle | None = None
-
-    def wake(self) -> None:
-        self.events.put_nowait(None)
 
 
 class OpencodeSession(Plain):
@@ -94,7 +63,7 @@ class OpencodeSession(Plain):
         self._offer = Offer()
         self._commands: frozenset[str] = frozenset()
         self._requests = Requests(server, opening.cwd, label=spec.label)
-        self._turn: _Turn | None = None
+        self._turn: Turn | None = None
         self._dead: AgentDied | None = None
         self._spent = False
         """Whether it cannot take another prompt, although the server is still there."""
@@ -176,7 +145,7 @@ class OpencodeSession(Plain):
         self._closed = True
         turn = self._turn
         if turn is not None and not turn.ended:
-            self._end_turn(turn, self._stopped_or(turn, AgentDied(f"{self._spec.label} was closed: prompt again.")))
+            turn.fail(AgentDied(f"{self._spec.label} was closed: prompt again."))
             if turn.sent:
                 await self._abort(self._settings.stop_grace)
         self._server.events.forget(self)
@@ -188,24 +157,24 @@ class OpencodeSession(Plain):
         """Takes a turn; see the contract in `backends.base`. One at a time."""
         if self._turn is not None:
             raise RuntimeError("a prompt is running: one at a time")
-        turn = self._turn = _Turn(asked)
+        turn = self._turn = Turn(asked, self._ground())
         self._state.begin(_message_id())
         try:
             with self._server.busy(turn):
                 self._begin(turn)
                 while True:
-                    event = await self._next(turn)
+                    event = await turn.next()
                     yield event
                     if isinstance(event, Done):
                         return
         finally:
             try:
                 if turn.sent and not turn.ended:  # whoever read has gone: the agent must not go on by itself
-                    self._stop(turn)
+                    turn.stop()
                     while not turn.ended:
-                        await self._next(turn)
+                        await turn.next()
             finally:
-                self._end_turn(turn, Done(end="cancelled", alive=self.alive))
+                turn.end(Done(end="cancelled", alive=self.alive))
                 self._state.retire()
                 self._server.events.forget(self, but=self._state.session_id)
                 self._turn = None
@@ -213,7 +182,7 @@ class OpencodeSession(Plain):
     async def cancel(self) -> None:
         """Stops the running prompt; returns at once, the prompt then ends by itself."""
         if self._turn is not None:
-            self._stop(self._turn)
+            self._turn.stop()
 
     async def answer(self, request_id: str, option_id: str | None) -> None:
         """Answers a permission by one of its options; None refuses. Does nothing where it is not pending any more."""
@@ -234,22 +203,37 @@ class OpencodeSession(Plain):
         wanted, started = (self._spec.modes.get(one, AgentMode()) for one in (mode, self._opening.mode))
         return (wanted.env, wanted.config) == (started.env, started.config)
 
-    def _begin(self, turn: _Turn) -> None:
+    def _ground(self) -> Ground:
+        return Ground(
+            state=self._state,
+            spec=self._spec,
+            requests=self._requests,
+            grace=self._settings.cancel_grace,
+            alive=lambda: self.alive,
+            ask=self._ask,
+            abort=self._abort_soon,
+            give_up=self._give_up,
+        )
+
+    def _give_up(self) -> None:
+        self._spent = True
+
+    def _begin(self, turn: Turn) -> None:
         """Sends the prompt, beside: what fails in it ends the turn."""
         if self._dead is not None or not self.alive:
             gone = self._dead or self._server.dead or AgentDied(f"{self._spec.label} was closed: prompt again.")
-            self._end_turn(turn, self._stopped_or(turn, gone))
+            turn.fail(gone)
             return
         self._server.soon(self._send(turn), name=f"{self._spec.label} prompt")
 
-    async def _send(self, turn: _Turn) -> None:
+    async def _send(self, turn: Turn) -> None:
         """Subscribed before prompting: an end that comes at once is heard."""
         try:
             path, body = await self._request_of(turn.asked)
             async with asyncio.timeout(self._settings.start_timeout):
                 await self._server.connected()
                 if turn.stopping:
-                    self._end_turn(turn, Done(end="cancelled", alive=self.alive))
+                    turn.end(Done(end="cancelled", alive=self.alive))
                 if turn.ended:
                     return
                 turn.sent = True
@@ -258,11 +242,10 @@ class OpencodeSession(Plain):
             if path == _COMMAND:  # answered when the turn is over, of which the stream tells
                 await self._call("POST", path, body, timeout=_LONGEST)
         except TimeoutError:
-            late = AgentFailed(f"{self._spec.label} did not take the prompt in time: prompt again.")
-            self._end_turn(turn, self._stopped_or(turn, late))
+            turn.fail(AgentFailed(f"{self._spec.label} did not take the prompt in time: prompt again."))
         except (Refused, CoderError) as error:
             if not self._state.accepted:
-                self._end_turn(turn, self._stopped_or(turn, error))
+                turn.fail(error)
         if turn.stopping and not turn.ended:
             await self._abort(self._settings.health_timeout)
 
@@ -287,23 +270,10 @@ class OpencodeSession(Plain):
             await self._call("POST", "/message", {"noReply": True, "parts": [{"type": "text", "text": before}]})
         return _COMMAND, command
 
-    async def _next(self, turn: _Turn) -> AnyEvent:
-        """What the turn says next; where it is silent, the server is asked."""
-        while True:
-            silence = DOUBT if turn.doubtful or turn.stopping else SILENCE
-            try:
-                async with asyncio.timeout(0.0 if turn.overdue and turn.events.empty() else silence):
-                    event = await turn.events.get()
-            except TimeoutError:
-                turn.overdue = False
-                await self._ask(turn)
-                continue
-            if event is not None:
-                return event
-
-    async def _ask(self, turn: _Turn) -> None:
+    async def _ask(self) -> None:
         """Asks the server how the turn stands, and takes what was missed (the stream replays nothing)."""
-        if turn.ended or not turn.sent:
+        turn = self._turn
+        if turn is None:
             return
         open_before = self._requests.open  # what is asked meanwhile may not be listed yet
         try:
@@ -316,75 +286,16 @@ class OpencodeSession(Plain):
         for event in found.events:
             self.heard(event)
         for request_id in open_before - found.waiting:
-            self._say_all(turn, self._requests.gone(request_id))
-        self._stands(turn, busy=found.busy)
-
-    def _stands(self, turn: _Turn, *, busy: bool) -> None:
-        """Takes the server's word: a turn that nothing runs for has ended, whether its end was heard or not."""
-        if busy:
-            turn.idle, turn.doubtful = 0, False
-            if turn.stopping:
-                self._server.soon(self._abort(self._settings.health_timeout), name=f"{self._spec.label} stop")
-            return
-        state = self._state
-        turn.idle += 1
-        taken = state.accepted or state.error is not None
-        turn.doubtful = taken
-        if (
-            (state.accepted and state.answered)
-            or (turn.idle > 1 and taken)
-            or (turn.idle >= _MISSING and not turn.stopping)
-        ):
-            self._end_turn(turn, done(state, self._spec, stopping=turn.stopping, alive=self.alive))
-
-    def _stopped_or(self, turn: _Turn, error: Refused | CoderError) -> Done:
-        """A turn that is being stopped ends as cancelled, whatever else goes wrong in it."""
-        alive = self.alive and not isinstance(error, AgentDied)
-        if turn.stopping:
-            return Done(end="cancelled", alive=alive)
-        if isinstance(error, Refused):
-            error = AgentFailed(f"{self._spec.label} did not take the prompt: {error.message}. Prompt again to retry.")
-        return Done(end="failed", message=error.message, code=error.code, alive=alive)
-
-    def _end_turn(self, turn: _Turn, end: Done) -> None:
-        """The one place where a turn ends; a second end changes nothing."""
-        if turn.ended:
-            return
-        turn.ended = True
-        if turn.deadline is not None:
-            turn.deadline.cancel()
-        self._requests.refuse_all()
-        turn.events.put_nowait(end)
-
-    def _stop(self, turn: _Turn) -> None:
-        if turn.stopping or turn.ended:
-            return
-        turn.stopping = True
-        self._requests.refuse_all()
-        if turn.sent:
-            self._server.soon(self._abort(self._settings.health_timeout), name=f"{self._spec.label} stop")
-        turn.deadline = asyncio.get_running_loop().call_later(self._settings.cancel_grace, self._give_up, turn)
-        turn.wake()
-
-    def _give_up(self, turn: _Turn) -> None:
-        """The native session does not answer a Stop: it is left alone, and the server with the other chats lives on."""
-        if turn.ended:
-            return
-        self._spent = True
-        turn.events.put_nowait(
-            Noticed(
-                text=f"{self._spec.label} did not stop within {self._settings.cancel_grace:g} s: its session was "
-                "given up, and the next prompt starts a new one.",
-                code="session_given_up",
-                level="warning",
-            )
-        )
-        self._end_turn(turn, Done(end="cancelled", code="session_given_up", alive=False))
+            turn.say(self._requests.gone(request_id))
+        turn.stands(busy=found.busy)
 
     async def _call(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
         return await self._server.call(
             method, f"/session/{self._state.session_id}{path}", self._opening.cwd, body, **query
         )
+
+    def _abort_soon(self) -> None:
+        self._server.soon(self._abort(self._settings.health_timeout), name=f"{self._spec.label} stop")
 
     async def _abort(self, within: float) -> None:
         try:
@@ -403,30 +314,30 @@ class OpencodeSession(Plain):
             said = self._asked(turn, event, said)
         elif event.get("type") in _ASKING:  # not understood, so that nobody can be asked: the agent must not wait
             self._requests.refuse(_id_of(event), question=event["type"] == "question.asked")
-        self._say_all(turn, said)
-        if turn is None or turn.ended:
+        if turn is None:
+            for one in said:
+                self._idle_events(one)
             return
+        turn.say(said)
         ends = ends_turn(self._state, event) if session_of(event) == self._state.session_id else False
         if ends:
-            self._end_turn(turn, done(self._state, self._spec, stopping=turn.stopping, alive=self.alive))
+            turn.finish()
         elif ends is None:
-            turn.doubtful = True
-            turn.wake()
+            turn.doubt()
 
     def missed(self) -> None:
         """Called by the stream's reader."""
         self._state.broken()
         if self._turn is not None:
-            self._turn.overdue = True
-            self._turn.wake()
+            self._turn.missed()
 
     def ended(self, error: AgentDied) -> None:
         """Called when the server is gone."""
         self._dead = error
         if self._turn is not None:
-            self._end_turn(self._turn, self._stopped_or(self._turn, error))
+            self._turn.fail(error)
 
-    def _asked(self, turn: _Turn | None, event: dict[str, Any], said: list[AnyEvent]) -> list[AnyEvent]:
+    def _asked(self, turn: Turn | None, event: dict[str, Any], said: list[AnyEvent]) -> list[AnyEvent]:
         """What people hear of a request, or of its end."""
         first = said[0]
         if isinstance(first, PermissionGone | QuestionGone):
@@ -438,19 +349,6 @@ class OpencodeSession(Plain):
             return self._requests.permission(first, native.rules_of(event), again=turn.asked.mode != "plan")
         asked = [one for one in said if isinstance(one, QuestionAsked)]
         return self._requests.questions(_id_of(event), asked)
-
-    def _say_all(self, turn: _Turn | None, events: list[AnyEvent]) -> None:
-        if turn is not None and self._state.accepted and not turn.known and not turn.ended:
-            turn.known = True
-            turn.events.put_nowait(UserSaid(text="", native_id=self._state.message_id))
-        for event in events:
-            self._say(turn, event)
-
-    def _say(self, turn: _Turn | None, event: AnyEvent) -> None:
-        if turn is None:
-            self._idle_events(event)
-        elif not turn.ended:
-            turn.events.put_nowait(event)
 
 
 def _message_id() -> str:

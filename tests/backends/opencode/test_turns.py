@@ -24,8 +24,8 @@ from coder_nb.backends.base import (
     UsageReported,
     UserSaid,
 )
-from coder_nb.backends.opencode import session as sessions
 from coder_nb.backends.opencode import translate
+from coder_nb.backends.opencode import turn as turns
 from coder_nb.backends.opencode.events import Events
 from coder_nb.backends.opencode.session import OpencodeSession
 from coder_nb.backends.opencode.state import State
@@ -125,8 +125,8 @@ async def script() -> Script:
 
 @pytest.fixture
 async def session(script: Script, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> OpencodeSession:
-    monkeypatch.setattr(sessions, "SILENCE", 0.05)
-    monkeypatch.setattr(sessions, "DOUBT", 0.01)
+    monkeypatch.setattr(turns, "SILENCE", 0.05)
+    monkeypatch.setattr(turns, "DOUBT", 0.01)
     idle: list[AnyEvent] = []
     made = OpencodeSession(
         script,  # type: ignore[arg-type]
