@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
+import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from benchmarks.row import Row
+from coder_nb.analysis.columns import ENTRIES
 from coder_nb.analysis.frames import entries_frame
+from coder_nb.client.live import Live
 from coder_nb.core.codec import encode
 from coder_nb.core.entries import AnyBody, Entry, Page, Reasoning, Text, Tokens, ToolCall, Usage
 from coder_nb.ids import new_id
@@ -25,7 +31,39 @@ def measure() -> list[Row]:
     bare = _best(lambda: decode(data))
     ours = _best(lambda: entries_frame(decode(data).entries))
     note = f"msgspec decodes the same {len(data) / 1e6:.0f} MB"
-    return [Row("100,000 entries as a DataFrame", ours, "ms", 3.0, bare, "ratio", note)]
+    return [
+        Row("100,000 entries as a DataFrame", ours, "ms", 3.0, bare, "ratio", note),
+        Row("the same again, when ten entries have come and one has changed", _again(decode(data)), "ms", 20),
+    ]
+
+
+class _Verbs:
+    """The one verb that a chat's frame asks."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+
+    async def read(self, chat_id: str, *, after: int, limit: int) -> Page:
+        entries = tuple(entry for entry in self.page.entries if entry.rev > after)
+        return Page(entries=entries, rev=self.page.rev)
+
+
+def _again(page: Page) -> float:
+    """A chat that grows by ten entries at a time, the last one of them changing."""
+    verbs: Any = _Verbs(Page(entries=page.entries[: -10 * ROUNDS], rev=page.rev - 10 * ROUNDS))
+    live, times = Live(), []
+    asyncio.run(live.read(verbs, ""))
+    live.frame("entries", ENTRIES, lambda entry: entry, ())
+    for number in range(ROUNDS, 0, -1):
+        first, last = len(page.entries) - 10 * number, len(page.entries) - 10 * (number - 1)
+        fresh = [*page.entries[first - 1 : last]]
+        fresh[0] = replace(fresh[0], rev=fresh[-1].rev, open=False)
+        verbs.page = Page(entries=tuple(fresh), rev=fresh[-1].rev)
+        start = time.perf_counter()
+        asyncio.run(live.read(verbs, ""))
+        live.frame("entries", ENTRIES, lambda entry: entry, ())
+        times.append((time.perf_counter() - start) * 1e3)
+    return statistics.median(times)
 
 
 def _body(chance: random.Random, number: int) -> AnyBody:

@@ -9,6 +9,7 @@ from coder_nb.analysis.columns import as_json
 from coder_nb.core import entries as core
 from coder_nb.core.entries import Entry
 from coder_nb.core.rows import Asked, FileChange, Message, MessageKind, Session, ToolUse, Turn, Usage
+from coder_nb.core.tools import first_word
 from coder_nb.core.values import Change, SessionInfo, TurnInfo, UsageRow
 
 _KINDS: dict[type, MessageKind] = {core.Reasoning: "reasoning", core.Compaction: "compaction"}
@@ -48,7 +49,7 @@ class Teller:
             name=body.name,
             input=as_json(body.input),
             path=body.locations[0].path if body.locations else body.diffs[0].path if body.diffs else None,
-            command=first_word(body.input),
+            command=first_word(body.input.get("command")) if isinstance(body.input, dict) else None,
             status=body.status,
             output=body.content or None,
             output_chars=len(body.content),
@@ -143,12 +144,3 @@ class Teller:
             "branch": self._session.branch,
             "source": "pool",
         }
-
-
-def first_word(given: Any) -> str | None:
-    """The program that a command runs."""
-    command = given.get("command") if isinstance(given, dict) else None
-    if isinstance(command, list):
-        command = " ".join(map(str, command))
-    words = [word for word in command.split()[:8] if "=" not in word] if isinstance(command, str) else []
-    return words[0].rpartition("/")[2] or None if words else None

@@ -47,3 +47,10 @@ def normal_name(original: str, kind: str = "other") -> str:
 def kind_of(name: str) -> ToolKind:
     """The kind of deed that a normal name stands for."""
     return _KIND_OF.get(name, "other")
+
+
+def first_word(command: str | list[str] | None) -> str | None:
+    """The program that a command runs, without the variables before it."""
+    text = " ".join(map(str, command)) if isinstance(command, list) else str(command or "")
+    words = [word for word in text[:400].split() if "=" not in word]
+    return words[0].rpartition("/")[2] or None if words else None

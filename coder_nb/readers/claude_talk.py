@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from coder_nb.core.rows import AnyRow, Message, MessageKind, Role, Session, ToolUse
 from coder_nb.readers.base import Note, Source, Start
 from coder_nb.readers.claude import Answer, Line, Responses
+from coder_nb.readers.edits import told
 from coder_nb.readers.lines import Lines, millis, stem
 
 _EXIT = re.compile(r"\s*(?:Error: )?Exit code (\d+)")
@@ -178,6 +179,8 @@ class Talk:
             original_name=block.name or "",
             input=bytes(block.input).decode("utf-8", "replace") if self._text else None,
             path=_path(block.input),
+            message_id=line.uuid,
+            **told(block.input),
             model=line.message.model if line.message else None,
         )
 

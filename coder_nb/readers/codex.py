@@ -19,6 +19,7 @@ from msgspec import Struct
 from coder_nb.core.entries import Tokens
 from coder_nb.core.rows import AnyRow, Message, MessageKind, Problem, Relation, Role, Session, ToolUse, Usage
 from coder_nb.readers.base import Note, Places, Sought, Source, Start, files, fresh
+from coder_nb.readers.edits import told
 from coder_nb.readers.lines import Lines, millis, whole
 
 
@@ -309,6 +310,7 @@ class _Rollout:
                 original_name=payload.name or "",
                 input=given if self._sought.text else None,
                 model=self._model,
+                **told(given),
             )
         elif payload.call_id in self._calls and payload.type.endswith("_output"):
             self._end(ts, payload, self._calls[payload.call_id or ""])

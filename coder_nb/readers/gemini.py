@@ -17,6 +17,7 @@ from msgspec import Raw, Struct
 from coder_nb.core.entries import Tokens
 from coder_nb.core.rows import AnyRow, Message, MessageKind, Problem, Relation, Role, Session, ToolUse, Usage
 from coder_nb.readers.base import Note, Places, Sought, Source, Start, files, fresh
+from coder_nb.readers.edits import told
 from coder_nb.readers.lines import Lines, millis, opened, stem, whole
 from coder_nb.readers.qwen import answer_text, named_path
 
@@ -227,6 +228,8 @@ class _Chat:
             original_name=call.name,
             input=bytes(call.args).decode("utf-8", "replace") if self._sought.text else None,
             path=named_path(call.args),
+            message_id=said.id,
+            **told(call.args),
             status=_STATUS.get(call.status or "", call.status or "pending"),
             output=output if self._sought.text else None,
             output_chars=len(output),

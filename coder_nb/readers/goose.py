@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from coder_nb.core.entries import Tokens
 from coder_nb.core.rows import AnyRow, Message, MessageKind, Problem, Relation, Role, Session, ToolUse, Usage
 from coder_nb.readers.base import Note, Places, Sought, Source, files, fresh
+from coder_nb.readers.edits import told
 from coder_nb.readers.lines import Lines, millis
 from coder_nb.readers.qwen import named_path
 from coder_nb.readers.sqlite import columns, opened, picked, with_log
@@ -279,6 +280,7 @@ class _Talk:
             original_name=value.name,
             input=bytes(value.arguments).decode("utf-8", "replace") if self._sought.text else None,
             path=named_path(value.arguments),
+            **told(value.arguments),
             model=self._model,
         )
 

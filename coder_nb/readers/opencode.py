@@ -18,6 +18,7 @@ from msgspec import Raw, Struct
 from coder_nb.core.entries import Tokens
 from coder_nb.core.rows import AnyRow, Message, MessageKind, Problem, Relation, Role, Session, ToolUse, Usage
 from coder_nb.readers.base import Note, Places, Sought, Source, files, fresh
+from coder_nb.readers.edits import told
 from coder_nb.readers.sqlite import columns, opened, picked, with_log
 
 
@@ -160,6 +161,9 @@ def _database(connection: sqlite3.Connection, source: Source, sought: Sought, no
     if not columns(connection, "message") or not columns(connection, "session"):
         note(Problem(agent="opencode", file=str(source.path), what="unexpected shape", detail="it has no messages"))
         return
+    if columns(connection, "session_message") and connection.execute("SELECT 1 FROM session_message").fetchone():
+        why = "what opencode 2 keeps in session_message is not read yet"
+        note(Problem(agent="opencode", file=str(source.path), what="unexpected shape", detail=why))
     talks = {row["id"]: _talk_of(row) for row in connection.execute("SELECT * FROM session")}
     parts = _parts(connection, sought)
     query = (  # the sessions in the order in which they began, so that an original precedes its copy
@@ -320,6 +324,8 @@ def _call(said: Said, part: Part, place: Place, sought: Sought) -> ToolUse:
         original_name=part.tool,
         input=bytes(state.input).decode("utf-8", "replace") if sought.text else None,
         path=_picked(state.input, Named, "filePath", "path"),
+        message_id=said.id,
+        **told(state.input),
         status=_TOOL_STATUS.get(state.status, state.status),
         output=output if sought.text else None,
         output_chars=None if output is None else len(output),

@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from coder_nb.core.entries import Tokens
 from coder_nb.core.rows import AnyRow, Message, MessageKind, Role, Session, ToolUse, Usage
 from coder_nb.readers.base import Note, Places, Sought, Source, Start, files, fresh
+from coder_nb.readers.edits import told
 from coder_nb.readers.lines import Lines, millis, stem, whole
 
 
@@ -214,6 +215,8 @@ class _Chat:
                 original_name=call.name,
                 input=bytes(call.args).decode("utf-8", "replace") if self._sought.text else None,
                 path=named_path(call.args),
+                message_id=line.uuid,
+                **told(call.args),
                 model=line.model,
             )
         if answered is not None and answered.id in self._calls:

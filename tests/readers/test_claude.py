@@ -273,6 +273,22 @@ def test_tools_are_rows_with_their_ends(write: Write, tmp_path: Path) -> None:
     assert full.loc["t2", "output"] == "Exit code 2\nno"
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"command": "X=1 /usr/bin/pytest -q"}, ["pytest", None, None]),
+        ({"file_path": "a", "old_string": "one\ntwo\n", "new_string": "one"}, [None, 1, 2]),
+        ({"file_path": "a", "content": "one\ntwo"}, [None, 2, 0]),
+        ({"command": 7}, [None, None, None]),
+    ],
+)
+def test_what_a_call_is_about_is_told_by_its_input(write: Write, tmp_path: Path, given: Any, expected: Any) -> None:
+    call = {"type": "tool_use", "id": "t1", "name": "Tool", "input": given}
+    write(f"{FOLDER}/s1.jsonl", [answer("m1", "r1", 5, content=[call])])
+    row = read(tmp_path).tool_calls[["command", "additions", "deletions"]].iloc[0]
+    assert [None if pd.isna(value) else value for value in row] == expected
+
+
 def test_the_full_pass_and_the_one_for_usage_alone_count_the_same(write: Write, tmp_path: Path) -> None:
     write(f"{FOLDER}/s1.jsonl", [user("Go"), *(answer(f"m{n // 3}", f"r{n // 3}", n) for n in range(60))])
     alone, both = read(tmp_path), read(tmp_path)
