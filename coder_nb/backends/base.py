@@ -104,6 +104,8 @@ class ToolUpdate(Event, kw_only=True):
     locations: tuple[Location, ...] | None = None
     diffs: tuple[FileDiff, ...] | None = None
     exit_code: int | None = None
+    meta: Any = None
+    """What the agent notes beside it in forms of its own."""
 
 
 class PlanUpdate(Event, kw_only=True):

@@ -145,6 +145,8 @@ class ToolCall(Body, tag="tool_call"):
     locations: tuple[Location, ...] = ()
     diffs: tuple[FileDiff, ...] = ()
     exit_code: int | None = None
+    meta: Any = None
+    """What the agent noted beside it in forms of its own, as it came."""
 
 
 class Plan(Body, tag="plan"):

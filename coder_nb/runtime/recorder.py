@@ -272,6 +272,7 @@ def tool_body(before: ToolCall | None, event: base.ToolUpdate) -> ToolCall:
         locations=event.locations if event.locations is not None else call.locations,
         diffs=event.diffs if event.diffs is not None else call.diffs,
         exit_code=event.exit_code if event.exit_code is not None else call.exit_code,
+        meta={**call.meta, **event.meta} if call.meta and event.meta else event.meta or call.meta,
     )
 
 

@@ -75,6 +75,8 @@ export interface ToolCall {
   locations?: Location[];
   diffs?: FileDiff[];
   exit_code?: number | null;
+  /** What the agent noted beside it in forms of its own. */
+  meta?: unknown;
 }
 
 export interface Plan {

@@ -18,6 +18,7 @@ _STATUSES: frozenset[str] = frozenset(get_args(ToolStatus))
 _OptionKind = Literal["allow_once", "allow_always", "reject_once", "reject_always"]
 _OPTIONS: frozenset[str] = frozenset(get_args(_OptionKind))
 _NAME_IN_ID = re.compile(r"([A-Za-z]\w*?)__\1_\d")
+_LONGEST_META = 8192
 _BARE_NAME = re.compile(r"[A-Za-z_][\w.:-]*\Z")
 
 
@@ -55,6 +56,7 @@ def tool_update(state: State, said: dict[str, Any], *, begins: bool) -> ToolUpda
         locations=locations,
         diffs=diffs,
         exit_code=_exit_code(output),
+        meta=_meta(said.get("_meta")),
     )
 
 
@@ -103,6 +105,13 @@ def _option(option: dict[str, Any]) -> PermissionOption:
         kind = "allow_once" if str(kind).startswith("allow") else "reject_once"
     label = str(option.get("name") or option["optionId"])
     return PermissionOption(id=as_text(option["optionId"]), label=label, kind=cast("_OptionKind", kind))
+
+
+def _meta(noted: Any) -> dict[str, Any] | None:
+    """What an agent notes beside a call, unless it is so long that it must be the call's output once more."""
+    if not isinstance(noted, dict) or not noted:
+        return None
+    return noted if len(json.dumps(noted)) <= _LONGEST_META else None
 
 
 def _tool_name(said: dict[str, Any], *, begins: bool) -> str | None:

@@ -62,6 +62,7 @@ async def test_text_reasoning_plan_and_tools_arrive_as_events(world: Any) -> Non
     tools = [e for e in events if isinstance(e, ToolUpdate)]
     assert [t.original_name for t in tools[::3]] == ["write_file", "shell"]
     assert [t.status for t in tools[:3]] == ["pending", "in_progress", "completed"]
+    assert [t.meta for t in tools[::3]] == [{"toolName": "write_file"}, {"toolName": "shell"}]
     assert tools[2].diffs is not None
     assert tools[2].diffs[0].new == "hi\n"
     assert tools[5].content == "out\n"

@@ -24,6 +24,33 @@ from coder_nb.backends.base import (
 from coder_nb.core.entries import Choice, FileDiff, Location, Tokens
 
 
+def quota(*models: tuple[str, dict[str, int]]) -> dict[str, Any]:
+    return {"_meta": {"quota": {"model_usage": [{"model": name, "token_count": counts} for name, counts in models]}}}
+
+
+def test_a_turns_tokens_are_counted_for_each_model_and_its_cost_once() -> None:
+    state = State(agent="a", cost_total=0)
+    update(state, "usage_update", used=1, size=2, cost={"amount": 0.5, "currency": "USD"})
+    big = {
+        "inputTokens": 100,
+        "cachedInputTokens": 40,
+        "outputTokens": 10,
+        "reasoningOutputTokens": 4,
+        "totalTokens": 150,
+    }
+    answer = quota(("big", big), ("small", {"input_tokens": 7, "output_tokens": 3}), ("none", {}))
+    assert [(e.model, e.tokens, e.cost_nanousd) for e in end_turn(state, {**answer, "usage": {"inputTokens": 1}})] == [
+        ("big", Tokens(input=100, output=10, reasoning=4, cache_read=40), 500_000_000),
+        ("small", Tokens(input=7, output=3), 0),
+    ]
+    assert [(e.model, e.cost_nanousd) for e in end_turn(state, quota(("a", big), ("b", big)))] == [
+        ("a", None),
+        ("b", None),
+    ]
+    for broken in ({"_meta": {"quota": 7}}, {"_meta": {"quota": {"model_usage": [7, {"token_count": 1}]}}}):
+        assert end_turn(state, broken) == []
+
+
 def update(state: State, kind: str, /, **fields: Any) -> list[AnyEvent]:
     return translate.update(state, {"sessionId": "s", "update": {"sessionUpdate": kind, **fields}})
 
@@ -47,6 +74,7 @@ NAMES = [
     "locations",
     "entries",
     "messageId",
+    "_meta",
 ]
 NAMES += ["availableCommands", "currentModeId", "configOptions", "used", "size", "cost", "_meta"]
 FIELDS = st.dictionaries(st.sampled_from(NAMES), JSON)
@@ -86,7 +114,9 @@ def test_a_tool_call_gathers_name_kind_diff_and_output_from_where_agents_put_the
     state = State(agent="a")
     meta = {"goose": {"toolCall": {"toolName": "shell"}}}
     assert update(state, "tool_call", toolCallId="1", title="shell · ls", _meta=meta) == [
-        ToolUpdate(call_id="1", original_name="shell", tool_kind="execute", title="shell · ls", status="pending")
+        ToolUpdate(
+            call_id="1", original_name="shell", tool_kind="execute", title="shell · ls", status="pending", meta=meta
+        )
     ]
     output = {"output": "a.txt\n", "metadata": {"exit": 2}}
     assert update(state, "tool_call_update", toolCallId="1", status="completed", rawOutput=output) == [
@@ -239,3 +269,12 @@ def test_an_unknown_update_is_kept_as_it_came() -> None:
         RawReceived(source="a", type="from_the_future", data=said)
     ]
     assert translate.update(State(agent="a"), ["?"]) == [RawReceived(source="a", data=["?"])]
+
+
+def test_what_an_agent_notes_beside_a_call_is_kept_unless_it_is_the_output_once_more() -> None:
+    state = State(agent="a")
+    (short,) = update(state, "tool_call", toolCallId="1", _meta={"own": {"number": 1}})
+    (long,) = update(state, "tool_call_update", toolCallId="1", _meta={"response": "x" * 10_000})
+    assert isinstance(short, ToolUpdate)
+    assert isinstance(long, ToolUpdate)
+    assert (short.meta, long.meta) == ({"own": {"number": 1}}, None)
