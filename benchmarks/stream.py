@@ -20,7 +20,7 @@ import msgspec
 from benchmarks.append import entries, fresh
 from benchmarks.row import Row
 from coder_nb.backends.acp.session import AcpSession
-from coder_nb.backends.base import AnyEvent, Asked, Opening
+from coder_nb.backends.base import AnyEvent, Asked, Opening, Spawner
 from coder_nb.backends.registry import AgentSpec
 from coder_nb.ids import new_id
 from coder_nb.runtime.feed import Feed
@@ -131,12 +131,13 @@ class Lines:
             AgentSpec(name="lines", label="Lines", argv=("lines",)),
             Opening(agent="lines", chat_id=chat_id, cwd=Path("/")),
             Settings(),
-            version="0",
+            env={},
+            spawner=cast("Spawner", None),  # it starts nothing for this agent
             idle_events=cast("Callable[[AnyEvent], None]", [].append),
         )
 
     async def start(self) -> None:
-        await self._session.start()
+        await self._session.start("0")
         events = self._session.prompt(Asked(text="speak", user_text="speak"))
         self._events = cast("AsyncGenerator[AnyEvent, None]", events)
 
