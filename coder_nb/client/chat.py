@@ -167,7 +167,7 @@ class Chat(ChatFrames):
 
     @property
     def commands(self) -> pd.DataFrame:
-        """The agents' own slash commands and skills, as far as they are known: prompt ``/name arguments`` to run one."""
+        """The agents' own slash commands and skills, as far as they are known: ``/name arguments`` runs one."""
         from coder_nb.analysis.frames import commands_frame
 
         return commands_frame(self._link.run(self._link.verbs.commands, self.id))

@@ -8,8 +8,9 @@ from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
 
-from coder_nb.core.codec import encode
-from coder_nb.core.values import Prompt
+from coder_nb.core.codec import decode, encode
+from coder_nb.core.export import Exported
+from coder_nb.core.values import Files, Prompt
 from coder_nb.core.verbs import Verbs
 from coder_nb.errors import BadRequest, CoderError, Forbidden, NotFound
 
@@ -25,7 +26,8 @@ async def call(verbs: Verbs, method: str, route: str, body: Any) -> tuple[int, A
     try:
         answer = await _find(method, route)(verbs, body)
     except CoderError as error:
-        return _status(error), {"code": error.code, "message": error.message}
+        details = {} if error.details is None else {"details": msgspec.json.decode(encode(error.details))}
+        return _status(error), {"code": error.code, "message": error.message, **details}
     except (msgspec.ValidationError, KeyError, TypeError, ValueError) as error:
         return 400, {"code": BadRequest.code, "message": f"The request is not understood: {error}."}
     return (204, None) if answer is None else (200, msgspec.json.decode(encode(answer)))
@@ -90,6 +92,38 @@ def _apply(verbs: Verbs, ids: tuple[str, ...], query: Query, body: Any) -> Await
     return verbs.apply(ids[0], _changed(body), hunks=body.get("hunks"), to=to, commit=commit)
 
 
+def _restore(verbs: Verbs, ids: tuple[str, ...], query: Query, body: Any) -> Awaitable[object]:
+    files, conversation = bool(body.get("files", True)), bool(body.get("conversation", True))
+    return _undo(verbs.restore(ids[0], str(body["turn_id"]), files=files, conversation=conversation))
+
+
+async def _undo(answer: Awaitable[str]) -> dict[str, str]:
+    return {"undo": await answer}
+
+
+def _fork(verbs: Verbs, ids: tuple[str, ...], query: Query, body: Any) -> Awaitable[object]:
+    given = body or {}
+    files = msgspec.convert(given.get("files", "shared"), Files)
+    return verbs.fork(ids[0], turn_id=given.get("turn_id"), files=files, name=given.get("name"))
+
+
+def _adopt(verbs: Verbs, ids: tuple[str, ...], query: Query, body: Any) -> Awaitable[object]:
+    return verbs.adopt(ids[0], str(body["agent"]), str(body["native_id"]), name=body.get("name"))
+
+
+def _import(verbs: Verbs, ids: tuple[str, ...], query: Query, body: Any) -> Awaitable[object]:
+    return verbs.import_chat(ids[0], decode(msgspec.json.encode(body["exported"]), Exported), name=body.get("name"))
+
+
+def _keep(verbs: Verbs, ids: tuple[str, ...], query: Query, body: Any) -> Awaitable[object]:
+    given = body or {}
+    return verbs.keep(ids[0], days=given.get("days"), mib=given.get("mib"))
+
+
+def _forced(given: Mapping[str, Any] | None) -> bool:
+    return str((given or {}).get("force", "")).lower() in ("true", "1")
+
+
 def _changed(body: Any) -> list[str]:
     return [str(change_id) for change_id in body["ids"]]
 
@@ -122,5 +156,25 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("GET", "chats/*/changes/preview"): lambda v, ids, q, b: v.preview(ids[0]),
     ("GET", "chats/*/changes/*/content"): lambda v, ids, q, b: v.content(ids[0], ids[1], old=q.get("side") == "old"),
     ("GET", "chats/*/usage"): lambda v, ids, q, b: v.usage(ids[0]),
+    ("GET", "chats/*/checkpoints"): lambda v, ids, q, b: v.checkpoints(ids[0]),
+    ("POST", "chats/*/restore"): _restore,
+    ("POST", "chats/*/fork"): _fork,
+    ("GET", "chats/*/export"): lambda v, ids, q, b: v.export(ids[0], redact=q.get("redact") != "false"),
+    ("POST", "chats/*/shares"): lambda v, ids, q, b: v.share(ids[0], by=WHO),
+    ("GET", "chats/*/shares"): lambda v, ids, q, b: v.shares(ids[0]),
+    ("DELETE", "chats/*/shares/*"): lambda v, ids, q, b: _done(v.unshare(ids[0], ids[1])),
+    ("POST", "chats/*/close"): lambda v, ids, q, b: v.close_chat(ids[0], force=_forced(b)),
+    ("DELETE", "chats/*"): lambda v, ids, q, b: v.delete_chat(ids[0], force=_forced(q)),
+    ("GET", "sessions/*/risk"): lambda v, ids, q, b: v.risk(ids[0]),
+    ("POST", "sessions/*/stash"): lambda v, ids, q, b: v.stash(ids[0]),
+    ("POST", "sessions/*/branch"): lambda v, ids, q, b: v.keep_branch(ids[0], str(b["name"])),
+    ("POST", "sessions/*/close"): lambda v, ids, q, b: v.close_session(ids[0], force=_forced(b)),
+    ("DELETE", "sessions/*"): lambda v, ids, q, b: v.delete_session(ids[0], force=_forced(q)),
+    ("POST", "sessions/*/keep"): _keep,
+    ("GET", "sessions/*/native-sessions"): lambda v, ids, q, b: v.native_sessions(ids[0], q["agent"]),
+    ("POST", "sessions/*/adopt"): _adopt,
+    ("POST", "sessions/*/import"): _import,
+    ("GET", "worktrees"): lambda v, ids, q, b: v.worktrees(),
+    ("POST", "worktrees/reap"): lambda v, ids, q, b: v.reap(dry_run=bool((b or {}).get("dry_run"))),
 }
 """Each route that has no stream; a test holds the table to the document."""

@@ -7,10 +7,13 @@ from contextlib import aclosing
 from typing import Any
 
 import pytest
+from server.conftest import LINK
 
 from coder_nb import errors
 from coder_nb.client.find import find_server
 from coder_nb.client.remote import Remote
+from coder_nb.core.entries import Entry, Text
+from coder_nb.core.export import Exported
 from coder_nb.core.values import Hello, PageFrame, Prompt
 from coder_nb.core.verbs import Verbs
 from coder_nb.errors import CoderError, NotFound, StoreLocked
@@ -30,6 +33,9 @@ async def reach(server: Any) -> Remote:
 async def test_each_verb_arrives_as_it_was_said(server: Any, runtime: Any) -> None:
     remote = await reach(server)
     chat, session, prompt = runtime.chat.id, runtime.session.id, Prompt(id=new_id(), text="hi ☃ \x00", agent="goose")
+    exported = Exported(
+        chat=runtime.chat, session=runtime.session, entries=(Entry(id="e", chat_id="c", body=Text("☃")),)
+    )
     said: list[tuple[str, tuple[Any, ...], dict[str, Any], tuple[Any, ...]]] = [
         ("health", (), {}, ("health",)),
         ("agents", (), {}, ("agents",)),
@@ -43,6 +49,15 @@ async def test_each_verb_arrives_as_it_was_said(server: Any, runtime: Any) -> No
         ("go_on", (chat,), {}, ("go_on", chat)),
         ("steer", (chat, "also"), {}, ("steer", chat, "also")),
         ("commands", (chat,), {}, ("commands", chat)),
+        ("reply", (chat, "q1", ["yes"]), {"by": "stdin"}, ("reply", chat, "q1", ("yes",), "stdin")),
+        ("native_sessions", (session, "a&b=ü"), {}, ("native_sessions", session, "a&b=ü")),
+        ("adopt", (session, "qwen", "../x"), {"name": "n"}, ("adopt", session, "qwen", "../x", "n")),
+        ("fork", (chat,), {"turn_id": "t", "files": "fresh"}, ("fork", chat, "t", "fresh", None)),
+        ("export", (chat,), {"redact": False}, ("export", chat, False)),
+        ("import_chat", (session, exported), {"name": "n"}, ("import_chat", session, 1, "n")),
+        ("keep", (session,), {"days": 7}, ("keep", session, 7, None)),
+        ("shares", (chat,), {}, ("shares", chat)),
+        ("unshare", (chat, prompt.id), {}, ("unshare", chat, prompt.id)),
         ("withdraw", (chat, prompt.id), {}, ("withdraw", chat, prompt.id)),
         ("answer", (chat, "r1", "yes"), {"by": "stdin"}, ("answer", chat, "r1", "yes", "stdin")),
         ("attend", (chat,), {"who": "browser"}, ("attend", chat, "the notebook")),
@@ -76,11 +91,29 @@ async def test_each_verb_arrives_as_it_was_said(server: Any, runtime: Any) -> No
         ("reap", (), {"dry_run": True}, ("reap", True)),
     ]
     public = {name for name, _ in inspect.getmembers(Verbs, inspect.isfunction) if not name.startswith("_")}
-    assert {name for name, *_ in said} == public - {"stream", "close"}
+    assert {name for name, *_ in said} == public - {"stream", "close", "share", "shared"}, (
+        "these two have tests of their own"
+    )
     for name, args, kwargs, heard in said:
         answered = await getattr(remote, name)(*args, **kwargs)
         assert runtime.asked[-1] == heard
         assert answered == await server.on_runtime(getattr(runtime, name)(*args, **kwargs))
+    await remote.close()
+
+
+async def test_a_link_is_made_once_and_looked_through_by_those_who_have_it(server: Any, runtime: Any) -> None:
+    remote = await reach(server)
+    share = await remote.share(runtime.chat.id, by="somebody")
+    assert share.link == LINK
+    assert runtime.asked[-1] == ("share", runtime.chat.id, "the notebook"), "a link is of who is logged in"
+    async with aclosing(remote.shared(share.link)) as frames:  # type: ignore[type-var]  # it is a generator
+        async for frame in frames:
+            assert isinstance(frame, Hello)
+            assert not frame.may_execute
+            break
+    with pytest.raises(NotFound, match="leads nowhere"):
+        async with aclosing(remote.shared("another")) as frames:  # type: ignore[type-var]  # it is a generator
+            [frame async for frame in frames]
     await remote.close()
 
 
