@@ -37,33 +37,38 @@ class _Record(Value):
     path: str
 
 
-async def keep(state: WorktreeState, *, timeout: float) -> str:
-    """The worktree's content now as a commit that git keeps with all earlier ones, as changes refer to their blobs."""
-    name = ref(state.session_id, "kept")
-    now: Content
-    found: Outcome
-    now, found = await together(
-        content_of(state, timeout=timeout),
-        run(state.root, "log", "-1", "--format=%H %T %P", name, "--", timeout=timeout),
-    )
+async def keep(state: WorktreeState, *, timeout: float) -> None:
+    """Keep the worktree's content as a commit, with all earlier ones, as changes refer to their blobs."""
+    now, last = await _now(state, timeout=timeout)
+    await _hold(state, now, last, timeout=timeout)
+
+
+async def _now(state: WorktreeState, *, timeout: float) -> tuple[Content, Outcome]:
+    """What the worktree holds, and what is known of what was kept of it last."""
+    kept = ("log", "-1", "--format=%H %T %P", ref(state.session_id, "kept"), "--")
+    now, last = await together(content_of(state, timeout=timeout), run(state.root, *kept, timeout=timeout))
+    return now, last
+
+
+async def _hold(state: WorktreeState, now: Content, found: Outcome, *, timeout: float) -> None:
     last, tree, *parents = found.out.decode().split() if found.code == 0 else (None, None)
     if last is not None and tree == now.tree and parents[:1] == [state.base_commit]:
-        return last
+        return
     parents = [state.base_commit, *([last] if last else []), now.head.commit]
     title = "The worktree as it was"
     commit = await commit_tree(state.root, now.tree, parents, title, now.head.time, timeout=timeout)
-    await git(state.root, "update-ref", name, commit, timeout=timeout)
-    return commit
+    await git(state.root, "update-ref", ref(state.session_id, "kept"), commit, timeout=timeout)
 
 
 async def list_deltas(state: WorktreeState, before: str, *, timeout: float) -> list[FileDelta]:
     """All differences between the state's base and the worktree, which are kept from now on."""
-    kept = await keep(state, timeout=timeout)
-    base = state.base_commit
-    raw = ("--raw", "--numstat", "-z", base, kept, "--")
-    lines = ("--patch", "--no-color", "--submodule=short", "-U3", base, kept, "--")
-    names = ("diff-tree", "-r", "--no-renames", "--name-only", "-z", before, kept, "--")
-    listed, patch, named = await together(
+    now, last = await _now(state, timeout=timeout)
+    base, tree = state.base_commit, now.tree
+    raw = ("--raw", "--numstat", "-z", base, tree, "--")
+    lines = ("--patch", "--no-color", "--submodule=short", "-U3", base, tree, "--")
+    names = ("diff-tree", "-r", "--no-renames", "--name-only", "-z", before, tree, "--")
+    _, listed, patch, named = await together(
+        _hold(state, now, last, timeout=timeout),
         git(state.root, *_DIFF, *raw, timeout=timeout),
         git(state.root, *_DIFF, *lines, timeout=timeout),
         git(state.root, *names, timeout=timeout),

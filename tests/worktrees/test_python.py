@@ -12,7 +12,7 @@ import pytest
 
 from coder_nb.worktrees.python import environment, import_roots
 
-BACKEND = '''
+BACKEND = """
 import zipfile
 
 def build_editable(wheel_directory, config_settings=None, metadata_directory=None):
@@ -26,7 +26,7 @@ def build_editable(wheel_directory, config_settings=None, metadata_directory=Non
     return name
 
 build_wheel = build_editable
-'''
+"""
 PROJECT = '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n[project]\nname = "thing"\n'
 
 
@@ -42,14 +42,17 @@ async def test_an_editable_install_of_the_checkout_is_imported_from_the_worktree
     env = os.environ | environment(str(python), state.checkout, state.root, os.environ)
     assert env["VIRTUAL_ENV"] == str(tmp_path / "venv")
     for folder in (state.root, state.root / "src", tmp_path):
-        said = subprocess.run(
-            ["python", "-c", "import thing, sys; print(thing.WHERE, sys.prefix)"],
-            cwd=folder, env=env, capture_output=True, text=True, check=True,
-        ).stdout  # fmt: skip
+        said = told(folder, env)
         assert said.split(" ", 2)[:2] == ["the", "worktree"]
         assert said.strip().endswith(str(tmp_path / "venv"))
     in_place = environment(str(python), state.checkout, state.checkout, os.environ)
     assert "PYTHONPATH" not in in_place
+
+
+def told(folder: Path, env: dict[str, str]) -> str:
+    """Which of the two a Python finds that an agent would start."""
+    command = ["python", "-c", "import thing, sys; print(thing.WHERE, sys.prefix)"]
+    return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=True).stdout
 
 
 def installed(venv: Path, project: Path) -> Path:
