@@ -97,17 +97,19 @@ def _timed(home: Path, run: Callable[[], object]) -> float:
 
 
 _PROGRAM = (
-    "import sys, time, resource\nimport pandas\nfrom coder_nb.client.history import history\n"
+    "import sys, time, resource\nfrom coder_nb.client.history import history\nfrom coder_nb.prices import price_of\n"
+    "[history(agent='claude', roots='/nowhere').usage, *map(price_of, sys.argv[2].split())]\n"
     "start = time.perf_counter()\nfound = history(agent='claude', roots=sys.argv[1])\n"
-    "frames = [getattr(found, name) for name in sys.argv[2:]]\n"
+    "frames = [getattr(found, name) for name in sys.argv[3:]]\n"
     "print((time.perf_counter() - start) * 1e3, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
 )
+"""The libraries are loaded, as in a kernel that has made any frame, and nothing is known of the files."""
 
 
 def _run(home: Path, *frames: str) -> tuple[float, float]:
     """What frames take in a kernel that has read nothing yet, and nobody before it: milliseconds, and MiB at most."""
     shutil.rmtree(Path(os.environ["CODER_NB_DATABASE"]).parent, ignore_errors=True)
-    argv = [sys.executable, "-c", _PROGRAM, str(home), *frames]
+    argv = [sys.executable, "-c", _PROGRAM, str(home), " ".join(MODELS), *frames]
     done = subprocess.run(argv, capture_output=True, text=True, check=True)
     took, peak = map(float, done.stdout.split())
     return took, peak / 1024

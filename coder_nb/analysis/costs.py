@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 TOKENS = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens")
 MODES = ("speed", "service_tier", "geo")
+NEEDED = ("model", "provider", "time", *TOKENS, *MODES, "web_searches", "reported_cost_usd")
+"""All columns that a cost depends on."""
 _HOUR = 3_600_000
 
 

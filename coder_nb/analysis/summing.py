@@ -9,6 +9,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from coder_nb.analysis.columns import Column
+from coder_nb.analysis.costs import NEEDED
 from coder_nb.analysis.frames import arrays_of
 from coder_nb.analysis.tables import KEYS, ORIGIN, USAGE
 from coder_nb.core.rows import Asked, FileChange, Message, Session, ToolUse, Turn, Usage
@@ -16,6 +17,7 @@ from coder_nb.core.tools import normal_name
 
 ACTIVE_GAP = 300_000
 """Milliseconds without anything being said after which nobody was at work."""
+_PRICED = [column for column in USAGE if column.name in (*NEEDED, "cost_usd")]
 EDITS = ("file_edit", "file_write")
 
 
@@ -155,7 +157,7 @@ def _costs(usage: Sequence[Usage]) -> Mapping[int, float | None]:
     """What each row costs, by its identity."""
     import pandas as pd
 
-    spent = pd.Series(arrays_of(list(usage), USAGE)["cost_usd"])
+    spent = pd.Series(arrays_of(list(usage), _PRICED)["cost_usd"])
     known = zip(usage, spent.tolist(), spent.isna(), strict=True)
     return {id(row): None if is_na else cost for row, cost, is_na in known}
 
