@@ -24,7 +24,7 @@ def prepare_file(path: Path) -> Path:
     if kind is not None:
         raise StoreOnNetwork(
             f"The store {path} lies on a network file system ({kind}), where SQLite loses data: set "
-            "CODER_NB_DATABASE to a path on a local disk."
+            "CODER_NB_DATABASE to a path on a local disk, or to a PostgreSQL (`postgresql://...`)."
         )
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ from subprocess import run
 import pytest
 
 from coder_nb.core.entries import Text
-from coder_nb.errors import StoreDamaged, StoreError, StoreFull, StoreLocked, StoreTooNew
+from coder_nb.errors import StoreDamaged, StoreError, StoreFull, StoreLocked, StoreOnNetwork, StoreTooNew
 from coder_nb.settings import Settings
 from coder_nb.store.base import Batch, Owner
 from coder_nb.store.file import network_type
@@ -224,3 +224,14 @@ def test_a_network_file_system_is_known_by_its_mount(path: str, kind: str | None
         ("/mnt/host", "9p"),
     ]
     assert network_type(path, mounts) == kind
+
+
+async def test_a_store_on_a_network_file_system_is_refused_with_the_cure(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coder_nb.store.file._mounts", lambda: [("/", "ext4"), (str(path.parents[1]), "nfs4")])
+    with pytest.raises(
+        StoreOnNetwork, match=r"\(nfs4\), where SQLite loses data: set .* local disk, or to a PostgreSQL"
+    ):
+        await open_store(Settings(database=str(path)))
+    assert not path.parent.exists()
