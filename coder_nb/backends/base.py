@@ -43,6 +43,7 @@ from coder_nb.core.entries import (
     Value,
 )
 from coder_nb.core.permissions import PermissionMode
+from coder_nb.core.values import NativeSession as NativeSession
 from coder_nb.errors import AgentUnavailable
 
 
@@ -355,16 +356,6 @@ class Plain:
 
     async def rewind(self, to: str | None) -> bool:
         return False
-
-
-class NativeSession(Value):
-    """A session that an agent keeps by itself."""
-
-    native_id: str
-    title: str = ""
-    cwd: str = ""
-    updated_at: int | None = None
-    """Milliseconds since the epoch."""
 
 
 class Backend(Protocol):
