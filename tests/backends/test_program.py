@@ -199,3 +199,13 @@ async def test_no_canary_reaches_any_agent_and_what_is_named_does(tmp_path: Path
     ours = {"OWN", "VIRTUAL_ENV", "PYTHON_OF_THE_TREE", "MY_OWN", *spec.env, *modes.env, *modes.config}
     server = {"OPENCODE_SERVER_PASSWORD", "OPENCODE_SERVER_USERNAME"} if spec.backend == "opencode" else set()
     assert set(got) <= {"PATH", "HOME", *PASSING, *keys, *ours, *server}
+
+
+@pytest.mark.parametrize("spec", KNOWN, ids=lambda spec: spec.name)
+def test_the_environment_that_every_backend_begins_with_has_no_canary(
+    place: Callable[..., Programs], spec: AgentSpec
+) -> None:
+    for mode in spec.modes.values() or (AgentMode(),):
+        got = place(**CANARIES, **PASSING).environment(spec, mode, {"OF_THE_TREE": "1"})
+        assert [value for value in got.values() if "kept from them" in value] == []
+        assert got.items() >= {**PASSING, "OF_THE_TREE": "1"}.items()
