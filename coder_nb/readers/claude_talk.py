@@ -15,6 +15,8 @@ from coder_nb.readers.claude import Answer, Line, Responses
 from coder_nb.readers.edits import told
 from coder_nb.readers.lines import Lines, millis, stem
 
+_NOT_SAID = ("<system-reminder>", "<task-notification>", "<local-command-", "[Request interrupted by user")
+"""How what Claude writes in the user's name begins."""
 _EXIT = re.compile(r"\s*(?:Error: )?Exit code (\d+)")
 
 
@@ -140,6 +142,8 @@ class Talk:
         role: Role = "assistant" if line.type == "assistant" else "user"
         if line.isCompactSummary:
             role, kind = "system", "compaction"
+        elif role == "user" and text.lstrip().startswith(_NOT_SAID):
+            role = "system"
         elif role == "user" and not self._titles["prompt"]:
             self._titles["prompt"] = text[:80]
         said = line.message

@@ -289,6 +289,18 @@ def test_what_a_call_is_about_is_told_by_its_input(write: Write, tmp_path: Path,
     assert [None if pd.isna(value) else value for value in row] == expected
 
 
+def test_what_the_agent_writes_in_the_users_name_is_no_prompt(write: Write, tmp_path: Path) -> None:
+    notes = ("<system-reminder>\nToday is Friday.\n</system-reminder>", "[Request interrupted by user]")
+    lines = [user("Go"), *map(user, notes), answer("m1", "r1", 5)]
+    for second, line in enumerate(lines):
+        line["timestamp"] = f"2026-10-31T12:00:0{second}.000Z"
+    write(f"{FOLDER}/s1.jsonl", lines)
+    found = read(tmp_path, text=True)
+    assert found.messages["role"].tolist() == ["user", "system", "system", "assistant"]
+    assert found.turns[["prompt", "responses", "output_tokens"]].to_numpy().tolist() == [["Go", 1, 5]]
+    assert found.sessions["prompts"].item() == 1
+
+
 def test_the_full_pass_and_the_one_for_usage_alone_count_the_same(write: Write, tmp_path: Path) -> None:
     write(f"{FOLDER}/s1.jsonl", [user("Go"), *(answer(f"m{n // 3}", f"r{n // 3}", n) for n in range(60))])
     alone, both = read(tmp_path), read(tmp_path)
