@@ -202,7 +202,7 @@ async def test_no_canary_reaches_any_agent_and_what_is_named_does(tmp_path: Path
 
 
 @pytest.mark.parametrize("spec", KNOWN, ids=lambda spec: spec.name)
-def test_the_environment_that_every_backend_begins_with_has_no_canary(
+async def test_the_environment_that_every_backend_begins_with_has_no_canary(
     place: Callable[..., Programs], spec: AgentSpec
 ) -> None:
     for mode in spec.modes.values() or (AgentMode(),):
