@@ -110,17 +110,15 @@ def test_the_rest_of_the_frames_tells_what_happened(run: Run, found: History) ->
     assert set(found.usage["project"]) == {str(run.work)} or run.agent in SUMS
 
 
+@pytest.mark.parametrize("run", SUB_AGENTS, indirect=True)
 def test_sub_agents_are_told_apart(run: Run, found: History) -> None:
-    if run.agent not in SUB_AGENTS:
-        pytest.skip(f"{run.agent} has none in this version")
     sub: Any = found.usage[found.usage["subagent"].notna()]
     sessions = found.sessions
     assert len(sub) or (sessions["relation"] == "subagent").any() or len(sessions) > 1
 
 
+@pytest.mark.parametrize("run", exact.FORKS, indirect=True)
 def test_a_fork_counts_its_own_only(run: Run, found: History) -> None:
-    if run.agent not in exact.FORKS:
-        pytest.skip(f"{run.agent} has no fork that can be asked for from outside")
     last = used(found.usage[found.usage["session_id"] == found.usage["session_id"].iloc[-1]])
     assert last.total() == 1, "what was said before is its parent's"
     assert found.coverage()["copies"].sum() > 0
