@@ -42,7 +42,6 @@ if TYPE_CHECKING:
         sessions,
         shared,
         usage,
-        worktrees,
     )
     from coder_nb.errors import AtRisk, CoderError, NobodyToAsk, TurnCancelled, TurnFailed
     from coder_nb.settings import Settings
@@ -62,7 +61,6 @@ _WHERE = {
         "sessions",
         "shared",
         "usage",
-        "worktrees",
     ),
     "coder_nb.claude": ("claude_session_store",),
     "coder_nb.client.changes": ("Changes",),
@@ -113,7 +111,6 @@ __all__ = [
     "shared",
     "usage",
     "widgets",
-    "worktrees",
 ]
 
 

@@ -51,23 +51,16 @@ def session(
     return Session(link, opened)
 
 
-def worktrees() -> pd.DataFrame:
-    """All worktrees on this machine, one row each: whose they are, and whether they may go."""
-    from coder_nb.analysis.frames import worktrees_frame
-
-    link = _home.link()
-    return worktrees_frame(link.run(link.verbs.worktrees))
-
-
 def reap(*, dry_run: bool = False) -> pd.DataFrame:
     """Removes worktrees whose session is gone, where nothing would be lost and nobody wrote for an hour.
 
-    It happens by itself once an hour. With `dry_run` nothing is removed, and the rows say what would be.
+    It happens by itself once an hour. The rows are all worktrees on this machine: whose each is, whether it was taken,
+    and why or why not. With `dry_run` nothing is removed, and they say what would be.
     """
     from coder_nb.analysis.frames import worktrees_frame
 
     link = _home.link()
-    return worktrees_frame(link.run(link.verbs.reap, dry_run=dry_run))
+    return worktrees_frame(link.run(link.verbs.worktrees) if dry_run else link.run(link.verbs.reap))
 
 
 def chat(chat_id: str) -> Chat:

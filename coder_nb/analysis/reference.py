@@ -15,7 +15,7 @@ FRAMES: dict[str, tuple[Sequence[Column], str]] = {
     "`cnb.sessions()`": (columns.SESSIONS, "One row a session of the store; key `session_id`."),
     "`cnb.agents()`": (columns.AGENTS, "One row an agent; key `agent`."),
     "`session.agent_sessions()`": (columns.AGENT_SESSIONS, "One row an agent's own context; key `chat_id`, `agent`."),
-    "`cnb.worktrees()`, `cnb.reap()`": (columns.WORKTREES, "One row a worktree on this machine; key `path`."),
+    "`cnb.reap()`": (columns.WORKTREES, "One row a worktree on this machine; key `path`."),
     "`session.checkpoints.frame`": (columns.CHECKPOINTS, "One row a state to go back to; key `checkpoint_id`."),
     "`session.commands`": (columns.COMMANDS, "One row a slash command or skill; key `agent`, `name`."),
     "`session.native_sessions(agent)`": (columns.NATIVE_SESSIONS, "One row a session that the agent keeps itself."),

@@ -43,18 +43,18 @@ class Risk(Value):
     @property
     def words(self) -> str:
         """What is at risk, as one line; empty where nothing is."""
-        counts = {
-            "pending changes": self.pending,
-            "changed files": len(self.dirty),
-            "staged files": len(self.staged),
-            "untracked files": len(self.untracked),
-            "ignored files that differ from the checkout's": len(self.ignored),
-            "repositories inside": len(self.submodules),
-            "commits on no branch": self.detached,
-            "unmerged commits": self.unmerged,
-            "unpushed commits": self.unpushed,
-        }
-        known = [f"{count} {what}" for what, count in counts.items() if count]
+        counts = (
+            (self.pending, "pending change", "pending changes"),
+            (len(self.dirty), "changed file", "changed files"),
+            (len(self.staged), "staged file", "staged files"),
+            (len(self.untracked), "untracked file", "untracked files"),
+            (len(self.ignored), "copied file that differs", "copied files that differ"),
+            (len(self.submodules), "repository inside", "repositories inside"),
+            (self.detached, "commit on no branch", "commits on no branch"),
+            (self.unmerged, "unmerged commit", "unmerged commits"),
+            (self.unpushed, "unpushed commit", "unpushed commits"),
+        )
+        known = [f"{count} {one if count == 1 else many}" for count, one, many in counts if count]
         return "; ".join([*([", ".join(known)] if known else []), *([self.error] if self.error else [])])
 
 

@@ -7,10 +7,6 @@ from coder_nb.worktrees.git import git, run
 from coder_nb.worktrees.snapshot import of_worktree, resolve, sieve_of, snapshot
 from coder_nb.worktrees.state import WorktreeState
 
-_ELSEWHERE = (
-    "The agents work in the checkout itself, or in a folder without a git repository: what they did is yours already."
-)
-
 
 async def stash(state: WorktreeState, title: str, *, timeout: float) -> None:
     """Stash all uncommitted work, untracked files too; `git stash` shows it in the checkout as well."""
@@ -40,8 +36,10 @@ async def branch(state: WorktreeState, name: str, title: str, *, timeout: float)
 
 
 def _check(state: WorktreeState) -> None:
-    if state.isolation == "none" or state.shadow:
-        raise Conflict(_ELSEWHERE)
+    if state.isolation == "none":
+        raise Conflict("The agents work in the checkout itself: what they did is there, for you to stash or commit.")
+    if state.shadow:
+        raise Conflict("This folder has no git repository to keep work in: apply or reject it instead.")
 
 
 async def _identity(state: WorktreeState, *, timeout: float) -> dict[str, str]:

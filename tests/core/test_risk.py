@@ -27,7 +27,7 @@ def test_an_orphan_that_holds_nothing_may_go_after_its_grace() -> None:
         ({"foreign": True}, "Another store"),
         ({"touched_at": None}, "cannot be told"),
         ({"risk": None}, "not looked at"),
-        ({"risk": weighed(Risk(session_id="s", dirty=("a.txt",)))}, r"At risk: 1 changed files\."),
+        ({"risk": weighed(Risk(session_id="s", dirty=("a.txt",)))}, r"At risk: 1 changed file\."),
         ({"risk": weighed(Risk(session_id="s", error="git did not end."))}, "At risk: git did not end"),
     ],
 )
