@@ -205,6 +205,7 @@ class SqlCatalog:
             ended = [body for (body,) in await tx.rows(_AGENTS_OF, session_id=session_id)]
             await tx.run(_DELETE_SESSION, session_id=session_id)
             await _forget(tx, ended)
+        await self._database.scrub()
 
     @patient
     async def set_worktree(
@@ -253,6 +254,7 @@ class SqlCatalog:
             ended = [body for (body,) in await tx.rows(_AGENTS_OF_CHAT, chat_id=chat_id)]
             await tx.run(_DELETE_CHAT, chat_id=chat_id)
             await _forget(tx, ended)
+        await self._database.scrub()
 
     @patient
     async def turns(self, chat_id: str) -> tuple[TurnInfo, ...]:

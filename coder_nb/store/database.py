@@ -142,6 +142,9 @@ class Database(Protocol):
         What reads by one statement only, `once`, needs no transaction around it, which saves two trips.
         """
 
+    async def scrub(self) -> None:
+        """Lets what was deleted go from the files too, as far as no reader still needs it."""
+
     def watch(self) -> AsyncGenerator[frozenset[str] | None]:
         """As `base.Store.watch`."""
 

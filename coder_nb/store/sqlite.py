@@ -25,6 +25,7 @@ from coder_nb.store.migrations import migrate
 T = TypeVar("T")
 READERS = 2
 _DATA_VERSION = Statement(text("PRAGMA data_version"))
+_EMPTY_JOURNAL = Statement(text("PRAGMA wal_checkpoint(TRUNCATE)"))
 
 
 class SqliteTx:
@@ -117,6 +118,11 @@ class SqliteDatabase:
             except BaseException:
                 await tx.undo()
                 raise
+
+    async def scrub(self) -> None:
+        async with self._writing:
+            if self._writer is not None and not self._closing.is_set():
+                await self._writer.rows(_EMPTY_JOURNAL)
 
     @contextlib.asynccontextmanager
     async def read(self, *, once: bool = False) -> AsyncIterator[SqliteTx]:
@@ -243,6 +249,7 @@ def _make_engine(path: Path, *, busy_timeout: float) -> AsyncEngine:
             "synchronous = NORMAL",
             "foreign_keys = ON",
             "journal_size_limit = 67108864",
+            "secure_delete = ON",  # what was deleted is overwritten, and not only forgotten
         ):
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()

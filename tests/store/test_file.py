@@ -73,3 +73,21 @@ async def test_opening_a_store_again_keeps_the_locks_of_the_first(opened, path: 
     await (await opened()).close()
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", LOCKED, str(path), stdout=PIPE)
     assert (await process.communicate())[0] == b"True\n"
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["chat", "session"])
+async def test_what_was_deleted_is_in_no_byte_of_the_files_any_more(
+    opened, path: Path, here: Owner, whole: bool
+) -> None:
+    store = await opened()
+    lease, chat_id = await begin(store, here)
+    canaries = tuple(text(chat_id, f"canary-{number} " * 400) for number in range(20))
+    await store.log.commit(lease, chat_id, Batch(entries=canaries))
+    assert b"canary" in bytes_of(path)
+    session_id = (await store.catalog.get_chat(chat_id)).session_id
+    await (store.catalog.delete_session(lease, session_id) if whole else store.catalog.delete_chat(lease, chat_id))
+    assert b"canary" not in bytes_of(path)
+
+
+def bytes_of(path: Path) -> bytes:
+    return b"".join(file.read_bytes() for file in path.parent.iterdir() if file.name.startswith(path.name))
