@@ -61,7 +61,7 @@ class Client:
         )
         self._reading: asyncio.Task[None] | None = None
         self._said = ""
-        self._closing = False
+        self._ending: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int | None:
@@ -70,7 +70,7 @@ class Client:
 
     @property
     def alive(self) -> bool:
-        return not self._closing and self._reading is not None and not self._reading.done()
+        return self._ending is None and self._reading is not None and not self._reading.done()
 
     async def start(self) -> dict[str, Any]:
         """Starts the program, and gives what it says of itself; raises an `AgentFailed`, or `TimeoutError`."""
@@ -82,7 +82,8 @@ class Client:
         except (ClaudeSDKError, RuntimeError, OSError) as error:
             if self._relay.failure is not None:
                 raise self._relay.failure from None
-            raise AgentFailed(f"{self._name} did not start: {error}. Prompt again to try anew.") from error
+            why = f"{self._name} did not start: {error}. Prompt again to try anew." if str(error) else ""
+            raise AgentFailed(why or self._relay.explain()) from error
         self._reading = asyncio.create_task(self._read(), name=f"{self._name} reader")
         return said or {}
 
@@ -116,12 +117,16 @@ class Client:
         return f"{self._name} said: {self._said}. Prompt again." if self._said else self._relay.explain()
 
     async def close(self) -> None:
-        """Ends the program and all that it has started; bounded, and harmless twice."""
-        self._closing = True
-        ending = asyncio.create_task(self._disconnect(), name=f"{self._name} end")
-        await asyncio.wait({ending}, timeout=self._settings.stop_grace)
+        """Ends the program and all that it has started; bounded, once, and to its end also where it is cancelled."""
+        if self._ending is None:
+            self._ending = asyncio.create_task(self._end(), name=f"{self._name} end")
+        await asyncio.shield(self._ending)
+
+    async def _end(self) -> None:
+        disconnecting = asyncio.create_task(self._disconnect(), name=f"{self._name} disconnect")
+        await asyncio.wait({disconnecting}, timeout=self._settings.stop_grace)
         await self._relay.close()
-        left = {task for task in (ending, self._reading) if task is not None}
+        left = {task for task in (disconnecting, self._reading) if task is not None}
         await asyncio.wait(left, timeout=LAST_WAIT)
         for task in left:
             task.cancel()

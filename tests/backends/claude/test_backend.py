@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib.util
 import json
 import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from coder_nb.backends.base import Opening, TextDelta, ToolUpdate, UserSaid
 from coder_nb.backends.claude import resumes
 from coder_nb.backends.claude.backend import ClaudeBackend
 from coder_nb.backends.registry import registry
-from coder_nb.errors import AgentDisabled, AgentNotInstalled, MissingExtra, NotFound
+from coder_nb.errors import AgentDisabled, AgentFailed, AgentNotInstalled, MissingExtra, NotFound
 from coder_nb.ids import new_id
 from coder_nb.pool.process import Keeper
 from coder_nb.runtime.agents import Agents
@@ -177,3 +179,24 @@ async def run_example(tmp_path: Path, url: str) -> list[str]:
     printed, _ = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 0
     return printed.decode().splitlines()
+
+
+async def test_a_program_that_is_none_of_claude_is_said_to_be(make_world: Callable[..., Any]) -> None:
+    world = await make_world(entry={"argv": ["false"]})
+    with pytest.raises(AgentFailed, match=r"it ended with exit code 1\. Prompt again"):
+        await world.backend.open(world.opening(), idle_events=world.idle.append)
+    assert not world.keeper._processes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [0.05, 0.4, 1.0])
+async def test_a_start_that_is_cancelled_leaves_nothing_behind(world: World, seconds: float) -> None:
+    before = set(Path(tempfile.gettempdir()).glob("coder-nb-claude-*"))  # noqa: ASYNC240  # nothing else runs here
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds), world.opened() as session:
+            await turn(session, "endless")
+    mine = [task for task in asyncio.all_tasks() if task.get_name().startswith("Claude")]
+    if mine:
+        await asyncio.wait(mine, timeout=10)
+    assert not world.keeper._processes
+    assert set(Path(tempfile.gettempdir()).glob("coder-nb-claude-*")) <= before  # noqa: ASYNC240
