@@ -189,7 +189,9 @@ WORKTREES = (
     Column("why", "string", attrgetter("why"), "why it may go, or may not"),
     Column("at_risk", "bool", lambda row: row.risk.at_risk if row.risk else None, "whether work would be lost with it"),
     Column("idle_s", "float", attrgetter("idle_s"), "seconds since something in it was written"),
-    Column("base_commit", "string", lambda row: row.base_commit or None, "the commit that its changes are measured from"),
+    Column(
+        "base_commit", "string", lambda row: row.base_commit or None, "the commit that its changes are measured from"
+    ),
 )
 
 COMMANDS = (

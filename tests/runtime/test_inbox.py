@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import pytest
-from support.place import DEADLINE, Person, Place
+from support.place import DEADLINE, Person, Place, aclosing_stream
 
 from coder_nb.core.lifecycle import INBOX, inbox
+from coder_nb.core.values import ChatInfo
 
 pytestmark = pytest.mark.anyio
 
@@ -56,14 +58,16 @@ class Walk:
     async def hang(self) -> None:
         """A turn that runs until it is stopped; it was taken, and nothing waits."""
         await self.prompt("think hm; hang")
-        async with asyncio.timeout(DEADLINE):
-            while (await self.person.state()).run_status != "running" or await self.state() != "empty":
-                await asyncio.sleep(0.01)
+        await self._until(lambda chat: chat.run_status == "running" and not chat.queued)
 
     async def quiet(self) -> None:
-        async with asyncio.timeout(DEADLINE):
-            while (await self.person.state()).run_status == "running":
-                await asyncio.sleep(0.01)
+        await self._until(lambda chat: chat.run_status != "running")
+
+    async def _until(self, look: Callable[[ChatInfo], bool]) -> None:
+        async with asyncio.timeout(DEADLINE), aclosing_stream(self.person) as frames:
+            async for _ in frames:
+                if look(await self.person.state()):
+                    return
 
     async def _note(self, before: str, message: str) -> None:
         self.seen.add((before, message, await self.state()))
