@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -24,6 +24,10 @@ class Used:
     cached: int
     output: int
     reasoning: int
+    written: int = 0
+    """Written to a cache, by models that tell it."""
+    number: int = 0
+    """By which the answer's ids are told from all others."""
 
     @property
     def row(self) -> tuple[int, int, int]:
@@ -38,6 +42,10 @@ class Say:
     text: str = ""
     call: tuple[str, dict[str, Any]] | None = None
     endless: bool = False
+    used: Used | None = None
+    """What it used, where the figures are to be other ones."""
+    seconds: float = 0.0
+    """How long it takes."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,8 @@ class Asked:
     has_result: bool
     """Whether a tool's result has come since then."""
     tools: frozenset[str]
+    size: int = 0
+    """Characters of all that the model is given."""
 
 
 Answer = Callable[[Asked], Say]
@@ -81,7 +91,7 @@ class EveryModel:
         with self._lock:
             self.begun += 1
             number = self.begun
-        return Used(1000 + number, 500 + 3 * number, 60 + 2 * number, 10 + number)
+        return Used(1000 + number, 500 + 3 * number, 60 + 2 * number, 10 + number, number=1000 + number)
 
 
 @contextlib.contextmanager
@@ -112,14 +122,16 @@ class _Handler(BaseHTTPRequestHandler):
         self._whole({"data": [{"id": "scripted-model", "object": "model"}]})
 
     def do_POST(self) -> None:
-        request = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or b"{}")
+        body = self.rfile.read(int(self.headers.get("content-length") or 0))
+        request = json.loads(body or b"{}")
         path = self.path.partition("?")[0]
         wire = next((wire for ending, wire in _WIRES.items() if path.endswith(ending)), None)
         if wire is None:
             self._whole({"input_tokens": 10, "totalTokens": 10})
             return
-        asked, used = wire.asked(request), self.model.use()
+        asked, used = replace(wire.asked(request), size=len(body)), self.model.use()
         say = self.model.answer(asked)
+        used = replace(say.used, number=used.number) if say.used else used
         streams = request.get("stream") or "stream" in path.lower()
         with contextlib.suppress(ConnectionError):
             if streams:
@@ -132,12 +144,14 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("content-type", "text/event-stream")
         self.send_header("connection", "close")
-        self.send_header("request-id", f"req_{used.fresh}")
+        self.send_header("request-id", f"req_{used.number}")
         self.end_headers()
         for name, event in wire.events(say, used, model):
             data = event if isinstance(event, str) else json.dumps(event)
             self.wfile.write((f"event: {name}\n" * bool(name) + f"data: {data}\n\n").encode())
             self.wfile.flush()
+            if "wait" in event:
+                time.sleep(say.seconds)
             if say.endless and "wait" in event:
                 self.model.endless.append(used)
                 self.model.streams.set()
@@ -226,7 +240,7 @@ class _Chat(_Wire):
     @staticmethod
     def events(say: Say, used: Used, model: str) -> Iterator[tuple[str, Any]]:
         base = {
-            "id": f"chatcmpl-{used.fresh}",
+            "id": f"chatcmpl-{used.number}",
             "object": "chat.completion.chunk",
             "created": int(time.time()),
             "model": model,
@@ -242,7 +256,7 @@ class _Chat(_Wire):
     def whole(say: Say, used: Used, model: str) -> Any:
         choice = {"index": 0, "message": _Chat.message(say), "finish_reason": "stop"}
         return {
-            "id": f"chatcmpl-{used.fresh}",
+            "id": f"chatcmpl-{used.number}",
             "object": "chat.completion",
             "created": 1,
             "model": model,
@@ -277,7 +291,7 @@ class _Responses(_Wire):
         }
         done = status == "completed"
         return {
-            "id": f"resp_{used.fresh}",
+            "id": f"resp_{used.number}",
             "object": "response",
             "created_at": int(time.time()),
             "model": model,
@@ -291,8 +305,8 @@ class _Responses(_Wire):
         if say.call is not None:
             return {
                 "type": "function_call",
-                "id": f"fc_{used.fresh}",
-                "call_id": f"call_{used.fresh}",
+                "id": f"fc_{used.number}",
+                "call_id": f"call_{used.number}",
                 "status": "completed",
                 "name": say.call[0],
                 "arguments": json.dumps(say.call[1]),
@@ -300,7 +314,7 @@ class _Responses(_Wire):
         part = {"type": "output_text", "text": say.text or "Well.", "annotations": []}
         return {
             "type": "message",
-            "id": f"msg_{used.fresh}",
+            "id": f"msg_{used.number}",
             "status": "completed",
             "role": "assistant",
             "content": [part],
@@ -341,10 +355,14 @@ class _Anthropic(_Wire):
     def message(say: Say, used: Used, model: str) -> dict[str, Any]:
         block: dict[str, Any] = {"type": "text", "text": say.text or "Well."}
         if say.call is not None:
-            block = {"type": "tool_use", "id": f"toolu_{used.fresh}", "name": say.call[0], "input": say.call[1]}
-        usage = {"input_tokens": used.fresh, "cache_read_input_tokens": used.cached, "cache_creation_input_tokens": 0}
+            block = {"type": "tool_use", "id": f"toolu_{used.number}", "name": say.call[0], "input": say.call[1]}
+        usage = {
+            "input_tokens": used.fresh,
+            "cache_read_input_tokens": used.cached,
+            "cache_creation_input_tokens": used.written,
+        }
         return {
-            "id": f"msg_{used.fresh}",
+            "id": f"msg_{used.number}",
             "type": "message",
             "role": "assistant",
             "model": model,
@@ -406,7 +424,7 @@ class _Gemini(_Wire):
             "candidates": [candidate],
             "usageMetadata": usage,
             "modelVersion": "gemini-2.5-pro",
-            "responseId": f"r{used.fresh}",
+            "responseId": f"r{used.number}",
         }
 
     @staticmethod
