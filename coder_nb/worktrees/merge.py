@@ -39,7 +39,15 @@ async def merge(path: str, ours: bytes, base: bytes, theirs: bytes, *, timeout: 
             f"{path} has changed in the checkout{place} where this change would land: nothing was written. "
             "Undo the change of yours there, or copy this one by hand."
         )
-    return b"\n".join(merged)
+    result = b"\n".join(merged)
+    # Git takes a last line without its newline for another line than the same with one: where it asks, we ask.
+    unended = not all(side.endswith(b"\n") for side in (ours, base, theirs) if side)
+    if result != ours and unended and await _plain(ours, base, theirs, timeout=timeout) != result:
+        raise ApplyConflict(
+            f"{path} has changed in the checkout at its end, where a newline is missing: nothing was written. "
+            "Undo the change of yours there, or copy this one by hand."
+        )
+    return result
 
 
 async def clashes(ours: bytes, base: bytes, theirs: bytes, *, timeout: float) -> tuple[Clash, ...]:
@@ -111,6 +119,15 @@ async def _merge(path: str, sides: list[list[bytes]], *, timeout: float) -> list
     if outcome.code < 0 or outcome.code > 127:
         raise GitError(f"`git merge-file` failed on {path}: {outcome.reason}. Nothing was written; try again.")
     return outcome.out.partition(b"<" * _MARKER)[0].count(b"\n") + 1
+
+
+async def _plain(ours: bytes, base: bytes, theirs: bytes, *, timeout: float) -> bytes | None:
+    """What git makes of the sides as they are; None where it finds a conflict."""
+    with TemporaryDirectory(prefix="coder-nb-") as scratch:
+        for number, side in enumerate((ours, base, theirs)):
+            await asyncio.to_thread((Path(scratch) / str(number)).write_bytes, side)
+        outcome = await run(Path(scratch), "merge-file", "-p", "-q", "0", "1", "2", timeout=timeout)
+    return outcome.out if outcome.code == 0 else None
 
 
 def _lay_out(folder: Path, sides: list[list[bytes]]) -> None:

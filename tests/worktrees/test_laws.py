@@ -84,10 +84,10 @@ async def test_a_merge_is_never_silently_another_than_gits(tmp_path: Path, batch
         if merged == git:
             return "agreed"
         # What git calls a conflict may be what stands there already: then nothing is written at all.
-        assert (git, merged) == (None, sides[0]), sides
-        return "known"
+        return "known" if (git, merged) == (None, sides[0]) else f"git made {git!r}, and we {merged!r}, of {sides}"
 
     told = await asyncio.gather(*(one(number, *case) for number, case in enumerate(cases(MERGES, seed=batch))))
+    assert set(told) <= {"agreed", "refused", "known"}
     assert told.count("agreed") > MERGES * 0.3
 
 
