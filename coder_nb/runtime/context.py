@@ -44,6 +44,8 @@ RECAP_PAGE = 100
 """How many entries are read at once when it is looked for what an agent has missed."""
 IDLE_CHATS = 256
 """In how many chats what agents say between two turns is kept."""
+KEPT_HERE = ("claude", "native")
+"""The backends whose agents' memories are in our store."""
 IDLE_EVENTS = 100
 """How much of what an agent says between two turns is kept, the latest."""
 
@@ -129,10 +131,10 @@ class Context:
         env: Mapping[str, str] | None = None,
         began: Callable[[Begun], None],
     ) -> AgentSession:
-        """Starts an agent session, with its earlier native session where it has one on this host."""
+        """Starts an agent session, with its earlier native session where that is within reach."""
         known = await self.store.catalog.get_agent_session(chat_id, agent)
         facts = Facts(self.agents.config_hash(agent, cwd), known)
-        native_id = known.native_id if known and known.host in (None, self.host) and not facts.changed else None
+        native_id = known.native_id if known and self._is_within_reach(known) and not facts.changed else None
         turns = [turn for turn in await self.visible_turns(chat_id) if turn.agent == agent and turn.end]
         opening = Opening(
             agent=agent,
@@ -173,10 +175,14 @@ class Context:
         hidden = {entry.turn_id for entry in landmarks} - {entry.turn_id for entry in visible(landmarks)}
         return [turn for turn in turns if turn.id not in hidden]
 
+    def _is_within_reach(self, known: AgentSessionInfo) -> bool:
+        """Whether an agent's memory is where it was: on this host, or in our own store, which goes anywhere."""
+        return known.host in (None, self.host) or self.agents.spec(known.agent).backend in KEPT_HERE
+
     async def _fork(self, known: AgentSessionInfo) -> ForkOf | None:
         """What a session that was never opened branches off from, where that still holds what the fork shows."""
         fork = known.forked_from
-        if fork is None or known.host not in (None, self.host):
+        if fork is None or not self._is_within_reach(known):
             return None
         if fork.turns == await self._turns_taken(fork.chat_id, known.agent):
             return ForkOf(native_id=fork.native_id)

@@ -189,3 +189,22 @@ async def test_its_usage_has_a_cost_where_the_price_is_known(place: Place) -> No
         turn = await person.prompt("hi", agent="native", model="openai/gpt-4o")
         (usage,) = [e.body for e in await person.entries(turn.id) if isinstance(e.body, Usage)]
         assert (usage.tokens.input, usage.tokens.output) == (100, 7)
+
+
+async def test_what_it_remembers_is_in_the_store_and_goes_to_another_machine_where_anothers_does_not(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with staged(place, plain) as (person, model):
+        await person.prompt("remember plums", agent="native")
+        await person.prompt("say plums", agent="scripted")
+        before = {info.agent: info.native_id for info in await person.runtime.agent_sessions(person.session.id)}
+        await person.runtime.close()
+        monkeypatch.setattr("socket.gethostname", lambda: "another-machine")
+        person = await reopened(place, model)
+        await person.prompt("and now?", agent="native")
+        turn = await person.prompt("say apples", agent="scripted")
+        after = {info.agent: info.native_id for info in await person.runtime.agent_sessions(person.session.id)}
+        assert after["native"] == before["native"]
+        assert after["scripted"] != before["scripted"]
+        codes = [entry.body.code for entry in await person.entries(turn.id) if isinstance(entry.body, Notice)]
+        assert "memory_rebuilt" in codes
