@@ -56,19 +56,33 @@ class Process:
     ) -> tuple[Process, tuple[int, int, int]]:
         """A process that is yet to be started, and its ends of the pipes, which the caller closes."""
         process = cls(owner, number, name, secrets)
-        loop = asyncio.get_running_loop()
         (in_read, in_write), (out_read, out_write), (err_read, err_write) = _pipes(3)
-        for end in (in_write, out_read, err_read):
-            with contextlib.suppress(OSError):  # a wish: the system limits what a user's pipes take together
-                _enlarge(end)
-        stdin, _ = await loop.connect_write_pipe(lambda: process._stdin, os.fdopen(in_write, "wb", 0))
-        stdin.set_write_buffer_limits(high=0)
-        stdout, _ = await loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(process._stdout), os.fdopen(out_read, "rb", 0)
-        )
-        stderr, _ = await loop.connect_read_pipe(lambda: process._stderr, os.fdopen(err_read, "rb", 0))
-        process._transports = [stdin, stdout, stderr]
-        return process, (in_read, out_write, err_write)
+        theirs = in_read, out_write, err_write
+        try:
+            await process._connect(in_write, out_read, err_read)
+        except BaseException:  # a cancellation comes at any step
+            for end in theirs:
+                os.close(end)
+            raise
+        return process, theirs
+
+    async def _connect(self, in_write: int, out_read: int, err_read: int) -> None:
+        """Makes streams of our ends of the pipes; all of them are closed where it is not done."""
+        loop = asyncio.get_running_loop()
+        with contextlib.ExitStack() as given_up:
+            ends = {in_write: "wb", out_read: "rb", err_read: "rb"}
+            inside, outside, errors = (given_up.enter_context(os.fdopen(end, how, 0)) for end, how in ends.items())
+            for end in ends:
+                with contextlib.suppress(OSError):  # a wish: the system limits what a user's pipes take together
+                    _enlarge(end)
+            stdin, _ = await loop.connect_write_pipe(lambda: self._stdin, inside)
+            given_up.callback(stdin.abort)
+            stdin.set_write_buffer_limits(high=0)
+            stdout, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(self._stdout), outside)
+            given_up.callback(stdout.close)
+            stderr, _ = await loop.connect_read_pipe(lambda: self._stderr, errors)
+            self._transports = [stdin, stdout, stderr]
+            given_up.pop_all()
 
     @property
     def pid(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import itertools
 import os
 import sys
@@ -131,6 +132,24 @@ async def test_a_spawn_that_is_cancelled_leaves_no_process(keeper: Keeper, tmp_p
     with pytest.raises(asyncio.CancelledError):
         await spawning
     await first.stop()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+async def test_a_spawn_that_is_cancelled_at_any_step_leaves_no_pipe(keeper: Keeper, tmp_path: Path) -> None:
+    await (await keeper.spawn(["/bin/true"], cwd=tmp_path, env=ENV, name="first")).stop()
+    before, cancelled = len(os.listdir("/proc/self/fd")), []
+    for steps in range(8):
+        spawning = asyncio.create_task(keeper.spawn(["/bin/cat"], cwd=tmp_path, env=ENV, name="cat"))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        cancelled.append(spawning.cancel())
+        await asyncio.wait({spawning})
+        if not spawning.cancelled():
+            await spawning.result().stop()
+        await asyncio.sleep(0)  # in which the loop lets go of what was given up
+        gc.collect()  # nor is any left to the collector, whose warning would be an error
+        assert len(os.listdir("/proc/self/fd")) == before, f"given up after {steps} steps"
+    assert all(cancelled[:6])
 
 
 async def test_where_no_descriptors_are_left_it_is_said_and_none_is_lost(
