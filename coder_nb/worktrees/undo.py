@@ -1,7 +1,7 @@
 """What an apply found and what it left, kept so that it can be taken back to the byte.
 
-Where both are what git has of the change anyway, nothing needs to be kept. Else a private ref holds a tree of them:
-entries ``<n>.before.<permissions>`` and ``<n>.after``, for the n-th path of the change.
+A private ref holds a tree of them: entries ``<n>.before.<permissions>`` and ``<n>.after``, for the n-th path of the
+change. So undo takes back what the apply did, and nothing where the user had done the same before.
 """
 
 from __future__ import annotations
@@ -18,8 +18,6 @@ from coder_nb.worktrees.files import Found
 from coder_nb.worktrees.git import git, run
 from coder_nb.worktrees.landing import Plan, blob_content, blob_id, store_blob
 
-_USUAL = (0o644, 0o755, 0o664, 0o775)
-
 
 class Image(Value):
     """One path before and after an apply; None where nothing was there."""
@@ -30,38 +28,31 @@ class Image(Value):
 
 
 async def keep(root: Path, name: str, change: Change | FileDelta, plan: Plan, *, timeout: float) -> None:
-    """Keep what the steps will write over, before they are taken."""
-    if not plan.steps or not _is_lossy(change, plan):
+    """Keep what the steps will write over, before they are taken; of a second apply, which writes nothing, nothing."""
+    if not plan.steps and (await run(root, "rev-parse", "--verify", "--quiet", name, timeout=timeout)).code == 0:
         return
     lines = []
     for number, path in enumerate(paths(change)):
-        for step in plan.steps:
-            if step.path != path or (step.found is not None and step.found.link):
-                continue
-            after = step.found.content if step.kind == "mode" and step.found is not None else step.content
-            sides = {} if step.found is None else {f"before.{step.found.permissions:o}": step.found.content}
-            sides |= {} if after is None else {"after": after}
-            for side, content in sides.items():
-                blob = await store_blob(root, content, timeout=timeout)
-                lines.append(f"100644 blob {blob}\t{number}.{side}\n")
+        step = next((step for step in plan.steps if step.path == path), None)
+        found = await asyncio.to_thread(files.look, root, path, going=True) if step is None else step.found
+        if found is not None and found.link:
+            continue
+        writes = step is not None and step.kind != "mode"
+        after = step.content if step is not None and writes else None if found is None else found.content
+        sides = {} if found is None else {f"before.{found.permissions:o}": found.content}
+        sides |= {} if after is None else {"after": after}
+        for side, content in sides.items():
+            lines.append(f"100644 blob {await _stored(root, content, change, timeout=timeout)}\t{number}.{side}\n")
     tree = (await git(root, "mktree", input="".join(sorted(lines)).encode(), timeout=timeout)).decode().strip()
     await git(root, "update-ref", name, tree, timeout=timeout)
 
 
-def _is_lossy(change: Change | FileDelta, plan: Plan) -> bool:
-    """Whether something would be lost that the blobs of the change do not tell."""
-    for step in plan.steps:
-        if step.found is not None and (
-            step.kind == "mode"
-            or change.old_blob is None
-            or blob_id(step.found.content, len(change.old_blob)) != change.old_blob
-            or (step.kind == "remove" and step.found.permissions not in _USUAL and not step.found.link)
-        ):
-            return True
-        blob = change.new_blob
-        if step.content is not None and (blob is None or blob_id(step.content, len(blob)) != blob):
-            return True
-    return False
+async def _stored(root: Path, content: bytes, change: Change | FileDelta, *, timeout: float) -> str:
+    """The blob of a content: one of the change's own, where it is just that."""
+    for blob in (change.old_blob, change.new_blob):
+        if blob is not None and blob_id(content, len(blob)) == blob:
+            return blob
+    return await store_blob(root, content, timeout=timeout)
 
 
 async def restore(root: Path, name: str, change: Change | FileDelta, *, timeout: float) -> bool:
@@ -93,7 +84,7 @@ def _put_back(root: Path, found: list[tuple[str, Image, Found | None]]) -> None:
 
 async def _images(root: Path, name: str, *, timeout: float) -> dict[int, Image] | None:
     listed = await run(root, "ls-tree", "-z", name, timeout=timeout)
-    if listed.code != 0 or not listed.out:
+    if listed.code != 0:
         return None
     images: dict[int, Image] = {}
     for line in filter(None, os.fsdecode(listed.out).split("\0")):
