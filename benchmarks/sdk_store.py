@@ -8,16 +8,19 @@ import statistics
 import tempfile
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiosqlite
+import asyncpg
 
 from benchmarks.row import Row
 from coder_nb.backends.claude.session_store import ClaudeSessionStore
 from coder_nb.settings import Settings
 from coder_nb.store.open import open_store
+from tests.support.postgres import postgres_server
 
 ENTRIES, SIZE = 500, 2_000
 ROUNDS = 30
@@ -27,24 +30,27 @@ Append = Callable[[Any, list[Any]], Awaitable[None]]
 
 
 def measure() -> list[Row]:
-    return asyncio.run(_measure())
+    with tempfile.TemporaryDirectory() as folder, postgres_server() as server:
+        file = str(Path(folder) / "store.sqlite")
+        rows = asyncio.run(_measure("SQLite", file, Path(folder), _sqlite(Path(folder) / "reference.sqlite")))
+        ours, theirs = server.database(), server.database()
+        return rows + asyncio.run(_measure("PostgreSQL", ours, Path(folder), _postgres(theirs)))
 
 
-async def _measure() -> list[Row]:
-    with tempfile.TemporaryDirectory() as folder:
-        store = await open_store(Settings(database=str(Path(folder) / "store.sqlite")))
-        kept = ClaudeSessionStore(store.history, Path(folder) / "spool")
-        try:
-            async with aiosqlite.connect(Path(folder) / "reference.sqlite") as driver:
-                for statement in ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL", TABLE):
-                    await driver.execute(statement)
-                return [await _compare(kept.append, _only_inserts(driver))]
-        finally:
-            await kept.close()
-            await store.close()
+async def _measure(
+    engine: str, database: str, folder: Path, reference: AbstractAsyncContextManager[Append]
+) -> list[Row]:
+    store = await open_store(Settings(database=database))
+    kept = ClaudeSessionStore(store.history, folder / f"spool-{engine}")
+    try:
+        async with reference as only_inserts:
+            return [await _compare(engine, kept.append, only_inserts)]
+    finally:
+        await kept.close()
+        await store.close()
 
 
-async def _compare(ours: Append, reference: Append) -> Row:
+async def _compare(engine: str, ours: Append, reference: Append) -> Row:
     taken: tuple[list[float], list[float]] = ([], [])
     for _ in range(ROUNDS):
         for append, figures in zip((ours, reference), taken, strict=True):
@@ -54,7 +60,7 @@ async def _compare(ours: Append, reference: Append) -> Row:
             await append(key, batch)
             figures.append(time.perf_counter() - start)
     mine, bare = (statistics.median(figures) * 1e3 for figures in taken)
-    return Row(f"{ENTRIES} SDK entries, 1 MB", mine, "ms", 1.5, bare, "ratio", "a store that only inserts")
+    return Row(f"{ENTRIES} SDK entries, 1 MB, {engine}", mine, "ms", 1.5, bare, "ratio", "a store that only inserts")
 
 
 def entries(count: int) -> list[dict[str, Any]]:
@@ -70,10 +76,32 @@ def entries(count: int) -> list[dict[str, Any]]:
     ]
 
 
-def _only_inserts(driver: aiosqlite.Connection) -> Append:
-    async def append(key: Any, batch: list[Any]) -> None:
-        rows = [(key["project_key"], key["session_id"], "", json.dumps(entry)) for entry in batch]
-        await driver.executemany(INSERT, rows)
-        await driver.commit()
+@asynccontextmanager
+async def _sqlite(path: Path) -> AsyncIterator[Append]:
+    async with aiosqlite.connect(path) as driver:
+        for statement in ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL", TABLE):
+            await driver.execute(statement)
 
-    return append
+        async def append(key: Any, batch: list[Any]) -> None:
+            await driver.executemany(INSERT, _rows(key, batch))
+            await driver.commit()
+
+        yield append
+
+
+@asynccontextmanager
+async def _postgres(url: str) -> AsyncIterator[Append]:
+    driver = await asyncpg.connect(url)
+    await driver.execute(TABLE.replace("INTEGER PRIMARY KEY", "BIGSERIAL PRIMARY KEY"))
+
+    async def append(key: Any, batch: list[Any]) -> None:
+        await driver.executemany(INSERT.replace("?, ?, ?, ?", "$1, $2, $3, $4"), _rows(key, batch))
+
+    try:
+        yield append
+    finally:
+        await driver.close()
+
+
+def _rows(key: Any, batch: list[Any]) -> list[tuple[str, str, str, str]]:
+    return [(key["project_key"], key["session_id"], "", json.dumps(entry)) for entry in batch]
