@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support import matrix
 
 from coder_nb.backends.base import (
     AnyEvent,
@@ -397,6 +398,14 @@ async def test_a_session_remembers_its_native_id(tmp_path: Path) -> None:
     again = await backend.open(msgspec.structs.replace(opening, native_id=first.native_id), idle_events=print)
     assert (first.resumed, again.resumed) == ("new", "resumed")
     assert again.native_id == first.native_id
+
+
+@matrix.publishes
+async def test_what_it_can_do_is_published(tmp_path: Path) -> None:
+    backend = ReplayBackend(Settings(replay_pace=0))
+    session = await backend.open(Opening(agent="replay", chat_id="c", cwd=tmp_path), idle_events=print)
+    can = await matrix.found(backend, "replay", session, tmp_path, ())
+    matrix.hold("own", "replay", {**can, "tokens": "as recorded"})
 
 
 async def test_a_recording_that_is_missing_or_damaged_is_unavailable_with_the_cure(tmp_path: Path) -> None:

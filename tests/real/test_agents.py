@@ -62,6 +62,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@matrix.publishes
 async def test_it_writes_with_its_own_tool_and_takes_a_second_turn_in_the_same_process(
     every_agent: str, root: Path
 ) -> None:
@@ -89,7 +90,7 @@ async def test_it_writes_with_its_own_tool_and_takes_a_second_turn_in_the_same_p
         _hold_usage_to_the_journal(stage, [*usage_of(first)], [*usage_of(second)])
         _hold_cost_to_the_price(stage, first, second)
         assert {e.type for e in (*first, *second) if isinstance(e, RawReceived)} == set()
-        matrix.hold(agent, await _found(stage, session, [*usage_of(first)]))
+        matrix.hold("acp", agent, await _found(stage, session, [*usage_of(first)]))
 
 
 async def _found(stage: Stage, session: AgentSession, first: list[Counts]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import matrix
 from support.history import MemoryHistory
 from support.native import turn
 
@@ -73,6 +74,7 @@ def said(events: list[AnyEvent]) -> str:
     return "".join(event.text for event in events if isinstance(event, TextDelta))
 
 
+@matrix.publishes
 @pytest.mark.parametrize(
     ("model", "path"),
     [
@@ -105,6 +107,7 @@ async def test_a_wire(model: str, path: str, tmp_path: Path) -> None:
             usage = [event.tokens for event in made if isinstance(event, UsageReported)]
             expected = [(each["prompt_tokens"], each["completion_tokens"]) for each in USAGE]
             assert [(each.input, each.output) for each in usage] == expected
+            matrix.hold("own", "native", await matrix.found(backend, "native", session, cwd, usage))
             await _stopped(session)
             await session.close()
             again = await backend.open(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support import matrix
 
 from coder_nb.backends.base import (
     AgentSession,
@@ -126,6 +127,7 @@ def usage_of(events: list[AnyEvent]) -> list[tuple[int | None, int | None]]:
     return [(e.tokens.input, e.tokens.output) for e in events if isinstance(e, UsageReported)]
 
 
+@matrix.publishes
 async def test_two_turns_on_one_native_session_are_told_once_and_counted_to_the_token(tmp_path: Path) -> None:
     file = tmp_path / "work" / "hello.txt"
     fixtures = [
@@ -151,6 +153,8 @@ async def test_two_turns_on_one_native_session_are_told_once_and_counted_to_the_
         _hold_usage_to_the_journal(stage.model, [*first, *second])
         assert [e for e in (*first, *second, *stage.idle) if isinstance(e, RawReceived)] == []
         assert not [event for event in stage.idle if not isinstance(event, CommandsChanged)]
+        can = await matrix.found(stage.backend, "opencode", session, tmp_path / "work", usage_of(first))
+        matrix.hold("own", "opencode", can)
 
 
 def _hold_usage_to_the_journal(model: Model, events: list[AnyEvent]) -> None:

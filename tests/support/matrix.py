@@ -1,20 +1,28 @@
 """The matrix of agents and what they can do: probed by the tests of the real agents, published in docs/agents.md.
 
 ``UPDATE_MATRIX=1`` makes these tests write what they find to ``docs/agents.json`` instead of holding it to that, and
-``python tests/support/matrix.py`` writes the table anew; `scripts/matrix` does both.
+``python tests/support/matrix.py`` writes the tables anew; `scripts/matrix` does both.
 """
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+import pytest
+
+from coder_nb.backends.base import AgentSession, Backend, UserSaid
+from coder_nb.errors import AgentUnavailable, NotFound
 
 DOCS = Path(__file__).parents[2] / "docs"
 DATA, PAGE = DOCS / "agents.json", DOCS / "agents.md"
-BEGIN, END = "<!-- the matrix: written by scripts/matrix -->", "<!-- the end of the matrix -->"
-ROWS = {
+BEGIN, END = "<!-- {}: written by scripts/matrix -->", "<!-- the end of it -->"
+Door = Literal["own", "acp"]
+"""Through which an agent is driven: one of its own, or the Agent Client Protocol."""
+_ALL = {
     "version": "version that was probed",
     "resume": "goes on with a session after a restart",
     "load": "tells the history of a session",
@@ -26,41 +34,79 @@ ROWS = {
     "steer": "takes a message while it works",
     "modes": "its own modes",
     "models": "lets one choose its model",
-    "options": "further options of its own",
     "commands": "has slash commands",
     "tokens": "reports tokens",
     "cost": "reports what it cost",
-    "through_us": "has its files written by us",
 }
+ROWS: dict[Door, dict[str, str]] = {
+    "own": {
+        **_ALL,
+        "rewind": "goes back to an earlier prompt",
+        "questions": "asks questions",
+        "mcp": "takes your MCP servers",
+    },
+    "acp": {**_ALL, "options": "further options of its own", "through_us": "has its files written by us"},
+}
+publishes = pytest.mark.publishes
 
 
-def hold(agent: str, found: dict[str, Any]) -> None:
+async def found(backend: Backend, agent: str, session: AgentSession, cwd: Path, answers: Collection[Any]) -> Any:
+    """What a session behind a door of its own can do; `answers` are what it reported of a turn of two answers."""
+    can, probe = session.capabilities, await backend.probe(agent)
+    names = ("list", "fork", "close", "images", "files", "steer", "cost", "rewind", "questions", "mcp", "commands")
+    return {
+        **{name: bool(getattr(can, name)) for name in (*names, "models")},
+        "version": probe.version or "–",
+        "resume": bool(can.resume),
+        "load": await _tells(backend, agent, str(session.native_id), cwd),
+        "modes": [mode.id for mode in can.modes],
+        "tokens": {0: "–", 2: "each answer"}.get(len(answers), "sum"),
+    }
+
+
+async def _tells(backend: Backend, agent: str, native_id: str, cwd: Path) -> bool:
+    try:
+        return any([isinstance(event, UserSaid) async for event in backend.told(agent, native_id, cwd)])
+    except (AgentUnavailable, NotFound):
+        return False
+
+
+def hold(door: Door, agent: str, can: dict[str, Any]) -> None:
     """What a real agent was found to be able to do is what is published, or is published now."""
-    assert set(found) == set(ROWS)
-    published: dict[str, Any] = json.loads(DATA.read_text()) if DATA.exists() else {}
+    assert set(can) == set(ROWS[door])
+    known = published()
     if os.environ.get("UPDATE_MATRIX"):
-        DATA.write_text(json.dumps(published | {agent: found}, indent=1, sort_keys=True) + "\n")
+        known[door] = known.get(door, {}) | {agent: can}
+        DATA.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
         return
-    assert found == published.get(agent), "docs/agents.json is not true any more: run scripts/matrix"
+    assert can == known[door].get(agent), "docs/agents.json is not true any more: run scripts/matrix"
 
 
-def table() -> str:
+def published() -> dict[Door, dict[str, dict[str, Any]]]:
+    """What is published: by door and agent, the value of each row."""
+    known: dict[Door, dict[str, dict[str, Any]]] = json.loads(DATA.read_text())
+    return known
+
+
+def table(door: Door) -> str:
     """The matrix as Markdown."""
-    published: dict[str, dict[str, Any]] = json.loads(DATA.read_text())
-    agents = sorted(published)
+    agents = published()[door]
     lines = ["| | " + " | ".join(f"`{agent}`" for agent in agents) + " |", "|---|" + "---|" * len(agents)]
     lines += [
-        f"| {title} | " + " | ".join(_cell(published[agent][row]) for agent in agents) + " |"
-        for row, title in ROWS.items()
+        f"| {title} | " + " | ".join(_cell(can[row]) for can in agents.values()) + " |"
+        for row, title in ROWS[door].items()
     ]
     return "\n".join(lines)
 
 
 def page() -> str:
-    """The page, with the table as it should be."""
+    """The page, with the tables as they should be."""
     text = PAGE.read_text()
-    before, rest = text.split(BEGIN)
-    return f"{before}{BEGIN}\n\n{table()}\n\n{END}{rest.split(END)[1]}"
+    for door in ROWS:
+        begin = BEGIN.format(door)
+        before, rest = text.split(begin)
+        text = f"{before}{begin}\n\n{table(door)}\n\n{END}{rest.split(END, 1)[1]}"
+    return text
 
 
 def _cell(value: Any) -> str:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from support import matrix
 from support.anthropic_model import Request, Say, notified, results, said
 from support.claude import World, done_of, text_of, turn, usage_of
 
@@ -50,6 +51,7 @@ def id_of(events: list[AnyEvent]) -> str:
     return message
 
 
+@matrix.publishes
 async def test_ten_turns_cost_what_the_model_says_with_a_stop_a_resume_and_a_fork(world: World) -> None:
     told: list[AnyEvent] = []
     async with world.opened() as session:
@@ -58,6 +60,8 @@ async def test_ten_turns_cost_what_the_model_says_with_a_stop_a_resume_and_a_for
         second = await turn(session, "write made.txt hello", mode="accept_edits")
         assert [e.text for e in second if isinstance(e, ReasoningDelta)] == ["A plan."]
         assert (world.cwd / "made.txt").read_text() == "hello"
+        can = await matrix.found(world.backend, "claude", session, world.cwd, usage_of(second))
+        matrix.hold("own", "claude", can)
         told += [*first, *second, *await turn(session, "remember two"), *await turn(session, "hello")]
         stopped: list[AnyEvent] = []
         async for event in session.prompt(Asked(text="endless", user_text="")):
