@@ -28,6 +28,8 @@ from coder_nb.backends.base import Child, Spawner
 
 AGENTS = ("opencode", "goose", "qwen")
 OVER_ACP = (*AGENTS, "gemini", "codex", "claude-acp")
+EVERY = (*OVER_ACP, "claude", "native")
+"""With the two that are libraries, and no programs on the PATH."""
 PROGRAMS = {"codex": "codex-acp", "claude-acp": "claude-agent-acp"}
 """Where the program is not named like the agent."""
 PLACE = "CODER_NB_TEST_AGENTS"
@@ -38,6 +40,8 @@ _WRITE = {
     "gemini": ("write_file", "file_path"),
     "codex": ("exec_command", ""),
     "claude-acp": ("Write", "file_path"),
+    "claude": ("Write", "file_path"),
+    "native": ("write_file", "path"),
 }
 _MODEL = "scripted-model"
 _OWN_MODEL = {"gemini": "gemini-2.5-pro", "codex": "gpt-5.3-codex", "claude-acp": "claude-opus-5-5"}
@@ -93,7 +97,9 @@ def entry(agent: str, model_url: str) -> dict[str, Any]:
         return {"env": {"GOOGLE_GEMINI_BASE_URL": model_url, **key}}
     if agent == "codex":
         return {"argv": ["codex-acp", *_codex_settings(model_url)], "env": {"OPENAI_API_KEY": "none"}}
-    if agent == "claude-acp":
+    if agent == "native":
+        return {"model": f"openai-chat/{_MODEL}", "base_url": f"{model_url}/v1"}
+    if agent in ("claude", "claude-acp"):
         key = {"ANTHROPIC_API_KEY": "none", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1"}
         return {"enabled": True, "env": {"ANTHROPIC_BASE_URL": model_url, **key}}
     key = {"OPENAI_API_KEY": "none", "OPENAI_BASE_URL": f"{model_url}/v1", "OPENAI_MODEL": _MODEL}

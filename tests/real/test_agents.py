@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from support import matrix
-from support.stage import LIMIT, LONG, NEWER, Stage, end_of, staged, text_of, there, usage_of
+from support.stage import LIMIT, LONG, NEWER, Stage, end_of, past_the_first_minute, staged, text_of, there, usage_of
 
 from coder_nb.backends.acp.wire import Framer
 from coder_nb.backends.base import (
@@ -232,7 +232,7 @@ async def test_after_a_kill_the_native_session_is_resumed_with_its_memory(agent:
             assert session.pid
             os.kill(session.pid, signal.SIGKILL)
             native_id = session.native_id
-        _past_the_first_minute(root)
+        past_the_first_minute(root / "home")
         async with stage.opened("ask", native_id) as session:
             assert (session.resumed, session.native_id) == ("resumed", native_id)
             events = await stage.turn(session, "what was it", "ask")
@@ -263,7 +263,7 @@ async def test_a_native_session_is_listed_and_its_history_told(every_agent: str,
             await stage.turn(session, "make hello", "bypass", allow=True)
             await stage.turn(session, "and again", "bypass")
             native_id, can = str(session.native_id), session.capabilities
-        _past_the_first_minute(root)
+        past_the_first_minute(root / "home")
         listed = await stage.backend.native_sessions(agent, stage.cwd)
         assert (native_id in {one.native_id for one in listed}) is bool(can.list)
         told = [event async for event in stage.backend.told(agent, native_id, stage.cwd)]
@@ -343,7 +343,7 @@ async def test_ten_turns_with_a_stop_a_kill_and_a_fork_are_counted_as_the_model_
             native_id, can = str(session.native_id), session.capabilities
             assert session.pid
             os.kill(session.pid, signal.SIGKILL)
-        _past_the_first_minute(root)
+        past_the_first_minute(root / "home")
         async with stage.opened("ask", native_id) as session:
             assert session.resumed == "resumed"
             await ask(session, 5, 6)
@@ -370,9 +370,3 @@ def _hold_sums(agent: str, said: list[Counts], spent: list[tuple[int, int]], bac
     over_out = sum(out or 0 for _, out in said) - sum(out for _, out in spent)
     assert (over_in % 77, over_out) == (0, over_in // 77 * 7)
     assert over_in // 77 <= background
-
-
-def _past_the_first_minute(root: Path) -> None:
-    """gemini loses a session that is gone on with in the minute in which it began: its file is named by that."""
-    for chat in (root / "home" / ".gemini").glob("tmp/*/chats/session-*"):
-        chat.rename(chat.with_name(re.sub(r"T\d\d-\d\d", "T00-00", chat.name)))

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import os
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from support import mcp_server
 from support.place import Person, Place
+from support.stage import LONG, past_the_first_minute, there
 
-from coder_nb.core.entries import Notice
+from coder_nb.core.entries import Notice, ToolCall
 from coder_nb.testing import real_agents
 from coder_nb.testing.real_agents import otherwise, says, scripted_model, writes
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
 
-@pytest.fixture(params=real_agents.AGENTS)
+SOON = (*real_agents.AGENTS, "native")
+
+
+@pytest.fixture(params=[pytest.param(name, marks=[LONG] * (name not in SOON)) for name in real_agents.EVERY])
 def agent(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """An agent that is there, in a home of its own."""
-    name: str = request.param
-    try:
-        for needed in (name, "llmock", "node"):
-            real_agents.program(needed)
-    except real_agents.Missing as missing:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(missing))
+    """An agent that is there, in a home of its own; by the door through which it is driven unless told otherwise."""
+    name = there(request.param)
     for variable, value in real_agents.environ(tmp_path / "home").items():
         monkeypatch.setenv(variable, value)
     return name
@@ -52,6 +51,7 @@ async def test_it_works_in_the_worktree_and_remembers_in_the_next_runtime(agent:
             assert (place.repository / "greeting.txt").read_text() == "hi\n"
             (before,) = await person.runtime.agent_sessions(session.id)
             await person.runtime.close()
+            past_the_first_minute(tmp_path / "home")
             again = await place.person(agents=entry, start_timeout=60.0)
             assert await again.said(first.id)
             second = await again.prompt("and now", agent=agent)
@@ -96,5 +96,31 @@ async def test_a_fork_goes_on_with_the_agents_own_memory_and_a_native_session_ca
                 if entry.kind == "text"
             ]  # type: ignore[union-attr]
             assert texts == ["I remember plums.", "Still here."]
+        finally:
+            await place.close()
+
+
+@pytest.mark.parametrize("agent", ["goose", pytest.param("opencode", marks=LONG)], indirect=True)
+async def test_the_users_own_mcp_servers_are_the_agents_tools(agent: str, tmp_path: Path) -> None:
+    tool = {"opencode": "loud_shout", "goose": "loud__shout"}[agent]
+    call = {"name": tool, "arguments": {"words": "hello"}}
+    script: list[dict[str, Any]] = [
+        {
+            "match": {"userMessage": "be loud", "toolName": tool, "hasToolResult": False},
+            "response": {"toolCalls": [call]},
+        },
+        {"match": {"toolName": tool, "hasToolResult": True}, "response": {"content": "That was loud."}},
+        *otherwise(),
+    ]
+    servers = {"loud": {"command": sys.executable, "args": ["-I", str(mcp_server.__file__)]}}
+    place = Place(tmp_path)
+    with scripted_model(tmp_path / "model", script) as model:
+        entry = {agent: real_agents.entry(agent, model.url)}
+        try:
+            person = await place.person(agents=entry, mcp_servers=servers, start_timeout=60.0)
+            turn = await person.prompt("be loud", agent=agent, mode="bypass")
+            assert (turn.end, await person.said(turn.id)) == ("completed", "That was loud.")
+            (made,) = [entry.body for entry in await person.entries(turn.id) if isinstance(entry.body, ToolCall)]
+            assert (made.status, "HELLO" in str(made.content)) == ("completed", True)
         finally:
             await place.close()
