@@ -1,4 +1,4 @@
-"""The recording that is shipped, and the practice repository that it was made in."""
+"""What is shipped to practise with: a recording with the repository that it was made in, and a history."""
 
 from __future__ import annotations
 
@@ -6,11 +6,17 @@ import itertools
 import os
 import shutil
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 FIRST_STEPS = Path(__file__).parent / "first-steps.jsonl"
 """A chat of three turns: a bug in a summary is found and mended, a test is added, a question is answered."""
 PRACTICE = Path(__file__).parent / "practice"
+HISTORY = Path(__file__).parent / "history"
+"""What Claude Code, Codex and Qwen Code wrote down in two weeks, see its README."""
+
+_WRITTEN = datetime(2026, 11, 16, tzinfo=UTC).timestamp()
+"""When its files were written last: a history is asked for what is later than a day by that."""
 
 
 def make_practice(path: str | os.PathLike[str] = "puffins") -> Path:
@@ -32,6 +38,23 @@ def make_practice(path: str | os.PathLike[str] = "puffins") -> Path:
     _git(place, "init", "--quiet", "--initial-branch=main")
     _git(place, "add", "--all")
     _git(place, "commit", "--quiet", "--message", "Weigh the puffins")
+    return place
+
+
+def make_history(path: str | os.PathLike[str] = "two-weeks") -> Path:
+    """Makes a home directory in which three agents have worked for two weeks, and returns where it is.
+
+    It is what ``cnb.history(roots=...)`` takes. What it says was recorded by us, with a scripted model and at another
+    time: its README says how. What is there already stays as it is. Raises `OSError` where it cannot be written.
+    """
+    place = Path(path).expanduser().absolute()
+    for file in sorted(HISTORY.rglob("*.json*")):
+        agent, *rest = file.relative_to(HISTORY).parts
+        copy = place.joinpath(f".{agent}", *rest)
+        if not copy.exists():
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, copy)
+            os.utime(copy, (_WRITTEN, _WRITTEN))
     return place
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from coder_nb.backends.replay.recording import Call, parse, steps
-from coder_nb.recordings import FIRST_STEPS, make_practice
+from coder_nb.client.history import history
+from coder_nb.recordings import FIRST_STEPS, HISTORY, make_history, make_practice
 
 pytestmark = pytest.mark.anyio
 
@@ -59,3 +60,31 @@ def test_what_the_shipped_recording_writes_mends_the_practice_repository(tmp_pat
                 (place / file.path).write_text(file.content or "")
     assert float(run("-c", code).stdout) == 748.0
     assert "Ran 2 tests" in run("-m", "unittest").stderr
+
+
+def test_the_shipped_history_is_read_without_a_problem(tmp_path: Path) -> None:
+    found = history(roots=make_history(tmp_path / "two-weeks"))
+    assert found.quality.empty
+    assert set(found.sessions["agent"]) == {"claude", "codex", "qwen"}
+    assert len(found.sessions) == 14
+    assert found.usage["cost_usd"].notna().all()
+
+
+def test_a_history_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
+    place = make_history(tmp_path / "two-weeks")
+    mine = next(place.rglob("*.jsonl"))
+    mine.write_text("mine")
+    assert make_history(tmp_path / "two-weeks") == place
+    assert mine.read_text() == "mine"
+
+
+def test_the_shipped_history_is_small_and_has_neither_anyones_folders_nor_the_agents_instructions() -> None:
+    files = [path for path in HISTORY.rglob("*.json*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 400_000
+    words = ("/tmp", "/root", "/work/", "127.0.0.1", "<system-reminder>", "base_instructions", "environment_context")
+    for path in files:
+        text = path.read_text()
+        assert not [word for word in words if word in text], path
+        assert {place for place in text.split('"') if place.startswith("/home/")} <= {
+            place for place in text.split('"') if place.startswith("/home/ada/")
+        }

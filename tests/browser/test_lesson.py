@@ -47,7 +47,7 @@ def test_a_lesson_runs_and_is_whole_when_reopened(notebook: Notebook, lesson: Pa
     notebook.open()
     for index in cells_with(notebook, chat):
         notebook.cell(index).scroll_into_view_if_needed()
-        notebook.output(index).locator(".panel").first.wait_for()
+        notebook.output(index).locator(".panel, h3").first.wait_for()
     if lesson == LESSONS[0]:
         applied = notebook.page.locator(".file-head").filter(has_text="Applied").first
         applied.click()  # what was decided is folded

@@ -8,10 +8,14 @@ import sys
 from pathlib import Path
 
 import nbformat
+import pandas as pd
 import pytest
 from nbclient import NotebookClient
 from nbconvert import HTMLExporter
 from nbformat import NotebookNode
+
+import coder_nb as cnb
+from coder_nb.recordings import make_history
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
@@ -79,3 +83,42 @@ def test_the_first_lesson_is_right_as_a_page_without_scripts(alone: Path) -> Non
         assert shown in page
     for wrong in ("Traceback", "model not found", "Error displaying widget"):
         assert wrong not in page
+
+
+def said(cell_id: str) -> str:
+    """What the second lesson says in a cell of text."""
+    return str(next(cell.source for cell in nbformat.read(LESSONS[1], as_version=4).cells if cell.id == cell_id))
+
+
+def test_the_second_lesson_says_in_words_what_its_cells_find(tmp_path: Path) -> None:
+    home = make_history(tmp_path / "two-weeks")
+    history, week = cnb.history(roots=home), cnb.history(roots=home, since="2026-11-09", until="2026-11-16")
+    cost = week.by("model")["cost_usd"]
+    assert cost.idxmax() == "claude-opus-4-8"
+    assert f"${cost.max():.2f} of ${cost.sum():.2f}" in said("cost-why")
+    tools = history.by_tool()
+    worst = tools.loc[tools["failure_rate"].idxmax()]
+    assert worst.name == "file_edit"
+    assert f"{worst['failures']:.0f} of {worst['calls']:.0f} edits failed" in said("fails-why")
+    assert f"with {tools['median_seconds'].max():.0f} seconds" in said("time-answer")
+    block = history.by("block")["total_tokens"].idxmax()
+    assert block == pd.Timestamp("2026-11-09T08:00Z")
+    assert "Monday, 9 November, from eight to one" in said("block")
+    for model, name in (("claude-opus-4-8", "Opus"), ("deepseek-chat", "DeepSeek")):
+        assert f"${cnb.as_if(history.usage, model)['cost_usd'].sum():.2f} with {name}" in said("other")
+    once = history.turns.dropna(subset=["one_shot"]).groupby("agent", observed=True)["one_shot"].agg(["sum", "count"])
+    for agent, name in (("claude", "Claude had"), ("qwen", "Qwen Code")):
+        assert f"{name} {once['sum'][agent]} of {once['count'][agent]}" in said("one-shot")
+
+
+def test_the_second_lesson_finds_the_miss_and_shows_its_plots_without_a_script(alone: Path) -> None:
+    notebook = executed(LESSONS[1], alone)
+    miss = outputs(notebook, "hit")[0].data["text/plain"]
+    found = [float(line.split()[-1]) for line in miss.splitlines()[:2]]
+    assert f"{100 * (found[0] - found[1]):.0f} cents" in said("miss-answer")
+    assert "Rewrite the timetable" in outputs(notebook, "abandoned-sessions")[0].data["text/plain"]
+    for cell in ("cost-plot", "tools-plot", "context-plot", "agents-plot", "timeline-plot"):
+        assert "data:image/png" in outputs(notebook, cell)[0].data["text/html"]
+    page, _ = HTMLExporter().from_notebook_node(notebook)
+    assert page.count('src="data:image/png') == 5 + 4, "and those of the dashboard"
+    assert "Error displaying widget" not in page

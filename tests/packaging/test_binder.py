@@ -1,4 +1,4 @@
-"""Binder: the image that repo2docker would build for this repository, made here without docker, plays the lesson."""
+"""Binder: the image that repo2docker would build for this repository, made here without docker, plays the lessons."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_repo2docker_installs_this_repository_after_copying_it(
     assert "environment for python=3.11" in dockerfile
 
 
-def test_the_image_plays_the_lesson_and_has_the_extension(
+def test_the_image_plays_the_lessons_and_has_the_extension(
     repo2docker: Path, clone: Path, run: Run, network: Network, tmp_path: Path
 ) -> None:
     env = {**network, "HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "CODER_NB_REPLAY_PACE": "0", "LANG": "C.UTF-8"}
@@ -60,6 +60,8 @@ def test_the_image_plays_the_lesson_and_has_the_extension(
     assert re.search(r"jupyter_extension.*enabled", extensions)
     shown = run(python, "scripts/lesson/play.py", "notebooks/01-first-steps.ipynb", cwd=clone, env=env)
     assert "748.0" in shown
+    shown = run(python, "scripts/lesson/play.py", "notebooks/02-what-agents-cost.ipynb", cwd=clone, env=env)
+    assert "Cost by day and model: $1.45 in all" in shown
 
 
 def pins(package: Path) -> list[str]:

@@ -56,8 +56,16 @@ def test_the_wheel_is_pure_and_holds_all_that_is_needed(wheel: Path) -> None:
         "coder_nb/py.typed",
         "coder_nb/recordings/first-steps.jsonl",
         "coder_nb/recordings/practice/summary.py",
+        "coder_nb/recordings/history/README.md",
     ):
         assert part in names
+    assert {
+        name.split("/")[3] for name in names if name.startswith("coder_nb/recordings/history/") and "jsonl" in name
+    } == {
+        "claude",
+        "codex",
+        "qwen",
+    }
     assert [name for name in names if name.endswith("etc/jupyter/jupyter_server_config.d/coder_nb.json")]
     assert not [name for name in names if name.startswith(("tests", "frontend", "scripts"))]
 
