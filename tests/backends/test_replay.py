@@ -365,6 +365,35 @@ async def test_stop_ends_the_turn_while_a_permission_is_open(tmp_path: Path) -> 
     assert not (tmp_path / "a.txt").exists()
 
 
+async def test_what_comes_late_after_a_stop_belongs_to_no_later_turn(tmp_path: Path) -> None:
+    session, pending = opened(two_turns(), tmp_path), list[str]()
+
+    def stop(event: AnyEvent) -> Awaitable[None] | None:
+        if not isinstance(event, PermissionAsked):
+            return None
+        pending.append(event.request_id)
+        return session.cancel()
+
+    first = await play(session, answer="later", on=stop)
+    await session.answer(pending[0], "allow")
+    await session.cancel()
+    second = await play(session, "Add a test.")
+    ends = [event for event in (*first, *second) if isinstance(event, Done)]
+    assert ends == [Done(end="cancelled", reason="stopped"), Done(end="completed")]
+    assert said(second) == "Added."
+    assert not (tmp_path / "a.txt").exists()
+
+
+async def test_a_turn_whose_end_was_not_recorded_ends_all_the_same(tmp_path: Path) -> None:
+    writer = Writer()
+    writer.turn(PROMPT)
+    writer.add(Text("I will " * 100))
+    stopped = opened(writer, tmp_path, pace=100)
+    events = await play(stopped, on=lambda e: stopped.cancel() if isinstance(e, TextDelta) else None)
+    assert events[-1] == Done(end="cancelled", reason="stopped")
+    assert (await play(opened(writer, tmp_path)))[-1] == Done(end="completed")
+
+
 async def test_stopping_when_nothing_runs_does_nothing(tmp_path: Path) -> None:
     session = opened(two_turns(), tmp_path)
     await session.cancel()
