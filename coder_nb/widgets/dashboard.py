@@ -44,7 +44,7 @@ class Dashboard(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no typ
         )
         self.project = ipywidgets.Dropdown(options=[EVERY, *projects], value=EVERY, description="Project")
         self.since = ipywidgets.DatePicker(value=first, description="From")
-        self.until = ipywidgets.DatePicker(value=last, description="To, with")
+        self.until = ipywidgets.DatePicker(value=last, description="To")
         self.period = ipywidgets.Dropdown(options=PERIODS, value="day", description="By")
         self.group = ipywidgets.Dropdown(options=GROUPS, value="model", description="Of")
         self._pages = [ipywidgets.HTML() for _ in PAGES]
@@ -58,7 +58,8 @@ class Dashboard(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no typ
                 ipywidgets.VBox([self.agents]),
                 ipywidgets.VBox([self.project, self.period, self.group]),
                 ipywidgets.VBox([self.since, self.until]),
-            ]
+            ],
+            layout=ipywidgets.Layout(flex_flow="row wrap"),
         )
         super().__init__([filters, self.summary, self.tabs], **kwargs)
         self._changed(None)
@@ -81,6 +82,7 @@ class Dashboard(ipywidgets.VBox):  # type: ignore[misc]  # ipywidgets has no typ
         number = self.tabs.selected_index or 0
         page = self._pages[number]
         if not page.value:
+            page.value = "<p>Drawing …</p>"
             page.value = self._page(list(PAGES)[number])
 
     def _page(self, name: str) -> str:

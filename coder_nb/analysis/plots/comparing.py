@@ -44,6 +44,7 @@ def tools(history: Told) -> Plot:
     axis.set_yticks(places, [plot.short(name) for name in found.index])
     axis.invert_yaxis()
     axis.margins(x=0.22)
+    axis.xaxis.set_major_locator(plot.whole_numbers())
     plot.legend_below(axis)
     return Plot(figure, found, text)
 

@@ -10,6 +10,9 @@ from coder_nb.analysis.plots import plot
 from coder_nb.analysis.plots.plot import Plot
 
 if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
     from coder_nb.analysis.plots.told import Told
 
 KINDS = {
@@ -45,19 +48,25 @@ def cost(history: Told, *, by: str = "day", of: str = "model", tz: str | tzinfo 
     step = 1 + len(labels) * max(map(len, labels), default=1) // 75
     axis.set_xticks(range(0, len(labels), step), labels[::step])
     axis.yaxis.set_major_formatter(lambda value, _: f"${plot.counted(value)}")
-    so_far = axis.twinx()
-    so_far.plot(range(len(wide)), wide.sum(axis=1).cumsum(), color=plot.INK, linewidth=1.2, linestyle="--")
-    so_far.spines[["top", "left", "bottom"]].set_visible(False)
-    so_far.set_ylim(bottom=0)
-    so_far.tick_params(colors=plot.INK, labelsize=9)
-    so_far.yaxis.set_major_formatter(lambda value, _: f"${plot.counted(value)}")
-    so_far.set_ylabel("so far (dashed)", fontsize=9, color=plot.INK)
+    if len(wide) > 1:
+        _so_far(axis, wide.sum(axis=1).cumsum())
     unpriced = int(sums["unpriced"].sum())
     if unpriced:
         text += f" The cost of {unpriced:,} responses is not known."
         axis.set_xlabel(f"The cost of {unpriced:,} responses is not known and not in it.", fontsize=9, color=plot.INK)
     plot.legend(axis, bbox_to_anchor=(1.12, 1))
     return Plot(figure, wide, text)
+
+
+def _so_far(axis: Axes, sums: pd.Series[Any]) -> None:
+    """The sum so far, on a scale of its own."""
+    so_far = axis.twinx()
+    so_far.plot(range(len(sums)), sums, color=plot.INK, linewidth=1.2, linestyle="--")
+    so_far.spines[["top", "left", "bottom"]].set_visible(False)
+    so_far.set_ylim(bottom=0)
+    so_far.tick_params(colors=plot.INK, labelsize=9)
+    so_far.yaxis.set_major_formatter(lambda value, _: f"${plot.counted(value)}")
+    so_far.set_ylabel("so far (dashed)", fontsize=9, color=plot.INK)
 
 
 def tokens(history: Told, *, of: str = "model") -> Plot:
