@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
+import psutil
 import pytest
 from support import matrix
 
@@ -153,8 +155,23 @@ async def test_two_turns_on_one_native_session_are_told_once_and_counted_to_the_
         _hold_usage_to_the_journal(stage.model, [*first, *second])
         assert [e for e in (*first, *second, *stage.idle) if isinstance(e, RawReceived)] == []
         assert not [event for event in stage.idle if not isinstance(event, CommandsChanged)]
+        await _hold_the_server_to_be_ours_alone(pid)
         can = await matrix.found(stage.backend, "opencode", session, tmp_path / "work", usage_of(first))
         matrix.hold("own", "opencode", can)
+
+
+async def _hold_the_server_to_be_ours_alone(pid: int) -> None:
+    """It listens on this machine only, and answers nobody who has no password, which no list of processes shows."""
+    server = psutil.Process(pid)
+    family = [server, *server.children(recursive=True)]
+    listens = [one.laddr for each in family for one in each.net_connections("tcp") if one.status == "LISTEN"]
+    assert {address.ip for address in listens} == {"127.0.0.1"}
+    async with httpx.AsyncClient() as stranger:
+        answers = [await stranger.get(f"http://127.0.0.1:{address.port}/session") for address in listens]
+    assert [answer.status_code for answer in answers] == [401]
+    password = server.environ()["OPENCODE_SERVER_PASSWORD"]
+    assert len(password) >= 32
+    assert not any(password in word for each in family for word in each.cmdline())
 
 
 def _hold_usage_to_the_journal(model: Model, events: list[AnyEvent]) -> None:
