@@ -13,11 +13,11 @@ from coder_nb.errors import InvalidOption
 if TYPE_CHECKING:
     import pandas as pd
 
-NOT_RECORDED: dict[str, str] = {
-    "opencode": "the calls that make titles",
-    "goose": "the calls that name sessions and tools; the cache; when each call was",
-    "qwen": "suggestions of what to ask next; some of the calls that keep its memory",
-    "claude": "titles and other calls of its own; the searches of its web tool",
+NOT_RECORDED: dict[str, tuple[str, ...]] = {
+    "opencode": ("titles", "answers that were taken back"),
+    "goose": ("titles", "descriptions of tool calls", "the cache", "when each call was"),
+    "qwen": ("suggestions of what to ask next", "some of the calls that keep its memory"),
+    "claude": ("titles", "other calls of its own", "the searches of its web tool"),
 }
 """What an agent's files do not hold, so that it is seen: recorded is not observed."""
 
@@ -55,7 +55,12 @@ COVERAGE = (
     Column("incomplete", "int", _count(lambda row: not row.complete), "without a final count"),
     Column("copies", "int", attrgetter("copies"), "records of responses and calls that were copies, and not counted"),
     Column("problems", "int", attrgetter("problems"), "rows of `quality`"),
-    Column("not_recorded", "string", lambda found: NOT_RECORDED.get(found.agent), "what it uses and never writes"),
+    Column(
+        "not_recorded",
+        "string",
+        lambda found: "; ".join(NOT_RECORDED.get(found.agent, ())) or None,
+        "the kinds of calls and of facts that it never writes, separated by semicolons",
+    ),
 )
 
 

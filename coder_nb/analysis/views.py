@@ -87,17 +87,19 @@ def _group(frame: pd.DataFrame, key: str, tz: str | tzinfo | None) -> pd.Series[
 
 def blocks(times: pd.Series[Any]) -> pd.Series[Any]:
     """The block that each time lies in, by the full hour in which it began: five hours from the first use after it."""
+    import numpy as np
     import pandas as pd
 
-    begun: list[Any] = []
-    start: Any = None
-    length = pd.Timedelta(hours=BLOCK)
-    ordered = times.sort_values(kind="stable")
-    for time in ordered:
-        if time is not pd.NaT and (start is None or time - start >= length):
-            start = time.floor("h")
-        begun.append(pd.NaT if time is pd.NaT else start)
-    return pd.Series(begun, index=ordered.index, dtype="datetime64[ms, UTC]").reindex(times.index)
+    known = times.dropna().sort_values(kind="stable")
+    utc = known.dt.tz_convert("UTC").dt.tz_localize(None)
+    moments = utc.to_numpy(dtype="datetime64[ms]")
+    starts = utc.dt.floor("h").to_numpy(dtype="datetime64[ms]").copy()
+    place, length = 0, np.timedelta64(BLOCK, "h")
+    while place < len(starts):
+        end = int(moments.searchsorted(starts[place] + length))
+        starts[place:end] = starts[place]
+        place = end
+    return pd.Series(starts, index=known.index).dt.tz_localize("UTC").reindex(times.index)
 
 
 def by_tool(calls: pd.DataFrame) -> pd.DataFrame:

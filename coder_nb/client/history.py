@@ -62,6 +62,7 @@ class History(Views):
         self._columns, self._backend, self._prices = columns, dtype_backend, prices
         self._read: dict[frozenset[What], tuple[Looked, Found]] = {}
         self._sums: Told | None = None
+        self._whole: History | None = None
         self._keep, self._kept = keep, set[str]()
 
     @property
@@ -117,16 +118,18 @@ class History(Views):
         """The same history with what was said, and what tools were given and gave."""
         if self._sought.text:
             return self
-        whole = copy.copy(self)
-        whole._sought = replace(self._sought, text=True)
-        whole._read = {}
-        return whole.refresh()
+        if self._whole is None:
+            whole = copy.copy(self)
+            whole._sought = replace(self._sought, text=True)
+            whole._read, whole._kept = {}, set()
+            self._whole = whole.refresh()
+        return self._whole
 
     def refresh(self) -> History:
         """The same history, to be read again."""
         self._read.clear()
         self._kept.clear()
-        self._sums = None
+        self._sums = self._whole = None
         return self
 
     def __repr__(self) -> str:

@@ -163,3 +163,10 @@ def test_a_project_is_found_by_the_link_that_leads_to_it(home: Path, tmp_path: P
         (folder / coded / f"{name}.jsonl").write_text(line("2026-11-03", name, sessionId=name, cwd=str(path)) + "\n")
     assert ids(roots=home, project=link) == "ef"
     assert ids(roots=home, project=real) == "e"
+
+
+def test_a_second_search_reads_nothing_again_until_the_history_is_refreshed(home: Path) -> None:
+    found = cnb.history(roots=home)
+    whole = found.with_text()
+    assert found.with_text() is whole
+    assert found.refresh().with_text() is not whole

@@ -71,22 +71,32 @@ def used(usage: pd.DataFrame) -> Counter[tuple[int, int, int]]:
 def test_the_history_is_the_models_journal_less_what_is_not_recorded(run: Run, found: History) -> None:
     usage = found.usage
     assert set(usage["agent"]) == {run.agent}
-    coverage = found.coverage().set_index("agent").loc[run.agent]
     if run.agent in SUMS:  # it keeps the sums of sessions, in which the cache cannot be told
         talk = [call for call, count in run.talk.items() for _ in range(count)]
         assert usage["input_tokens"].sum() == sum(fresh + cached for fresh, cached, _ in talk)
         assert usage["output_tokens"].sum() == sum(output for _, _, output in talk)
         assert set(usage["per"]) == {"session"}
-        assert pd.notna(coverage["not_recorded"])
         return
     recorded = used(usage)
     assert recorded - run.journal == Counter(), "nothing is made up, and nothing counted twice"
     assert run.talk - recorded == Counter(), "all of the conversation is there"
-    assert bool(run.journal - recorded) <= pd.notna(coverage["not_recorded"]), "what is not there is said"
     assert set(usage["per"]) == {"response"}
     unknown = usage[usage["output_tokens"].isna()]
     assert len(unknown) <= run.stopped.total(), "only an answer that was stopped has no count"
     assert not unknown["complete"].any()
+
+
+def test_what_the_history_lacks_is_absent_from_the_agents_files_and_listed(run: Run, found: History) -> None:
+    recorded = run.talk if run.agent in SUMS else used(found.usage)
+    missing = [call for call in run.calls if call.used.row not in recorded]
+    assert len(missing) == (run.journal - recorded).total()
+    listed = found.coverage().set_index("agent")["not_recorded"].fillna("")[run.agent].split("; ")
+    assert {exact.kind(call) for call in missing} <= set(listed)
+    records = list(exact.written(run))
+    assert [call for call in missing if any(exact.holds(record, call.used) for record in records)] == []
+    if run.agent not in SUMS:  # the same look finds what is there
+        here = [call for call in run.calls if call.used.row in recorded]
+        assert all(any(exact.holds(record, call.used) for record in records) for call in here)
 
 
 def test_reasoning_is_told_and_is_part_of_the_output(run: Run, found: History) -> None:

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import signal
+import sqlite3
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from support.every_model import Asked, EveryModel, Say, every_model
+from support.every_model import Asked, Call, EveryModel, Say, Used, every_model
 
 from coder_nb.backends import base
 from coder_nb.backends.acp.backend import AcpBackend
@@ -26,6 +29,7 @@ from coder_nb.backends.registry import registry
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.ids import new_id
 from coder_nb.pool.process import Keeper
+from coder_nb.readers.base import Places, readers
 from coder_nb.settings import Settings
 from coder_nb.testing import real_agents
 
@@ -62,6 +66,7 @@ _TOOLS: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
     ),
 }
 PROMPTS = ("make hello", "break it", "please delegate")
+_NUMBER = re.compile(rb"(?<![\w.])\d+(?![\w.])")
 CALLED = ("file_write", "file_read", "sub_agent")
 
 
@@ -78,6 +83,8 @@ class Run:
     """The part of it that is the conversation, its sub-agent's included."""
     stopped: Counter[tuple[int, int, int]]
     """What would have been used by the answer that was stopped."""
+    calls: tuple[Call, ...]
+    """All that the model was asked and gave to its end."""
 
 
 async def run(agent: str, root: Path) -> Run:
@@ -96,7 +103,38 @@ async def run(agent: str, root: Path) -> Run:
         journal=Counter(call.used.row for call in done),
         talk=Counter(call.used.row for call in done if call.asked.tools and call.asked.said.endswith(known)),
         stopped=Counter(used.row for used in model.endless),
+        calls=tuple(done),
     )
+
+
+def kind(call: Call) -> str:
+    """What an agent asks a model for beside the conversation, by the names that `coverage()` has for it."""
+    if call.asked.said.startswith("[SUGGESTION MODE"):
+        return "suggestions of what to ask next"
+    if call.asked.tools:
+        return "some of the calls that keep its memory" if "memory" in call.asked.said else "the conversation"
+    return "descriptions of tool calls" if call.asked.said.startswith("Tool: ") else "titles"
+
+
+def written(run: Run) -> Iterator[frozenset[bytes]]:
+    """The numbers of each record in an agent's own files: a line of a file, or a row of a database."""
+    for root in readers()[run.agent].roots(Places(run.home)):
+        for path in (path for path in root.rglob("*") if path.is_file() and not path.name.endswith(("-wal", "-shm"))):
+            records = _rows(path) if path.suffix == ".db" else path.read_bytes().split(b"\n")
+            yield from (frozenset(_NUMBER.findall(record)) for record in records)
+
+
+def _rows(path: Path) -> Iterator[bytes]:
+    with closing(sqlite3.connect(path)) as connection:
+        for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+            for row in connection.execute(f'SELECT * FROM "{table}"'):
+                yield repr(row).encode()
+
+
+def holds(record: frozenset[bytes], used: Used) -> bool:
+    """Whether a record can be one of an answer, whatever it counts the cache and the reasoning to."""
+    given, made = (used.fresh, used.fresh + used.cached), (used.output, used.output - used.reasoning)
+    return all(any(str(one).encode() in record for one in figures) for figures in (given, made))
 
 
 def _script(agent: str, work: Path) -> Any:
