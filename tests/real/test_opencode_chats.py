@@ -10,6 +10,11 @@ import pytest
 from support import place as places
 from support.place import Person, Place
 
+from coder_nb.client.everything import Both, usage_rows
+from coder_nb.client.history import USAGE
+from coder_nb.core.entries import Tokens
+from coder_nb.readers.base import Places, Sought, readers
+from coder_nb.readers.collect import collect
 from coder_nb.testing import real_agents
 from coder_nb.testing.real_agents import otherwise, says, scripted_model
 
@@ -75,3 +80,11 @@ async def test_every_token_of_ten_turns_with_a_resume_a_fork_and_a_stop_is_count
         dollars = sum((row.cost_nanousd or 0) for row in rows)
         price = real_agents.PRICE
         assert dollars == sum(round(1000 * (i * price["input"] + o * price["output"])) for i, o in prices.values())
+        wanted = Sought(what=USAGE)
+        written = collect(readers()["opencode"], readers()["opencode"].roots(Places(tmp_path / "home")), wanted)
+        both = Both(await usage_rows(again.runtime), written.usage)
+        counted = [row for row in both.counted() if row.tokens != Tokens()]  # of the one that was stopped nobody tells
+        assert sorted((row.tokens.input, row.tokens.output) for row in counted) == sorted(prices.values())
+        assert written.copies["opencode"] == 7, "the branch begins with all seven answers once more"
+        assert len(both.owners) == 2
+        assert both.seen == both.written, "what we saw is what the agent wrote down"
