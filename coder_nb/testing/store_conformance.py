@@ -5,6 +5,7 @@ Each contract is given an empty store and the `Owner` that stands for the proces
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 
 import msgspec
@@ -95,6 +96,9 @@ async def c02_a_chat_is_got_or_created(store: Store, here: Owner) -> None:
     assert second.name == "main-2"
     assert await store.catalog.chats("s1") == (first, second)
     assert (await store.catalog.get_session("s1")).chats == ("c1", "c3")
+    ids = [f"t{number}" for number in range(10)]
+    asking = (store.catalog.open_chat("s1", name="talk", new=False, chat_id=each, now=9) for each in ids)
+    assert len({chat.id for chat in await asyncio.gather(*asking)}) == 1, "who asks for one chat at once gets one"
     await refuses(NotFound, store.catalog.open_chat("s9", name="main", new=False, chat_id="c4", now=9))
     await refuses(NotFound, store.catalog.get_chat("c4"))
 
