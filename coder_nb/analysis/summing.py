@@ -327,6 +327,7 @@ TURNS = (
     Column("ended", "time", _of("ended"), "when it ended"),
     Column("seconds", "float", _span, "how long it took"),
     Column("prompt", "string", _of("prompt"), "what was asked; of history with text=True"),
+    Column("models", "string", _models, "the models that answered, the first one first"),
     Column("model_seconds", "float", _seconds("usage", "duration_ms"), "the part in which models answered"),
     Column("tool_seconds", "float", _seconds("calls", "duration_ms"), "the part in which tools ran"),
     Column("permission_seconds", "float", _seconds("asked", "waited_ms"), "the part in which it waited for a person"),

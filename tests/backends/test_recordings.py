@@ -68,6 +68,7 @@ def test_the_shipped_history_is_read_without_a_problem(tmp_path: Path) -> None:
     assert set(found.sessions["agent"]) == {"claude", "codex", "qwen"}
     assert len(found.sessions) == 14
     assert found.usage["cost_usd"].notna().all()
+    assert found.measures("model").loc["claude-opus-4-8", "turns"] == 5
 
 
 def test_a_history_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
