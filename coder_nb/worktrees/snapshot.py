@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 from coder_nb.core.changes import is_secret
 from coder_nb.core.entries import Value
 from coder_nb.worktrees.git import git, run, together
+from coder_nb.worktrees.graft import MOST, graft
 from coder_nb.worktrees.state import LARGE, WorktreeState
 
 EMAIL = "worktrees@coder-nb.invalid"
@@ -30,6 +31,8 @@ _STATUS = (
 _OID = "# branch.oid "
 _FACTS = {"1": 8, "u": 10}
 """How many words stand before the path, in lines about what is tracked."""
+_ABSENT = "000000"
+"""The mode of what is not there."""
 
 
 class Head(Value):
@@ -63,22 +66,31 @@ class _Look(Value):
     gone: tuple[str, ...]
     """The paths of what is tracked or staged and is not there."""
     untracked: tuple[str, ...]
+    staged: dict[str, str]
+    """What the index has of those that are there: mode and blob."""
+    unlike_staged: tuple[str, ...]
+    """Those of the changed that may differ from what is staged; what a sparse checkout does not show is not of them."""
+    merging: bool
+    """Whether a merge has left paths with several versions."""
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it takes no index to say what has changed."""
+        return not self.merging and len(self.changed) + len(self.gone) + len(self.untracked) <= MOST
 
 
 async def head_of(root: Path, commit: str, *, timeout: float) -> Head:
     """The user's commit that is, or that lies under, a commit (a private one stands on the HEAD it was made at)."""
-    return await _under(root, await _told(root, commit, timeout=timeout), timeout=timeout)
+    return (await _standing(root, commit, timeout=timeout))[1]
 
 
-async def _told(root: Path, commit: str, *, timeout: float) -> list[str]:
-    told = await git(root, "log", "-1", "--format=%H %T %ct %ae %P", commit, "--", timeout=timeout)
-    return told.decode().split()
-
-
-async def _under(root: Path, words: list[str], *, timeout: float) -> Head:
-    if words[3] == EMAIL:
-        return await head_of(root, words[4], timeout=timeout)
-    return Head(commit=words[0], tree=words[1], time=words[2])
+async def _standing(root: Path, name: str, *, timeout: float) -> tuple[str, Head]:
+    """The commit of a name, and the user's that it is or lies over."""
+    told = await git(root, "log", "-1", "--format=%H %T %ct %ae %P", name, "--", timeout=timeout)
+    commit, tree, time, email, *parents = told.decode().split()
+    if email == EMAIL:
+        return commit, await head_of(root, parents[0], timeout=timeout)
+    return commit, Head(commit=commit, tree=tree, time=time)
 
 
 class Sieve(Value):
@@ -128,10 +140,24 @@ async def _content(root: Path, *, sieve: Sieve, in_place: bool, timeout: float) 
     look, head, index = await _looks(root, timeout=timeout)
     left_out: list[str] = []
     if look.changed or look.gone or look.untracked:
-        tree, left_out = await _gather(root, look, index, sieve=sieve, in_place=in_place, timeout=timeout)
+        tree, left_out = await _tree(root, look, index, sieve=sieve, in_place=in_place, timeout=timeout)
     else:
         tree = head.tree if head.commit == look.commit else await tree_of(root, look.commit, timeout=timeout)
     return Content(tree=tree, head=head, left_out=tuple(sorted(left_out)))
+
+
+async def _tree(
+    root: Path, look: _Look, index: Path, *, sieve: Sieve, in_place: bool, timeout: float
+) -> tuple[str, list[str]]:
+    """The tree of what is there, and what is left out of it; of a few changes on the HEAD without its whole index,
+    which in a large repository takes as long as half a look."""
+    if look.is_small and not in_place and not sieve.guarded:
+        added, left_out = await asyncio.to_thread(_sift, root, look.untracked, sieve)
+        looked = (*look.unlike_staged, *added)
+        tree = await graft(root, look.commit, look.staged, looked, look.gone, timeout=timeout)
+        if tree is not None:
+            return tree, left_out
+    return await _gather(root, look, index, sieve=sieve, in_place=in_place, timeout=timeout)
 
 
 async def _update(root: Path, look: _Look, added: Sequence[str], *, env: Mapping[str, str], timeout: float) -> None:
@@ -141,22 +167,22 @@ async def _update(root: Path, look: _Look, added: Sequence[str], *, env: Mapping
         zeros = "0" * len(look.commit)
         told = os.fsencode("".join(f"0 {zeros}\t{name}\0" for name in look.gone))
         await git(root, "update-index", "-z", "--index-info", input=told, env=env, timeout=timeout)
-    if look.changed or added:
-        told = os.fsencode("".join(f"{name}\0" for name in (*look.changed, *added)))
+    if look.unlike_staged or added:
+        told = os.fsencode("".join(f"{name}\0" for name in (*look.unlike_staged, *added)))
         await git(root, "update-index", "--add", "--remove", "-z", "--stdin", input=told, env=env, timeout=timeout)
 
 
 async def _looks(root: Path, *, timeout: float) -> tuple[_Look, Head, Path]:
     """How the working tree differs from its HEAD, that HEAD, and where the index is: asked at once, as git is patient
     with those who look."""
-    look, words, place = await together(
+    look, (commit, head), place = await together(
         _look(root, timeout=timeout),
-        _told(root, "HEAD", timeout=timeout),
+        _standing(root, "HEAD", timeout=timeout),
         git(root, "rev-parse", "--git-path", "index", timeout=timeout),
     )
-    if words[0] != look.commit:  # it has moved in between
-        words = await _told(root, look.commit, timeout=timeout)
-    return look, await _under(root, words, timeout=timeout), root / os.fsdecode(place.removesuffix(b"\n"))
+    if commit != look.commit:  # it has moved in between
+        head = await head_of(root, look.commit, timeout=timeout)
+    return look, head, root / os.fsdecode(place.removesuffix(b"\n"))
 
 
 async def _look(root: Path, *, timeout: float) -> _Look:
@@ -168,16 +194,27 @@ async def _look(root: Path, *, timeout: float) -> _Look:
 def _sorted_out(root: Path, lines: Sequence[str]) -> _Look:
     there: list[str] = []
     gone: list[str] = []
+    unlike: list[str] = []
+    staged: dict[str, str] = {}
     for line in lines:
         if line[0] in _FACTS:
-            path = line.split(" ", _FACTS[line[0]])[-1]
+            words = line.split(" ", _FACTS[line[0]])
+            path = words[-1]
             is_gone = line[3] == "D" if line[0] == "1" else not os.path.lexists(root / path)
             (gone if is_gone else there).append(path)
+            is_staged = line[0] == "1" and words[4] != _ABSENT and words[7].strip("0") != ""
+            if is_staged and not is_gone:
+                staged[path] = f"{words[4]},{words[7]}"
+            if not is_gone and not (is_staged and line[3] == "."):
+                unlike.append(path)
     return _Look(
         commit=next((line for line in lines if line.startswith(_OID)), f"{_OID}HEAD").removeprefix(_OID),
         changed=tuple(there),
         gone=tuple(gone),
         untracked=tuple(line[2:] for line in lines if line[0] == "?"),
+        staged=staged,
+        unlike_staged=tuple(unlike),
+        merging=any(line[0] == "u" for line in lines),
     )
 
 
