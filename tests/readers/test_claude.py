@@ -109,6 +109,20 @@ def test_a_resumed_conversation_is_one_session(write: Write, tmp_path: Path) -> 
     assert (session["started"], session["ended"]) == (pd.Timestamp(NIGHT), pd.Timestamp(DAY))
 
 
+def test_a_file_that_several_versions_wrote_counts_what_each_of_them_says(write: Write, tmp_path: Path) -> None:
+    old = {"version": "1.0.30", "costUSD": 0.5}
+    partial = [answer("m1", None, 1, stop=None, **old), answer("m1", None, 30, **old)]
+    middle = [answer("m2", "r2", output, version="2.0.14") for output in (8, 8, 40)]
+    current = [{"type": "mode", "mode": "plan"}, answer("m3", "r3", 50), answer("m3", "r3", 50)]
+    write(f"{FOLDER}/s1.jsonl", [*partial, *middle, *current])
+    found = read(tmp_path)
+    assert sorted(counts(found)) == [("m1", 30), ("m2", 40), ("m3", 50)]
+    told = found.usage.set_index("response_id").sort_index()
+    assert list(told["agent_version"]) == ["1.0.30", "2.0.14", "2.1.197"]
+    assert list(told["cost_source"]) == ["reported", "computed", "computed"]
+    assert found.quality.empty
+
+
 def test_sub_agents_count_and_are_named(write: Write, tmp_path: Path) -> None:
     inner = {"isSidechain": True, "agentId": "a1"}
     folder = f"{FOLDER}/s1/subagents"

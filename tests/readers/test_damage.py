@@ -76,6 +76,26 @@ def test_a_value_of_any_other_shape_costs_its_line_and_no_other(
     assert found.usage or found.messages, "what is whole is read"
 
 
+@pytest.mark.parametrize("agent", FILES)
+def test_a_torn_last_line_costs_itself_alone(agent: str, write: Write, tmp_path: Path) -> None:
+    name, line = FILES[agent]
+    write(name, [line, json.dumps(line)[:-9]], end="")
+    reader = readers()[agent]
+    found = collect(reader, reader.roots(Places(tmp_path)), ALL)
+    assert [(problem.line, problem.what) for problem in found.problems] == [(2, "torn line")]
+    assert found.usage or found.messages
+
+
+@pytest.mark.parametrize("agent", FILES)
+def test_nul_bytes_are_taken_off_and_told(agent: str, write: Write, tmp_path: Path) -> None:
+    name, line = FILES[agent]
+    write(name, [b"\0\0\0" + json.dumps(line).encode(), b"\0" * 512])
+    reader = readers()[agent]
+    found = collect(reader, reader.roots(Places(tmp_path)), ALL)
+    assert [(problem.line, problem.what) for problem in found.problems] == [(1, "mended line"), (2, "broken line")]
+    assert found.usage or found.messages
+
+
 def test_a_damaged_database_is_told(tmp_path: Path) -> None:
     path = tmp_path / ".local/share/goose/sessions/sessions.db"
     path.parent.mkdir(parents=True)
