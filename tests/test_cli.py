@@ -43,7 +43,7 @@ def run(tmp_path: Path) -> Run:
 def test_a_prompt_prints_its_transcript_and_its_diff_and_is_kept_as_a_session(run: Run, tmp_path: Path) -> None:
     done = run("prompt", "Go", "--agent", "replay", "--mode", "accept_edits", "--apply")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("── replay")
+    assert done.stdout.startswith("── Replay")
     assert "diff --git" in done.stdout
     assert len(list((tmp_path / "repo").iterdir())) > 1
     sessions = run("sessions")

@@ -24,6 +24,8 @@ _log = logging.getLogger("coder_nb.claude")
 LONGEST_LINE = 256 << 20
 """The longest line that Claude may write; past the SDK's own limit, a large prompt would end the session."""
 LAST_WAIT = 5.0
+LAST_WORDS = 1.0
+"""Seconds after the end of a program within which the SDK says why, if it knows."""
 
 
 class Client:
@@ -77,7 +79,7 @@ class Client:
         self._relay.start()
         try:
             async with asyncio.timeout(self._settings.start_timeout):
-                await self._sdk.connect()
+                await self._connect()
                 said = await self._sdk.get_server_info()
         except (ClaudeSDKError, RuntimeError, OSError) as error:
             if self._relay.failure is not None:
@@ -86,6 +88,22 @@ class Client:
             raise AgentFailed(why or self._relay.explain()) from error
         self._reading = asyncio.create_task(self._read(), name=f"{self._name} reader")
         return said or {}
+
+    async def _connect(self) -> None:
+        """As the SDK connects, which goes on waiting when the program has ended already."""
+        connecting = asyncio.create_task(self._sdk.connect(), name=f"{self._name} connect")
+        ended = asyncio.create_task(self._relay.ended.wait(), name=f"{self._name} watch")
+        try:
+            await asyncio.wait({connecting, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if not connecting.done():  # it may have said why in its last line, which the SDK tells
+                await asyncio.wait({connecting}, timeout=LAST_WORDS)
+            if not connecting.done():
+                raise AgentFailed(self._relay.explain())
+            await connecting
+        finally:
+            for task in (connecting, ended):
+                task.cancel()
+            await asyncio.wait({connecting, ended})
 
     async def send(self, uuid: str, content: str | list[dict[str, Any]]) -> None:
         """Writes a message of the user under our own id."""

@@ -45,6 +45,8 @@ class Relay:
         self._listening = socket.socket(socket.AF_UNIX)
         self._running: asyncio.Task[None] | None = None
         self.child: Child | None = None
+        self.ended = asyncio.Event()
+        """Set when the program has ended, or could not be started."""
         self.failure: CoderError | None = None
         """Why it could not be started."""
 
@@ -100,6 +102,7 @@ class Relay:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass  # the SDK has given up
         finally:
+            self.ended.set()
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
@@ -117,6 +120,7 @@ class Relay:
                 self._heard(data)
                 writer.write(data)
                 await writer.drain()
+        self.ended.set()
         with contextlib.suppress(OSError):
             writer.write_eof()
 
