@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import signal
@@ -95,6 +96,9 @@ async def test_it_writes_with_its_own_tool_and_takes_a_second_turn_in_the_same_p
 
 async def _found(stage: Stage, session: AgentSession, first: list[Counts]) -> dict[str, Any]:
     """What the session was found to be able to do, in the words of the matrix."""
+    if matrix.published()["acp"].get(stage.agent, {}).get("commands") and not session.capabilities.commands:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(stage.knows_commands.wait(), 20)
     can, probe = session.capabilities, await stage.backend.probe(stage.agent)
     frames = [frame for frame in Framer().feed(bytes(stage.wire.heard)) if isinstance(frame, dict)]
     answers = [frame.get("result") or {} for frame in frames]

@@ -79,7 +79,9 @@ def hold(door: Door, agent: str, can: dict[str, Any]) -> None:
         known[door] = known.get(door, {}) | {agent: can}
         DATA.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n")
         return
-    assert can == known[door].get(agent), "docs/agents.json is not true any more: run scripts/matrix"
+    held = known[door].get(agent, {})
+    other = {row: (held.get(row), value) for row, value in can.items() if held.get(row) != value}
+    assert not other, f"docs/agents.json is not true any more, run scripts/matrix: {other}"
 
 
 def published() -> dict[Door, dict[str, dict[str, Any]]]:

@@ -17,6 +17,7 @@ from coder_nb.backends.base import (
     AgentSession,
     AnyEvent,
     Asked,
+    CommandsChanged,
     Done,
     ForkOf,
     Opening,
@@ -59,6 +60,8 @@ class Stage:
         self.cwd = root / "work"
         self.wire = Tap(keeper)
         self.idle: list[AnyEvent] = []
+        self.knows_commands = asyncio.Event()
+        """Set when it has told its commands between two turns; some do so seconds after they have started."""
         entry = real_agents.entry(agent, model.url)
         entry["env"] = entry.get("env", {}) | fields
         settings = Settings(agents={agent: entry}, start_timeout=60.0, cancel_grace=10.0, stop_grace=2.0)
@@ -70,11 +73,16 @@ class Stage:
         self, mode: PermissionMode, native_id: str | None = None, fork: ForkOf | None = None
     ) -> AsyncIterator[AgentSession]:
         opening = Opening(agent=self.agent, chat_id="c", cwd=self.cwd, mode=mode, native_id=native_id, fork=fork)
-        session = await self.backend.open(opening, idle_events=self.idle.append)
+        session = await self.backend.open(opening, idle_events=self._hear)
         try:
             yield session
         finally:
             await session.close()
+
+    def _hear(self, event: AnyEvent) -> None:
+        self.idle.append(event)
+        if isinstance(event, CommandsChanged):
+            self.knows_commands.set()
 
     async def turn(
         self, session: AgentSession, text: str, mode: PermissionMode, *, allow: bool | None = None
