@@ -1,12 +1,12 @@
 """A repository of 50,000 files: how soon a worktree is ready, and the changes of a turn that touched ten files.
 
-The references are git's own `worktree add` and `status` on the same trees, in turn with ours.
+The references are git's own `worktree add` and `status` on the same trees, in turn with ours. All lies in memory where
+the system has a place for that: a disk that is busy with 50,000 files says nothing about either.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
 import statistics
 import subprocess
@@ -21,13 +21,19 @@ from coder_nb.worktrees.state import WorktreeState
 from coder_nb.worktrees.worktrees import Worktrees
 
 FOLDERS, FILES = 500, 100
-MAKES, TURNS = 3, 15
+MAKES, TURNS = 5, 25
 TOUCHED = 10
+MEMORY = Path("/dev/shm")
+ROOM = 4 * 1024**3
 
 
 def measure() -> list[Row]:
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=_in_memory()) as folder:
         return asyncio.run(_measure(Path(folder)))
+
+
+def _in_memory() -> Path | None:
+    return MEMORY if MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > ROOM else None
 
 
 async def _measure(folder: Path) -> list[Row]:
@@ -36,12 +42,10 @@ async def _measure(folder: Path) -> list[Row]:
     ready, add = [], []
     for number in range(MAKES):
         add.append(_git_worktree(repository, folder / f"reference{number}"))
-        os.sync()
         session_id = new_id()
         start = time.perf_counter()
         state = await worktrees.ensure(session_id, repository, has_pending=False)
         ready.append(time.perf_counter() - start)
-        os.sync()
         if number < MAKES - 1:
             await worktrees.remove(session_id, repository, forget=True)
     ours, status = await _turns(worktrees, state)
