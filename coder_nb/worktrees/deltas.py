@@ -23,6 +23,8 @@ SHOWN = 4 * 1024 * 1024
 SYMLINK, SUBMODULE = "120000", "160000"
 _OPERATIONS: dict[str, Operation] = {"A": "create", "D": "delete", "R": "rename"}
 _DIFF = ("-c", f"core.bigFileThreshold={SHOWN}", "diff-tree", "-r", "-M", "--no-ext-diff", "--no-textconv")
+_PATCH = ("--patch", "--no-color", "--submodule=short", "-U3")
+_Stats = dict[str, tuple[int | None, int | None]]
 
 
 class _Record(Value):
@@ -64,27 +66,34 @@ async def list_deltas(state: WorktreeState, before: str, *, timeout: float) -> l
     """All differences between the state's base and the worktree, which are kept from now on."""
     now, last = await _now(state, timeout=timeout)
     base, tree = state.base_commit, now.tree
-    raw = ("--raw", "--numstat", "-z", base, tree, "--")
-    lines = ("--patch", "--no-color", "--submodule=short", "-U3", base, tree, "--")
     names = ("diff-tree", "-r", "--no-renames", "--name-only", "-z", before, tree, "--")
-    _, listed, patch, named = await together(
+    _, (records, stats, patch), named = await together(
         _hold(state, now, last, timeout=timeout),
-        git(state.root, *_DIFF, *raw, timeout=timeout),
-        git(state.root, *_DIFF, *lines, timeout=timeout),
+        _differences(state.root, base, tree, timeout=timeout),
         git(state.root, *names, timeout=timeout),
     )
-    records, stats = _parse(os.fsdecode(listed))
     touched = set(os.fsdecode(named).split("\0"))
     hunks = iter(sections(patch))
     found = [_noted(state.root, _delta(r, stats, hunks, touched)) for r in records]
     return [await cells.told(state.root, delta, timeout=timeout) for delta in found]
 
 
-def _parse(listed: str) -> tuple[list[_Record], dict[str, tuple[int | None, int | None]]]:
+async def _differences(root: Path, base: str, tree: str, *, timeout: float) -> tuple[list[_Record], _Stats, bytes]:
+    """What differs, the counts of each path, and the patch."""
+    told = await git(root, *_DIFF, "--raw", "--numstat", *_PATCH, "-z", base, tree, "--", timeout=timeout)
+    listed, _, patch = told.partition(b"\0\0")
+    records, stats = _parse(os.fsdecode(listed))
+    if any("\n" in path for record in records for path in (record.path, record.old_path)):
+        # with -z a patch names files as they are, and such a name could pass for lines of the patch
+        patch = await git(root, *_DIFF, *_PATCH, base, tree, "--", timeout=timeout)
+    return records, stats, patch
+
+
+def _parse(listed: str) -> tuple[list[_Record], _Stats]:
     """Git's raw records, and the counts of each path (None where git counts no lines)."""
     words = iter(listed.split("\0"))
     records: list[_Record] = []
-    stats: dict[str, tuple[int | None, int | None]] = {}
+    stats: _Stats = {}
     for word in words:
         if word.startswith(":"):
             old_mode, new_mode, old_blob, new_blob, status = word[1:].split(" ")
@@ -116,7 +125,7 @@ def _count(word: str) -> int | None:
 
 def _delta(
     record: _Record,
-    stats: dict[str, tuple[int | None, int | None]],
+    stats: _Stats,
     patches: Iterator[tuple[Hunk, ...]],
     touched: set[str],
 ) -> FileDelta:

@@ -137,18 +137,16 @@ async def _committed(root: Path, content: Content, *, timeout: float) -> Snapsho
 
 
 async def _content(root: Path, *, sieve: Sieve, in_place: bool, timeout: float) -> Content:
-    look, head, index = await _looks(root, timeout=timeout)
+    look, head = await _looks(root, timeout=timeout)
     left_out: list[str] = []
     if look.changed or look.gone or look.untracked:
-        tree, left_out = await _tree(root, look, index, sieve=sieve, in_place=in_place, timeout=timeout)
+        tree, left_out = await _tree(root, look, sieve=sieve, in_place=in_place, timeout=timeout)
     else:
         tree = head.tree if head.commit == look.commit else await tree_of(root, look.commit, timeout=timeout)
     return Content(tree=tree, head=head, left_out=tuple(sorted(left_out)))
 
 
-async def _tree(
-    root: Path, look: _Look, index: Path, *, sieve: Sieve, in_place: bool, timeout: float
-) -> tuple[str, list[str]]:
+async def _tree(root: Path, look: _Look, *, sieve: Sieve, in_place: bool, timeout: float) -> tuple[str, list[str]]:
     """The tree of what is there, and what is left out of it; of a few changes on the HEAD without its whole index,
     which in a large repository takes as long as half a look."""
     if look.is_small and not in_place and not sieve.guarded:
@@ -157,7 +155,7 @@ async def _tree(
         tree = await graft(root, look.commit, look.staged, looked, look.gone, timeout=timeout)
         if tree is not None:
             return tree, left_out
-    return await _gather(root, look, index, sieve=sieve, in_place=in_place, timeout=timeout)
+    return await _gather(root, look, sieve=sieve, in_place=in_place, timeout=timeout)
 
 
 async def _update(root: Path, look: _Look, added: Sequence[str], *, env: Mapping[str, str], timeout: float) -> None:
@@ -172,17 +170,12 @@ async def _update(root: Path, look: _Look, added: Sequence[str], *, env: Mapping
         await git(root, "update-index", "--add", "--remove", "-z", "--stdin", input=told, env=env, timeout=timeout)
 
 
-async def _looks(root: Path, *, timeout: float) -> tuple[_Look, Head, Path]:
-    """How the working tree differs from its HEAD, that HEAD, and where the index is: asked at once, as git is patient
-    with those who look."""
-    look, (commit, head), place = await together(
-        _look(root, timeout=timeout),
-        _standing(root, "HEAD", timeout=timeout),
-        git(root, "rev-parse", "--git-path", "index", timeout=timeout),
-    )
+async def _looks(root: Path, *, timeout: float) -> tuple[_Look, Head]:
+    """How the working tree differs from its HEAD, and that HEAD, asked at once."""
+    look, (commit, head) = await together(_look(root, timeout=timeout), _standing(root, "HEAD", timeout=timeout))
     if commit != look.commit:  # it has moved in between
         head = await head_of(root, look.commit, timeout=timeout)
-    return look, head, root / os.fsdecode(place.removesuffix(b"\n"))
+    return look, head
 
 
 async def _look(root: Path, *, timeout: float) -> _Look:
@@ -218,14 +211,14 @@ def _sorted_out(root: Path, lines: Sequence[str]) -> _Look:
     )
 
 
-async def _gather(
-    root: Path, look: _Look, index: Path, *, sieve: Sieve, in_place: bool, timeout: float
-) -> tuple[str, list[str]]:
+async def _gather(root: Path, look: _Look, *, sieve: Sieve, in_place: bool, timeout: float) -> tuple[str, list[str]]:
     """The tree of what is there, by way of an index, and what is left out of it."""
     with TemporaryDirectory(prefix="coder-nb-") as scratch:
         copy = Path(scratch) / "index"
         env = {} if in_place else {"GIT_INDEX_FILE": str(copy)}
         if not in_place:
+            asked = await git(root, "rev-parse", "--git-path", "index", timeout=timeout)
+            index = root / os.fsdecode(asked.removesuffix(b"\n"))
             with suppress(FileNotFoundError):
                 # with its time: git looks into files that were written in the moment of the index, and into no others
                 await asyncio.to_thread(shutil.copy2, index, copy)

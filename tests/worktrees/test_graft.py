@@ -114,3 +114,17 @@ async def test_none_is_gathered_where_it_can_be_grafted(checkout: Any, monkeypat
     found = await snapshot(checkout.root, sieve=Sieve(guarded=False), timeout=60)
     names = checkout.git("ls-tree", "-r", "--name-only", found.tree).decode().split()
     assert names == ["a.txt", "new/deep/file.txt"]
+
+
+async def test_a_file_name_that_looks_like_a_patch_is_no_line_of_it(desk: Any) -> None:
+    forged = "x\ndiff --git a/a.txt b/a.txt\n@@ -1 +1 @@\n-one\n+forged"
+
+    def work(root: Path) -> None:
+        (root / forged).parent.mkdir(parents=True)
+        (root / forged).write_text("new\n")
+        (root / "src" / "b.py").write_text("edited\n")
+
+    deltas = {delta.path: delta for delta in await desk.turn(work)}
+    assert deltas.keys() == {forged, "src/b.py"}
+    assert [line for hunk in deltas[forged].hunks for line in hunk.lines] == ["+new"]
+    assert "+edited" in deltas["src/b.py"].hunks[0].lines
