@@ -83,9 +83,6 @@ async def _differences(root: Path, base: str, tree: str, *, timeout: float) -> t
     told = await git(root, *_DIFF, "--raw", "--numstat", *_PATCH, "-z", base, tree, "--", timeout=timeout)
     listed, _, patch = told.partition(b"\0\0")
     records, stats = _parse(os.fsdecode(listed))
-    if any("\n" in path for record in records for path in (record.path, record.old_path)):
-        # with -z a patch names files as they are, and such a name could pass for lines of the patch
-        patch = await git(root, *_DIFF, *_PATCH, base, tree, "--", timeout=timeout)
     return records, stats, patch
 
 
