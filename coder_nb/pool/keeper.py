@@ -38,6 +38,7 @@ _LINUX = sys.platform == "linux"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _LAST_SWEEP = 10.0
+_EXEC = 0.25
 _PARENT_POLL = 0.5
 _HEAD = struct.Struct("!I")
 _IGNORED = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGPIPE") if hasattr(signal, name)]
@@ -85,13 +86,22 @@ def below(roots: Iterable[int], processes: Iterable[Seen]) -> list[Seen]:
     return found
 
 
-def carries(pid: int, marker: bytes) -> bool:
-    """Whether a process was started with a variable: ``NAME=value``."""
-    try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
-            return marker in file.read().split(b"\0")
-    except OSError:
-        return False
+def carries(pid: int, marker: bytes, patience: float = 0.0) -> bool:
+    """Whether a process was started with a variable: ``NAME=value``.
+
+    In the moment in which a process becomes another program it has no variables at all: it is looked at again for so
+    many seconds. What is no program, such as a thread of the kernel, never has any.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                variables = file.read()
+        except OSError:
+            return False
+        if variables or time.monotonic() >= deadline:
+            return marker in variables.split(b"\0")
+        time.sleep(0.001)
 
 
 def kill(seen: Seen) -> None:
@@ -308,7 +318,10 @@ class Keep:
             named = [
                 s
                 for s in ours
-                if (s.pid, s.born) in found or s.pid == root or s.session == root or carries(s.pid, marker)
+                if (s.pid, s.born) in found
+                or s.pid == root
+                or s.session == root
+                or (not s.dead and carries(s.pid, marker, _EXEC))
             ]
             members = {*named, *below([s.pid for s in named], ours)}
             found.update((s.pid, s.born) for s in members)
