@@ -195,7 +195,7 @@ class Turn:
         return start if self._begun is None else self._begun.no_other
 
     async def _asked(self, agent: AgentSession) -> Asked:
-        self._record_all(self._context.said_between_turns(self.chat_id, self.agent))
+        self._hear_idle()
         if self._begun is not None:
             return Asked(text="", user_text="", mode=self._mode)
         prompt = self.prompt
@@ -293,6 +293,7 @@ class Turn:
             kind: Kind = "permission" if isinstance(event, base.PermissionGone) else "question"
             self._interview.gone(kind, event.request_id)
             return
+        self._hear_idle()  # what it said while its prompt was on the way came before what it says to it
         entry = self._recorder.on(event)
         if isinstance(event, base.CommandsChanged):
             self._context.commands_are(self.agent, agent, event.commands)
@@ -303,6 +304,10 @@ class Turn:
         if entry is not None:
             await self._interview.take(agent, entry)
         self._writer.touch()
+
+    def _hear_idle(self) -> None:
+        if said := self._context.said_between_turns(self.chat_id, self.agent):
+            self._record_all(said)
 
     def _record_all(self, events: Sequence[AnyEvent]) -> None:
         for event in events:

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from coder_nb.core.codec import decode, encode
 from coder_nb.core.values import Change, ChangeStatus
 from coder_nb.store.base import Lease
-from coder_nb.store.database import Database, Row, Statement, Tx, clean, constant, param
+from coder_nb.store.database import Database, Row, Statement, Tx, clean, constant, param, patient
 from coder_nb.store.guard import guard_chat, unknown
 from coder_nb.store.schema import changes, chats
 
@@ -64,6 +64,7 @@ class SqlChanges:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @patient
     async def record(self, lease: Lease, changes: Sequence[Change]) -> None:
         async with self._database.write() as tx:
             await _guard(tx, lease, changes)
@@ -73,6 +74,7 @@ class SqlChanges:
                 await tx.run(_SUPERSEDE, of_session=change.session_id, of_path=clean(change.path))
                 await add(tx, change)
 
+    @patient
     async def revise(self, lease: Lease, changes: Sequence[Change]) -> None:
         async with self._database.write() as tx:
             await _guard(tx, lease, changes)
@@ -82,6 +84,7 @@ class SqlChanges:
                 else:
                     await add(tx, change)
 
+    @patient
     async def decide(self, lease: Lease, decisions: Mapping[str, tuple[ChangeStatus, str]], *, now: int) -> None:
         async with self._database.write() as tx:
             guarded: set[str] = set()
@@ -94,18 +97,22 @@ class SqlChanges:
                     guarded.add(found[0])
                 await tx.run(_DECIDE, change_id=change_id, status=status, note=clean(note), decided_at=now)
 
+    @patient
     async def of_chat(self, chat_id: str) -> tuple[Change, ...]:
         async with self._database.read(once=True) as tx:
             return _changes(await tx.rows(_OF_CHAT, chat_id=chat_id))
 
+    @patient
     async def pending(self, session_id: str) -> tuple[Change, ...]:
         async with self._database.read(once=True) as tx:
             return _changes(await tx.rows(_PENDING, session_id=session_id))
 
+    @patient
     async def of_session(self, session_id: str) -> tuple[Change, ...]:
         async with self._database.read(once=True) as tx:
             return _changes(await tx.rows(_OF_SESSION, session_id=session_id))
 
+    @patient
     async def get(self, change_id: str) -> Change:
         async with self._database.read(once=True) as tx:
             found = _changes(await tx.rows(_GET, change_id=change_id))

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from coder_nb.backends.history import HistoryItem, HistoryKey
 from coder_nb.ids import new_id
-from coder_nb.store.database import Database, Statement, Tx, clean, constant, param
+from coder_nb.store.database import Database, Statement, Tx, clean, constant, param, patient
 from coder_nb.store.leases import now_ms
 from coder_nb.store.schema import histories, history_items
 
@@ -87,23 +87,28 @@ class SqlHistory:
             if fold is not None and fresh:
                 await tx.run(_SUMMARISE, of_history=history_id, new_summary=fold(summary, fresh))
 
+    @patient
     async def load(self, key: HistoryKey) -> list[bytes] | None:
         async with self._database.read(once=True) as tx:
             return [data for (data,) in await tx.rows(_LOAD, **_key(key))] or None
 
+    @patient
     async def sessions(self, project: str) -> list[tuple[str, int]]:
         async with self._database.read(once=True) as tx:
             return [(row[0], row[1]) for row in await tx.rows(_SESSIONS, for_project=clean(project))]
 
+    @patient
     async def summaries(self, project: str) -> list[tuple[str, int, bytes]]:
         async with self._database.read(once=True) as tx:
             return [(row[0], row[1], row[2]) for row in await tx.rows(_SUMMARIES, for_project=clean(project))]
 
+    @patient
     async def parts(self, project: str, session: str) -> list[str]:
         async with self._database.read(once=True) as tx:
             rows = await tx.rows(_PARTS, for_project=clean(project), for_session=clean(session))
         return [part for (part,) in rows]
 
+    @patient
     async def delete(self, key: HistoryKey) -> None:
         async with self._database.write(begins_by_writing=True) as tx:
             if key.part:

@@ -6,7 +6,7 @@ from sqlalchemy import func, select, update
 
 from coder_nb.core.retention import Weight
 from coder_nb.store.base import Lease
-from coder_nb.store.database import Database, Statement, constant, param
+from coder_nb.store.database import Database, Statement, constant, param, patient
 from coder_nb.store.guard import guard_session
 from coder_nb.store.schema import chats, entries, inbox, sessions
 
@@ -39,6 +39,7 @@ class SqlKeeping:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @patient
     async def weights(self) -> list[Weight]:
         async with self._database.read(once=True) as tx:
             return [
@@ -46,6 +47,7 @@ class SqlKeeping:
                 for chat_id, session_id, size, used_at, turn, waiting, days, mib in await tx.rows(_WEIGHTS)
             ]
 
+    @patient
     async def keep(self, lease: Lease, session_id: str, *, days: int | None, mib: int | None) -> None:
         async with self._database.write() as tx:
             await guard_session(tx, lease, session_id)

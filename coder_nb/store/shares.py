@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from coder_nb.core.values import Share
 from coder_nb.errors import NotFound
-from coder_nb.store.database import Database, Row, Statement, clean, param
+from coder_nb.store.database import Database, Row, Statement, clean, param, patient
 from coder_nb.store.guard import unknown
 from coder_nb.store.schema import shares
 
@@ -39,10 +39,12 @@ class SqlShares:
                 revoked_at=None,
             )
 
+    @patient
     async def of_chat(self, chat_id: str) -> tuple[Share, ...]:
         async with self._database.read(once=True) as tx:
             return tuple(map(_share, await tx.rows(_OF_CHAT, chat_id=chat_id)))
 
+    @patient
     async def find(self, secret_hash: str) -> Share:
         async with self._database.read(once=True) as tx:
             found = await tx.row(_BY_SECRET, secret=secret_hash)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import select, update
 
 from coder_nb.store.base import Lease, TreeRow, TreeStatus
-from coder_nb.store.database import Database, Statement, param
+from coder_nb.store.database import Database, Statement, param, patient
 from coder_nb.store.guard import guard_session
 from coder_nb.store.schema import worktrees
 
@@ -31,6 +31,7 @@ class SqlTrees:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @patient
     async def rows(self) -> tuple[TreeRow, ...]:
         async with self._database.read(once=True) as tx:
             return tuple(TreeRow(**dict(zip(_FIELDS, row, strict=True))) for row in await tx.rows(_ROWS))
@@ -41,6 +42,7 @@ class SqlTrees:
             changed = [await tx.run(_MARK, of_session=session_id, was=old, status=status) for old in was]
             return any(changed)
 
+    @patient
     async def forget(self, path: str) -> None:
         async with self._database.write() as tx:
             await tx.run(_FORGET, at_path=path, status="removed")
