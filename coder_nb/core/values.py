@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from coder_nb.core.attention import Asks, Attention, AttentionState, Why
 from coder_nb.core.entries import Attachment, Cell, Choice, Command, CostSource, Delta, End, Page, Tokens, Value
 from coder_nb.core.lifecycle import AgentStatus, RunStatus
 from coder_nb.core.permissions import Answerer, PermissionMode
@@ -63,11 +64,44 @@ class ChatInfo(Value):
     """Who runs the session now, in words, where it is another process; None where it is this one or nobody."""
     archived_at: int | None = None
     """When it was put away; None while it is in use."""
+    place: int | None = None
+    """Its place, from 1, among the turns that wait for one of those that run to end; None where it waits for none."""
+    starting: bool = False
+    """Whether the agent of the turn that runs has still to be given its prompt."""
+    asks: Asks | None = None
+    """What the running turn waits to have answered."""
+    unseen: bool = False
+    """Whether a turn has ended since somebody looked at the chat."""
+    attention: Attention | None = None
+    """What it is doing, in a word, which follows from all that; None where the runtime has not said."""
 
     @property
     def resource(self) -> str:
         """The stable id of the chat's durable part."""
         return f"coder-session/{self.id}"
+
+
+class ChatAttention(Value):
+    """What one chat is doing, for whoever looks after many."""
+
+    chat_id: str
+    session_id: str
+    path: str
+    session: str
+    """The session's name."""
+    chat: str
+    """The chat's name."""
+    title: str = ""
+    state: AttentionState = "idle"
+    why: Why = ""
+    place: int | None = None
+    agent: str | None = None
+    """Of the last turn."""
+    turn_id: str | None = None
+    """The turn that is running."""
+    since: int | None = None
+    """When that began: the request, the turn, or its end; milliseconds since the epoch."""
+    error: str | None = None
 
 
 class Prompt(Value):
@@ -325,6 +359,44 @@ class Health(Value):
     agents_live: int = 0
     turns_running: int = 0
     detail: str = ""
+
+
+class LiveAgent(Value):
+    """A warm agent session, or a server that several of them share, as it was when it was looked at last."""
+
+    key: str
+    """Names it where it is evicted or started again."""
+    agent: str
+    state: Literal["starting", "idle", "busy", "deaf", "waiting", "broken"]
+    """``deaf``: it lives and does not answer. ``waiting``: for its next start. ``broken``: it has ended by itself too
+    often, and only a prompt starts it."""
+    chat_id: str | None = None
+    """None for a server."""
+    chats: int = 1
+    """How many chats use it."""
+    pid: int | None = None
+    """None where it has no process of its own."""
+    started_at: int | None = None
+    """Milliseconds since the epoch."""
+    last_active_at: int | None = None
+    memory: int | None = None
+    """Bytes, with all that it has started; None where that is not known."""
+    restarts: int = 0
+    """How often it was started again."""
+    why: str = ""
+    """Why that was done last, or why it is not done any more."""
+    retry_at: int | None = None
+    """When it is started again."""
+
+
+class Happening(Value):
+    """Something that happened to an agent session, in the words of `core.words`."""
+
+    ts: int
+    """Milliseconds since the epoch."""
+    word: str
+    text: str = ""
+    """Its fields, as ``name=value``."""
 
 
 class Hello(Value, tag_field="type", tag="hello"):

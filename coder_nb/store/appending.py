@@ -97,6 +97,8 @@ _PUT_STATE = Statement(
         turn_id=_or_cleared("turn_id", "clear_turn"),
         error=_or_cleared("error", "clear_error"),
         title=case((chats.c.title == constant(""), param("title", chats.c.title)), else_=chats.c.title),
+        starting=_if_given("starting"),
+        ended_rev=case((param("clear_turn", chats.c.held) == constant(1), chats.c.rev), else_=chats.c.ended_rev),
     )
 )
 _TITLE_SESSION = Statement(
@@ -243,6 +245,7 @@ async def _write_state(tx: Tx, chat_id: str, state: RunState) -> None:
         error=None if state.error is None else clean(state.error),
         clear_error=int(state.clear_error),
         title=clean(state.title or ""),
+        starting=None if state.starting is None else int(state.starting),
     )
     if state.inbox_cursor is not None:
         await _start_prompt(tx, chat_id, state.inbox_cursor)

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from coder_nb.backends.history import History
+from coder_nb.core.attention import Asks
 from coder_nb.core.entries import Chunk, Entry, Page, Value
 from coder_nb.core.lifecycle import RunStatus
 from coder_nb.core.retention import Weight
@@ -64,6 +65,8 @@ class RunState(Value):
     clear_error: bool = False
     title: str | None = None
     """Taken only where the chat (and its session) has none yet."""
+    starting: bool | None = None
+    """Whether the agent of the turn that runs has still to be given its prompt."""
 
 
 class Batch(Value):
@@ -130,6 +133,32 @@ class Log(Protocol):
 
     async def encoded(self, chat_id: str) -> list[tuple[Any, ...]]:
         """All entries by position, as rows of `ENCODED`, for frames: only what still streams is decoded."""
+
+
+class Standing(Value):
+    """Where a chat stands, in a few words: what there is to know of it without reading it."""
+
+    chat_id: str
+    session_id: str
+    path: str
+    session: str
+    """The session's name."""
+    name: str
+    title: str
+    created_at: int
+    turn_id: str | None = None
+    starting: bool = False
+    asks: Asks | None = None
+    asked_at: int | None = None
+    queued: int = 0
+    held: bool = False
+    failed: bool = False
+    error: str | None = None
+    unseen: bool = False
+    agent: str | None = None
+    """Of the last turn."""
+    started_at: int | None = None
+    ended_at: int | None = None
 
 
 class Catalog(Protocol):
@@ -322,6 +351,18 @@ class Keeping(Protocol):
         """What is said of one session; None for what the settings say."""
 
 
+class Standings(Protocol):
+    """Where chats stand."""
+
+    async def every(self) -> tuple[Standing, ...]:
+        """Of all chats that were not put away, the oldest first."""
+
+    async def of(self, chat_id: str) -> Standing: ...
+
+    async def seen(self, chat_id: str, rev: int) -> bool:
+        """Somebody has looked at a chat up to a revision, whoever runs it; False where nothing had ended since."""
+
+
 class Store(Protocol):
     """All of it, over one database."""
 
@@ -335,6 +376,7 @@ class Store(Protocol):
     copies: Copies
     shares: Shares
     keeping: Keeping
+    standings: Standings
     engine: Literal["sqlite", "postgresql"]
 
     def watch(self) -> AsyncIterator[frozenset[str] | None]:

@@ -19,6 +19,7 @@ from coder_nb.store.base import Lease
 from coder_nb.store.database import Database, Row, Statement, Tx, clean, constant, param, patient
 from coder_nb.store.guard import guard_chat, guard_session, unknown
 from coder_nb.store.schema import agent_sessions, chats, entries, histories, inbox, sessions, turns, worktrees
+from coder_nb.store.standings import ASKS, UNSEEN
 
 _ACTIVE = constant("active")
 _SESSION, _CHAT, _NAME = param("session_id"), param("chat_id"), param("name")
@@ -77,10 +78,10 @@ _MOVE_TREE = Statement(
 
 _CHAT_FIELDS = (
     "id", "session_id", "name", "title", "created_at", "rev", "run_status", "inbox_cursor", "turn_id", "held", "error",
-    "archived_at",
+    "archived_at", "starting",
 )  # fmt: skip
 _chats = (
-    select(*(chats.c[name] for name in _CHAT_FIELDS), inbox.c.body)
+    select(*(chats.c[name] for name in _CHAT_FIELDS), UNSEEN, ASKS, inbox.c.body)
     .select_from(chats)
     .outerjoin(inbox, and_(inbox.c.chat_id == chats.c.id, inbox.c.status == constant("waiting")))
     .order_by(chats.c.created_at, chats.c.id, inbox.c.seq)
@@ -315,6 +316,9 @@ def _new_chat(chat_id: str, session_id: str, name: str, now: int) -> dict[str, A
         "held": 0,
         "error": None,
         "archived_at": None,
+        "starting": 0,
+        "ended_rev": 0,
+        "seen_rev": 0,
     }
 
 
@@ -355,8 +359,10 @@ def _chat_infos(rows: Sequence[Row]) -> tuple[ChatInfo, ...]:
 
 def _chat_info(rows: Sequence[Row]) -> ChatInfo:
     fields = dict(zip(_CHAT_FIELDS, rows[0], strict=False))
+    *_, unseen, asks, _ = rows[0]
+    truths = {name: bool(fields[name]) for name in ("held", "starting")} | {"unseen": bool(unseen)}
     queued = tuple(decode(row[-1], Prompt) for row in rows if row[-1] is not None)
-    return ChatInfo(**fields | {"held": bool(fields["held"])}, queued=queued)
+    return ChatInfo(**fields | truths, asks=asks, queued=queued)
 
 
 def _turn_infos(rows: Iterable[Row]) -> tuple[TurnInfo, ...]:

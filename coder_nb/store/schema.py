@@ -99,6 +99,10 @@ chats = Table(
     Column("held", Integer, nullable=False),
     _text_or_null("error"),
     Column("archived_at", BigInteger, nullable=True),
+    Column("starting", Integer, nullable=False, server_default="0"),
+    # At which revision the last turn ended, and up to which one somebody has looked.
+    Column("ended_rev", BigInteger, nullable=False, server_default="0"),
+    Column("seen_rev", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("session_id", "name"),
 )
 

@@ -30,7 +30,7 @@ from coder_nb.core.values import AgentSessionInfo, Change, ChatInfo, Prompt, Ses
 from coder_nb.errors import CoderError, Conflict, LeaseLost, NotFound, QueueFull, RunElsewhere
 from coder_nb.ids import new_id
 from coder_nb.store.base import ENCODED, Batch, Lease, Owner, RunState, Store
-from coder_nb.testing import copies_conformance, history_conformance
+from coder_nb.testing import copies_conformance, history_conformance, standings_conformance
 
 Contract = Callable[[Store, Owner], Awaitable[None]]
 PATH = "/home/user/project"
@@ -255,7 +255,7 @@ async def c11_the_run_state_changes_where_it_is_told_to(store: Store, here: Owne
     cleared = RunState(run_status="idle", clear_turn=True, clear_error=True, held=False)
     await store.log.commit(lease, chat_id, Batch(state=cleared))
     assert await store.catalog.get_chat(chat_id) == msgspec.structs.replace(
-        chat, rev=3, run_status="idle", turn_id=None, error=None, held=False
+        chat, rev=3, run_status="idle", turn_id=None, error=None, held=False, unseen=True
     )
 
 
@@ -481,6 +481,7 @@ CONTRACTS: tuple[Contract, ...] = (
     *(contract for name, contract in sorted(globals().items()) if name[:1] == "c" and name[1:3].isdigit()),
     *history_conformance.CONTRACTS,
     *copies_conformance.CONTRACTS,
+    *standings_conformance.CONTRACTS,
 )
 """All of them, in their order."""
 

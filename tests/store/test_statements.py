@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy.dialects import postgresql
 
-from coder_nb.store import appending, catalog, changes, guard, inbox, leases, log
+from coder_nb.store import appending, catalog, changes, guard, inbox, leases, log, standings
 from coder_nb.store.database import Statement
 
 pytestmark = pytest.mark.anyio
@@ -23,11 +23,11 @@ def engine() -> str:
 
 STATEMENTS = {
     f"{module.__name__.rpartition('.')[2]}{name}": statement
-    for module in (appending, catalog, changes, guard, inbox, leases, log)
+    for module in (appending, catalog, changes, guard, inbox, leases, log, standings)
     for name, statement in vars(module).items()
     if isinstance(statement, Statement)
 }
-WHOLE = {"catalog_SESSIONS", "catalog_USAGE"}
+WHOLE = {"catalog_SESSIONS", "catalog_USAGE", "standings_EVERY"}
 """Those that are asked for everything there is."""
 FOUND = {"SCAN page", "SCAN found"}
 """What a statement has just found itself: one row, or a page."""
