@@ -1,7 +1,7 @@
 """The keeper: a small process that starts every agent, and ends all that descends from them when we are gone.
 
-This file is a program, ``python -I -S keeper.py FD PARENT``, and imports the standard library only. FD is a Unix socket
-to its parent, over which lie frames: a length of four bytes, then JSON.
+This file is a program, ``python -I -S keeper.py FD PARENT REGISTER``, and imports the standard library only. FD is a
+Unix socket to its parent, over which lie frames: a length of four bytes, then JSON.
 
 * parent → keeper: ``{"op": "spawn", "id", "argv", "env", "cwd"}`` with the three ends of the child's stdio beside it
   (SCM_RIGHTS), ``{"op": "term", "id"}``, ``{"op": "kill", "id"}``.
@@ -9,9 +9,13 @@ to its parent, over which lie frames: a length of four bytes, then JSON.
   ``{"op": "exited", "id", "returncode"}`` once the process and all its descendants are gone;
   ``{"op": "broken", "text"}`` where the keeper itself has a fault.
 
-On Linux it is a child subreaper: whatever a descendant does (a session of its own, a daemon's double fork), it comes
-back to the keeper as an orphan and is found by walking /proc. Elsewhere only the agents' own groups can be ended.
-A parent-death signal alone would not do: it leaves grandchildren, and it follows the thread that spawned.
+On Linux each agent hangs on a *holder*, a fork of the keeper that does nothing but wait for its end. Keeper and holders
+are child subreapers: whatever a descendant does (a session of its own, a daemon's double fork, an empty environment),
+it comes back to its holder as an orphan, so that it is known whose it is, or to the keeper where the holder was killed.
+A holder learns of the keeper's death by a signal, and ends what it holds; so no single death leaves anything behind.
+Should all of them be killed at once, REGISTER says who they were: see `pool.register`. Elsewhere only the agents' own
+groups can be ended. A parent-death signal alone would not do: it leaves grandchildren, and it follows the thread that
+spawned.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import io
 import json
 import os
 import selectors
@@ -31,14 +36,11 @@ import traceback
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-CHILD = "CODER_NB_CHILD"
-"""The variable that tells the agents of one keeper apart, in their descendants too."""
-
 _LINUX = sys.platform == "linux"
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _LAST_SWEEP = 10.0
-_EXEC = 0.25
+_SWEEP = 1.0
 _PARENT_POLL = 0.5
 _HEAD = struct.Struct("!I")
 _IGNORED = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGPIPE") if hasattr(signal, name)]
@@ -86,24 +88,6 @@ def below(roots: Iterable[int], processes: Iterable[Seen]) -> list[Seen]:
     return found
 
 
-def carries(pid: int, marker: bytes, patience: float = 0.0) -> bool:
-    """Whether a process was started with a variable: ``NAME=value``.
-
-    In the moment in which a process becomes another program it has no variables at all: it is looked at again for so
-    many seconds. What is no program, such as a thread of the kernel, never has any.
-    """
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            with open(f"/proc/{pid}/environ", "rb") as file:
-                variables = file.read()
-        except OSError:
-            return False
-        if variables or time.monotonic() >= deadline:
-            return marker in variables.split(b"\0")
-        time.sleep(0.001)
-
-
 def kill(seen: Seen) -> None:
     """Kills this very process, and none that has its number by now."""
     if not hasattr(os, "pidfd_open"):
@@ -124,7 +108,7 @@ def kill(seen: Seen) -> None:
         os.close(handle)
 
 
-def kill_until_none(find: Callable[[], list[Seen]], between: Callable[[], None], seconds: float) -> bool:
+def kill_until_none(find: Callable[[], list[Seen]], between: Callable[[], object], seconds: float) -> bool:
     """Kills what `find` finds until it finds nothing alive; False where that took too long."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -199,16 +183,141 @@ def _become(argv: list[str], env: dict[str, str], cwd: str, stdio: list[int], ke
         raise _At("program", getattr(error, "errno", None)) from error
 
 
+# Holding one ---------------------------------------------------------------------------------------------------------
+
+
+class Held(NamedTuple):
+    """An agent's process, and the holder that it hangs on: the agent itself, where there are none."""
+
+    holder: int
+    pid: int
+    born: int
+    said: io.FileIO | None
+    """On which the holder says how the agent ended."""
+
+    def returncode(self, status: int) -> int:
+        """Of the agent, by the status of its holder; -9 where the holder was killed."""
+        if self.said is None:
+            return os.waitstatus_to_exitcode(status)
+        with self.said:
+            said = self.said.readline()
+        return int(said) if said.strip().lstrip(b"-").isdigit() else -signal.SIGKILL
+
+
+def hold(argv: list[str], env: dict[str, str], cwd: str, stdio: list[int]) -> Held:
+    """Starts a program on a holder; raises `OSError` as `start` does."""
+    if not _LINUX:
+        pid = start(argv, env, cwd, stdio)
+        return Held(pid, pid, 0, None)
+    keeper = os.getpid()
+    read, write = os.pipe()
+    holder = os.fork()
+    if holder == 0:
+        try:
+            _hold(argv, env, cwd, stdio, keeper, write)
+        finally:
+            os._exit(0)
+    os.close(write)
+    said = io.FileIO(read)
+    first = json.loads(said.readline() or f'{{"errno": {errno.ECHILD}, "at": "holder"}}')
+    if "errno" in first:
+        said.close()
+        raise OSError(first["errno"], os.strerror(first["errno"]), first["at"])
+    return Held(holder, first["pid"], first["born"], said)
+
+
+def _hold(argv: list[str], env: dict[str, str], cwd: str, stdio: list[int], keeper: int, tell: int) -> None:
+    """What a holder does: it starts the agent, and where either the agent or the keeper ends, ends all the rest."""
+    awaited = {signal.SIGCHLD, signal.SIGUSR1}
+    signal.pthread_sigmask(signal.SIG_BLOCK, awaited)
+    signal.set_wakeup_fd(-1)
+    _prctl(_PR_SET_PDEATHSIG, signal.SIGUSR1)
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+    _close_all_but({0, 1, 2, tell, *stdio})
+    try:
+        agent = start(argv, env, cwd, stdio)
+    except OSError as error:
+        _say(tell, {"errno": error.errno, "at": error.filename or "fork"})
+        return
+    for end in stdio:
+        os.close(end)
+    seen = look(agent)
+    _say(tell, {"pid": agent, "born": seen.born if seen else 0})
+    while (returncode := _reaped(agent)) is None and os.getppid() == keeper:
+        signal.sigwait(awaited)
+    kill_until_none(lambda: below([os.getpid()], all_processes()), lambda: _reaped(agent), _LAST_SWEEP)
+    _say(tell, returncode)
+
+
+def _say(tell: int, words: object) -> None:
+    with contextlib.suppress(OSError):  # the keeper is gone
+        os.write(tell, json.dumps(words).encode() + b"\n")
+
+
+def _reaped(agent: int) -> int | None:
+    """Takes the exits of all that has ended; how the agent did, where it is among them."""
+    returncode = None
+    with contextlib.suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                break
+            if pid == agent:
+                returncode = os.waitstatus_to_exitcode(status)
+    return returncode
+
+
+def _close_all_but(kept: set[int]) -> None:
+    for end in map(int, os.listdir("/proc/self/fd")):
+        if end not in kept:
+            with contextlib.suppress(OSError):
+                os.close(end)
+
+
+def signal_group(held: Held, number: int) -> None:
+    """Sends a signal to an agent's group, unless the agent has ended and its number may be another's."""
+    seen = look(held.pid)
+    if held.said is None or (seen is not None and seen.born == held.born):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(held.pid, number)
+
+
+# The register --------------------------------------------------------------------------------------------------------
+
+
+def place() -> str:
+    """What tells one boot of a machine from the next, and one container's process numbers from another's."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return f"{file.read().strip()}/{os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
+def note(register: str, **pids: list[int]) -> None:
+    """Writes a register: who somebody is, not only which number he has, so that none that has it later is meant."""
+    if not register:
+        return
+    known: dict[str, object] = {"host": socket.gethostname(), "place": place()}
+    for name, some in pids.items():
+        known[name] = [[seen.pid, seen.born] for pid in some if (seen := look(pid)) is not None]
+    with contextlib.suppress(OSError):
+        with open(f"{register}.new", "w", opener=lambda path, how: os.open(path, how, 0o600)) as file:
+            json.dump(known, file)
+        os.replace(f"{register}.new", register)
+
+
 # The keeper ----------------------------------------------------------------------------------------------------------
 
 
 class Keep:
     """The loop: requests in, exits out, until the parent is gone."""
 
-    def __init__(self, link: socket.socket, parent: int) -> None:
+    def __init__(self, link: socket.socket, parent: int, register: str) -> None:
         self._link = link
         self._parent = parent
-        self._pids: dict[int, int] = {}
+        self._register = register
+        self._held: dict[int, Held] = {}
         self._buffer = bytearray()
         self._ends: list[int] = []
 
@@ -217,6 +326,7 @@ class Keep:
         try:
             with selectors.DefaultSelector() as selector:
                 wakeup, timeout = self._watch(selector)
+                self._note()
                 while os.getppid() == self._parent:
                     ready = {key.fileobj for key, _ in selector.select(timeout)}
                     if wakeup in ready:
@@ -269,25 +379,26 @@ class Keep:
         number = request["id"]
         if request["op"] == "spawn":
             self._spawn(number, request)
-        elif number in self._pids and request["op"] == "term":
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._pids[number], signal.SIGTERM)
-        elif number in self._pids:
-            self._end_family(number, self._pids[number])
+        elif (held := self._held.get(number)) is None:
+            return  # it has ended meanwhile
+        elif request["op"] == "term":
+            signal_group(held, signal.SIGTERM)
+        else:
+            self._sweep(number)
 
     def _spawn(self, number: int, request: dict[str, Any]) -> None:
         stdio, self._ends = self._ends[:3], self._ends[3:]
         try:
-            pid = start(request["argv"], request["env"] | {CHILD: str(number)}, request["cwd"], stdio)
+            held = hold(request["argv"], request["env"], request["cwd"], stdio)
         except OSError as error:
             self._tell(op="failed", id=number, errno=error.errno, at=error.filename or "fork")
             return
         finally:
             for end in stdio:
                 os.close(end)
-        self._pids[number] = pid
-        seen = look(pid)
-        self._tell(op="started", id=number, pid=pid, born=seen.born if seen else 0)
+        self._held[number] = held
+        self._note()
+        self._tell(op="started", id=number, pid=held.pid, born=held.born)
 
     def _reap(self) -> None:
         """Takes every exit, orphans' too, so that there are no zombies; then tells of ours."""
@@ -297,52 +408,50 @@ class Keep:
                 pid, status = os.waitpid(-1, os.WNOHANG)
                 if pid == 0:
                     break
-                number = next((n for n, known in self._pids.items() if known == pid), None)
+                number = next((n for n, held in self._held.items() if held.holder == pid), None)
                 if number is not None:
-                    self._end_family(number, self._pids.pop(number))
-                    exits.append((number, os.waitstatus_to_exitcode(status)))
+                    self._sweep(number)
+                    exits.append((number, self._held.pop(number).returncode(status)))
         for number, returncode in exits:
             self._tell(op="exited", id=number, returncode=returncode)
+        if exits:
+            self._note()
 
-    def _end_family(self, number: int, root: int) -> None:
-        """Kills a process and whatever it started, also where that left its group or its parent has died."""
+    def _sweep(self, number: int) -> None:
+        """Kills an agent with its holder and all that it ever started: what is below here and of no other agent."""
         if not _LINUX:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(root, signal.SIGKILL)
+            signal_group(self._held[number], signal.SIGKILL)
             return
-        marker = f"{CHILD}={number}".encode()
-        found: set[tuple[int, int]] = set()  # a process loses its environment before it is gone
+        others = [held.holder for known, held in self._held.items() if known != number]
 
-        def family() -> list[Seen]:
-            ours = below([os.getpid()], all_processes())
-            named = [
-                s
-                for s in ours
-                if (s.pid, s.born) in found
-                or s.pid == root
-                or s.session == root
-                or (not s.dead and carries(s.pid, marker, _EXEC))
-            ]
-            members = {*named, *below([s.pid for s in named], ours)}
-            found.update((s.pid, s.born) for s in members)
-            return list(members)
+        def strays() -> list[Seen]:
+            processes = all_processes()
+            theirs = {*others, *(seen.pid for seen in below(others, processes))}
+            return [seen for seen in below([os.getpid()], processes) if seen.pid not in theirs]
 
-        kill_until_none(family, lambda: None, 1.0)
+        kill_until_none(strays, lambda: None, _SWEEP)
 
     def _end_all(self) -> None:
         if not _LINUX:
-            for number, pid in self._pids.items():
-                self._end_family(number, pid)
-            return
-        self._pids.clear()
-        kill_until_none(lambda: below([os.getpid()], all_processes()), self._reap, _LAST_SWEEP)
+            for held in self._held.values():
+                signal_group(held, signal.SIGKILL)
+        else:
+            self._held.clear()
+            kill_until_none(lambda: below([os.getpid()], all_processes()), self._reap, _LAST_SWEEP)
+        with contextlib.suppress(OSError):
+            os.unlink(self._register)
+
+    def _note(self) -> None:
+        """Writes down who is ours; where that cannot be done, the next start has the marker to go by."""
+        holders, agents = [held.holder for held in self._held.values()], [held.pid for held in self._held.values()]
+        note(self._register, owner=[self._parent], keepers=[os.getpid(), *holders], agents=agents)
 
     def _tell(self, **message: object) -> None:
         body = json.dumps(message).encode()
         self._link.sendall(_HEAD.pack(len(body)) + body)
 
 
-def main(link: int, parent: int) -> None:
+def main(link: int, parent: int, register: str) -> None:
     """The program."""
     for number in _IGNORED:  # an interrupt is the kernel's affair, and a TERM to all of a service is our parent's
         signal.signal(number, signal.SIG_IGN)
@@ -350,8 +459,8 @@ def main(link: int, parent: int) -> None:
     os.chdir("/")
     os.set_inheritable(link, False)  # else an agent would hold it open when the keeper is killed
     with socket.socket(fileno=link) as sock:
-        Keep(sock, parent).run()
+        Keep(sock, parent, register).run()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

@@ -20,14 +20,16 @@ from typing import Any, Literal
 
 from coder_nb.backends.base import Child
 from coder_nb.errors import AgentFailed
-from coder_nb.pool import keeper
+from coder_nb.pool import keeper, register
 from coder_nb.pool.child import LAST_WAIT, Process, cannot_start, secrets_of
 from coder_nb.pool.groups import OwnGroups
+from coder_nb.pool.register import MARKER
 
 _log = logging.getLogger(__name__)
 
-MARKER = "CODER_NB_RUNTIME"
-"""The variable that every process of ours carries, with the runtime's id."""
+KEEPER = "CODER_NB_KEEPER"
+"""The variable of keepers, with the runtime's id. What carries our marker is killed where a keeper is lost; what they
+hold they end by themselves, and better."""
 
 _HEAD = struct.Struct("!I")
 _KEEPER_VARIABLES = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "DYLD_FALLBACK_LIBRARY_PATH")
@@ -41,8 +43,10 @@ class Keeper:
     spawn starts another one.
     """
 
-    def __init__(self, runtime_id: str) -> None:
+    def __init__(self, runtime_id: str, registers: Path | None = None) -> None:
+        """In the folder `registers` it is written down what was started, for the next start: see `pool.register`."""
         self._runtime_id = runtime_id
+        self._register = register.path(registers, runtime_id)
         self._numbers = itertools.count(1)
         self._processes: dict[int, Process] = {}
         self._link: socket.socket | None = None
@@ -123,11 +127,15 @@ class Keeper:
     # The keeper process ----------------------------------------------------------------------------------------------
 
     def _start_keeper(self) -> socket.socket:
+        if self._register is not None:
+            with contextlib.suppress(OSError):
+                self._register.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
         with theirs:
+            words = str(theirs.fileno()), str(os.getpid()), str(self._register or "")
             self._program = subprocess.Popen(
-                [sys.executable, "-I", "-S", keeper.__file__, str(theirs.fileno()), str(os.getpid())],
+                [sys.executable, "-I", "-S", keeper.__file__, *words],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
@@ -135,7 +143,7 @@ class Keeper:
                 start_new_session=True,  # an interrupt of the kernel's group must not reach it
                 cwd="/",
                 env={name: os.environ[name] for name in _KEEPER_VARIABLES if name in os.environ}
-                | {MARKER: self._runtime_id},
+                | {KEEPER: self._runtime_id},
             )
         self._link = ours
         self._listener = asyncio.create_task(self._listen(ours, self._program), name=f"keeper {self._program.pid}")
@@ -174,19 +182,15 @@ class Keeper:
             process.end(message["returncode"])
 
     def _bury(self, program: subprocess.Popen[bytes]) -> None:
-        """Reaps the keeper, and kills whatever carries our marker: after an orderly end, nothing does."""
+        """Reaps the keeper, and ends what it has left: after an orderly end, nothing."""
         try:
             program.wait(LAST_WAIT)
         except subprocess.TimeoutExpired:
             program.kill()
             program.wait()
-        if sys.platform == "linux":
-            marker = f"{MARKER}={self._runtime_id}".encode()
-            keeper.kill_until_none(
-                lambda: [seen for seen in keeper.all_processes() if keeper.carries(seen.pid, marker)],
-                lambda: None,
-                LAST_WAIT,
-            )
+        register.end(self._runtime_id, register.read(self._register))
+        if self._register is not None:
+            self._register.unlink(missing_ok=True)
 
 
 def _send(link: socket.socket, message: dict[str, Any], ends: Sequence[int] = ()) -> None:

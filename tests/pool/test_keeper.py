@@ -17,8 +17,9 @@ import pytest
 
 from coder_nb.backends.base import Child
 from coder_nb.ids import new_id
-from coder_nb.pool import keeper
-from coder_nb.pool.process import MARKER, Keeper
+from coder_nb.pool import keeper, register
+from coder_nb.pool.process import KEEPER, Keeper
+from coder_nb.pool.register import MARKER
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the keeper finds descendants by /proc")
 
@@ -60,7 +61,7 @@ import asyncio, os, sys
 from pathlib import Path
 from coder_nb.pool.process import Keeper
 async def main():
-    keeper = Keeper(sys.argv[1])
+    keeper = Keeper(sys.argv[1], Path(sys.argv[5]))
     await keeper.spawn([sys.executable, "-c", sys.argv[2], sys.argv[3], "stubborn"],
                        cwd=Path(sys.argv[3]), env={"PATH": os.environ["PATH"]}, name="family")
     if sys.argv[4] == "fork" and os.fork() == 0:
@@ -89,8 +90,8 @@ def alive(pid: int) -> bool:
 
 
 def marked(runtime_id: str) -> list[int]:
-    marker = f"{MARKER}={runtime_id}".encode()
-    return [s.pid for s in keeper.all_processes() if not s.dead and keeper.carries(s.pid, marker)]
+    marks = [f"{name}={runtime_id}".encode() for name in (MARKER, KEEPER)]
+    return [s.pid for s in keeper.all_processes() if any(register.carries(s, mark) for mark in marks)]
 
 
 def family(folder: Path) -> dict[str, int]:
@@ -119,14 +120,99 @@ async def start_family(made: Keeper, folder: Path, how: str) -> Child:
     return await made.spawn(argv, cwd=folder, env={"PATH": os.environ["PATH"]}, name="family")
 
 
-@pytest.mark.parametrize("holder", ["alone", "fork"])
-def test_nothing_outlives_a_killed_host(tmp_path: Path, runtime_id: str, holder: str) -> None:
-    host = subprocess.Popen([sys.executable, "-c", HOST, runtime_id, FAMILY, str(tmp_path), holder])
+@pytest.fixture
+def registers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("registers")
+
+
+def a_host(runtime_id: str, folder: Path, registers: Path, how: str = "alone") -> subprocess.Popen[bytes]:
+    words = [runtime_id, FAMILY, str(folder), how, str(registers)]
+    return subprocess.Popen([sys.executable, "-c", HOST, *words])
+
+
+def known(registers: Path, runtime_id: str) -> register.Register:
+    """What the keeper has written down, once an agent is in it."""
+    found: list[register.Register] = []
+
+    def written() -> bool:
+        found[:] = [noted for noted in [register.read(register.path(registers, runtime_id))] if noted]
+        return bool(found and found[0].agents)
+
+    until(written, 20, "the register is written")
+    return found[0]
+
+
+def known_runtimes(registers: Path) -> list[Path]:
+    return list(registers.iterdir())
+
+
+@pytest.mark.parametrize("how", ["alone", "fork"])
+def test_nothing_outlives_a_killed_host(tmp_path: Path, registers: Path, runtime_id: str, how: str) -> None:
+    host = a_host(runtime_id, tmp_path, registers, how)
     pids = family(tmp_path)
     assert all(alive(pid) for pid in pids.values())
     host.kill()
     host.wait()
     until(lambda: not marked(runtime_id) and not any(map(alive, pids.values())), 2, "all are gone")
+    assert not known_runtimes(registers)
+
+
+def test_nothing_outlives_a_host_that_is_killed_together_with_its_keeper(
+    tmp_path: Path, registers: Path, runtime_id: str
+) -> None:
+    host = a_host(runtime_id, tmp_path, registers)
+    pids = family(tmp_path)
+    (keeper_pid, _), _ = known(registers, runtime_id).keepers
+    for pid in (host.pid, keeper_pid):
+        os.kill(pid, signal.SIGSTOP)  # so that they die in the same moment, and neither can act for the other
+    for pid in (host.pid, keeper_pid):
+        os.kill(pid, signal.SIGKILL)
+    host.wait()
+    until(lambda: not marked(runtime_id) and not any(map(alive, pids.values())), 2, "all are gone")
+    assert register.reap(registers) == []
+    assert not known_runtimes(registers)
+
+
+def test_the_next_start_ends_what_was_left_where_nobody_could(tmp_path: Path, registers: Path, runtime_id: str) -> None:
+    """A host, its keeper and all holders are killed in one moment."""
+    host = a_host(runtime_id, tmp_path, registers)
+    pids = family(tmp_path)
+    bystander = subprocess.Popen(["sleep", "600"], env={MARKER: new_id()})  # of a runtime that lives
+    noted = known(registers, runtime_id)
+    ours = [host.pid, *(pid for pid, _ in noted.keepers)]
+    try:
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in ours:
+                os.kill(pid, number)
+        host.wait()
+        until(lambda: not alive(pids["agent"]), 5, "the agent went with its holder")
+        assert alive(pids["plain"])
+        ((reaped, count),) = register.reap(registers)
+        assert (reaped, count >= 2) == (runtime_id, True)
+        assert not any(alive(pids[name]) for name in ("agent", "plain", "session", "daemon"))
+        assert bystander.poll() is None
+        assert not known_runtimes(registers)
+    finally:
+        bystander.kill()
+        bystander.wait()
+        for name in ("nameless", "daemons_child"):  # without a parent, a group and an environment, they are nobody's
+            if alive(pids[name]):
+                os.kill(pids[name], signal.SIGKILL)
+
+
+def test_the_next_start_has_a_keeper_that_was_paused_do_its_work(
+    tmp_path: Path, registers: Path, runtime_id: str
+) -> None:
+    host = a_host(runtime_id, tmp_path, registers)
+    pids = family(tmp_path)
+    for pid, _ in known(registers, runtime_id).keepers:
+        os.kill(pid, signal.SIGSTOP)
+    host.kill()
+    host.wait()
+    assert alive(pids["daemons_child"])
+    register.reap(registers)
+    until(lambda: not marked(runtime_id) and not any(map(alive, pids.values())), 2, "all are gone")
+    assert not known_runtimes(registers)
 
 
 @pytest.mark.anyio
@@ -136,10 +222,8 @@ async def test_a_stubborn_family_is_gone_after_a_stop(tmp_path: Path, runtime_id
         pids = await asyncio.to_thread(family, tmp_path)
         await process.stop(0.5)
         assert process.returncode == -signal.SIGKILL
-        # What left its group, its parent and its environment is beyond telling whose it was, until the keeper ends.
-        await soon(lambda: not any(alive(pids[n]) for n in ("plain", "session", "agent")), 1, "the family is gone")
-        assert made.pid is not None
-    await soon(lambda: not any(map(alive, pids.values())), 2, "the daemons are gone")
+        # Also what left its group, its parent and its environment: it came back to its holder.
+        assert not any(map(alive, pids.values()))
 
 
 @pytest.mark.anyio
@@ -148,8 +232,7 @@ async def test_a_process_that_exits_by_itself_leaves_no_children(tmp_path: Path,
         process = await start_family(made, tmp_path, "exits")
         assert await asyncio.wait_for(process.wait(), 20) == 3
         pids = await asyncio.to_thread(family, tmp_path)
-        assert not alive(pids["plain"])
-        assert not alive(pids["agent"])
+        assert not any(map(alive, pids.values()))
         await process.stop()
 
 
@@ -171,7 +254,7 @@ async def test_when_the_keeper_is_killed_its_processes_end_and_the_next_spawn_wo
 ) -> None:
     async with kept(runtime_id) as made:
         process = await start_family(made, tmp_path, "stubborn")
-        await asyncio.to_thread(family, tmp_path)
+        pids = await asyncio.to_thread(family, tmp_path)
         old = made.pid
         assert old is not None
         os.kill(old, signal.SIGKILL)
@@ -181,11 +264,42 @@ async def test_when_the_keeper_is_killed_its_processes_end_and_the_next_spawn_wo
         assert await again.read() == b"hi\n"
         assert made.pid not in (None, old)
         await again.stop()
-        for stray in ("nameless", "daemon", "daemons_child"):  # they hid from the sweep by their empty environment
-            pid = int((tmp_path / stray).read_text())
-            if alive(pid):
-                os.kill(pid, signal.SIGKILL)
         await process.stop()
+    await soon(lambda: not any(map(alive, pids.values())), 10, "what hid from the sweep came back to its holder")
+
+
+@pytest.mark.anyio
+async def test_when_a_holder_is_killed_the_keeper_ends_its_family_and_no_other(
+    tmp_path: Path, registers: Path, runtime_id: str
+) -> None:
+    made = Keeper(runtime_id, registers)
+    try:
+        process = await start_family(made, tmp_path, "stubborn")
+        pids = await asyncio.to_thread(family, tmp_path)
+        holder = (await asyncio.to_thread(known, registers, runtime_id)).keepers[1][0]
+        other = await made.spawn(["/bin/cat"], cwd=tmp_path, env={}, name="cat")
+        os.kill(holder, signal.SIGKILL)
+        assert await asyncio.wait_for(process.wait(), 20) == -signal.SIGKILL
+        assert not any(map(alive, pids.values()))
+        await other.write(b"still here")
+        assert await other.read() == b"still here"
+    finally:
+        await made.close(1.0)
+    assert not known_runtimes(registers)
+
+
+@pytest.mark.anyio
+async def test_a_holder_that_is_paused_holds_up_no_stop(tmp_path: Path, registers: Path, runtime_id: str) -> None:
+    made = Keeper(runtime_id, registers)
+    try:
+        process = await start_family(made, tmp_path, "stubborn")
+        pids = await asyncio.to_thread(family, tmp_path)
+        os.kill((await asyncio.to_thread(known, registers, runtime_id)).keepers[1][0], signal.SIGSTOP)
+        await process.stop(0.2)
+        assert process.returncode == -signal.SIGKILL
+        assert not any(map(alive, pids.values()))
+    finally:
+        await made.close(1.0)
 
 
 @pytest.mark.anyio

@@ -57,7 +57,7 @@ async def test_it_has_the_directory_and_exactly_the_environment_it_was_given(kee
     found = dict(eval(said))
     found.pop("LC_CTYPE", None)  # Python's own coercion
     assert cwd == str(tmp_path)
-    assert set(found) == {"A", "B", "CODER_NB_RUNTIME", "CODER_NB_CHILD"}
+    assert set(found) == {"A", "B", "CODER_NB_RUNTIME"}
     assert (found["A"], found["B"]) == ("ä", "\udcff")
     await process.stop()
 

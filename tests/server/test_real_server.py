@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from coder_nb.ids import new_id
-from coder_nb.pool.process import MARKER
+from coder_nb.pool.register import MARKER
 from coder_nb.testing import scripted_agent
 
 T = TypeVar("T")

@@ -1,9 +1,12 @@
-"""The processes that a runtime has started, found by the marker that they carry."""
+"""The processes that a runtime has started, found by the marker that they and their keepers carry."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+
+from coder_nb.pool.process import KEEPER
+from coder_nb.pool.register import MARKER
 
 
 def carrying(marker: str, program: str = "") -> list[int]:
@@ -12,7 +15,8 @@ def carrying(marker: str, program: str = "") -> list[int]:
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
             try:
-                marked = f"CODER_NB_RUNTIME={marker}".encode() in (folder / "environ").read_bytes()
+                environ = (folder / "environ").read_bytes()
+                marked = any(f"{name}={marker}".encode() in environ for name in (MARKER, KEEPER))
                 if marked and program.encode() in (folder / "cmdline").read_bytes():
                     found.append(int(folder.name))
             except OSError:
