@@ -69,6 +69,16 @@ class PermissionOption(Value):
     kind: Literal["allow_once", "allow_always", "reject_once", "reject_always"]
 
 
+class Offer(Value):
+    """A rule that would answer a permission and its like from now on, without asking."""
+
+    id: str
+    label: str
+    """In a word or two: ``pytest …``."""
+    text: str
+    """All that it would cover."""
+
+
 class Command(Value):
     """A slash command or skill that the agent offers."""
 
@@ -168,8 +178,18 @@ class Permission(Body, tag="permission"):
     status: PermissionStatus = "pending"
     option_id: str | None = None
     by: str | None = None
-    """Who answered: a user's name, ``callback``, ``stdin``, ``rule``, ``mode``, or ``nobody``."""
+    """Who answered: a user's name, ``callback``, ``stdin``, ``rule``, ``mode``, ``administrator``, or ``nobody``."""
     waited_ms: int | None = None
+    original_name: str = ""
+    """The agent's own name of the tool."""
+    offers: tuple[Offer, ...] = ()
+    """The rules that may be made with the answer, the narrowest first."""
+    scopes: tuple[Literal["session", "project", "everywhere"], ...] = ()
+    """Where such a rule may hold."""
+    rules: tuple[str, ...] = ()
+    """The ids of the rules that answered it; of one that was made with the answer, where a person gave it."""
+    why: str = ""
+    """Why it was answered without asking, or which rule was made with the answer, in words."""
 
 
 class Question(Body, tag="question"):

@@ -1,0 +1,76 @@
+"""What a permission is about: the command that would be run, or the files that would be written; pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from coder_nb.core.entries import Permission, ToolKind
+
+
+class Deed(NamedTuple):
+    """What an agent asks to do, as far as it can be told."""
+
+    kind: ToolKind
+    tool: str
+    """The agent's own name of its tool; empty where it has none."""
+    line: str | None = None
+    """The command line, as a shell will read it."""
+    argv: tuple[str, ...] | None = None
+    """A command without a shell."""
+    paths: tuple[str, ...] = ()
+    """All files that it would write."""
+
+
+_BESIDE = frozenset(
+    {
+        *("description", "explanation", "timeout", "timeout_ms", "timeout_secs", "max_output_tokens", "yield_time_ms"),
+        *("run_in_background", "is_background", "background", "login", "tty", "justification"),
+    }
+)
+"""What is given beside a command and changes nothing about what runs."""
+_FOLDERS = ("cwd", "workdir", "dir_path", "directory")
+_SHELL_FLAGS = ("-c", "-lc")
+SHELLS = frozenset({"sh", "bash", "zsh", "dash", "fish"})
+_FILE_KEY = re.compile(r"path|file(?!_text)|\A(to|from|source|destination)\Z", re.IGNORECASE)
+
+
+def deed_of(asked: Permission) -> Deed:
+    """What a permission is about."""
+    given: Mapping[str, Any] = asked.input if isinstance(asked.input, Mapping) else {}
+    foreign = "__" in asked.original_name  # a tool of an MCP server, whatever it calls itself
+    if foreign or asked.tool_kind not in ("execute", "edit"):
+        return Deed("other" if foreign else asked.tool_kind, asked.original_name)
+    if asked.tool_kind == "edit":
+        return Deed("edit", asked.original_name, paths=tuple(dict.fromkeys(_paths(asked, given))))
+    line, argv = _command(given)
+    return Deed("execute", asked.original_name, line, argv, paths=_folders(given))
+
+
+def _command(given: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...] | None]:
+    named = [given[key] for key in ("command", "cmd") if key in given]
+    if len(named) != 1 or not {*given} <= {"command", "cmd", *_FOLDERS, *_BESIDE}:
+        return None, None
+    (command,) = named
+    if isinstance(command, str):
+        return command.strip(), None
+    if not isinstance(command, list | tuple) or not command or not all(isinstance(word, str) for word in command):
+        return None, None
+    program, *rest = command
+    if program.rpartition("/")[2] in SHELLS and len(rest) == 2 and rest[0] in _SHELL_FLAGS:
+        return rest[1].strip(), None
+    return None, tuple(command)
+
+
+def _folders(given: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(given[key]) for key in _FOLDERS if given.get(key))
+
+
+def _paths(asked: Permission, given: Mapping[str, Any]) -> Iterator[str]:
+    yield from (diff.path for diff in asked.diffs)
+    for key, value in given.items():
+        if isinstance(value, str) and value and _FILE_KEY.search(key):
+            yield value
+        elif key == "changes" and isinstance(value, Mapping):
+            yield from (str(path) for path in value)
