@@ -1,4 +1,8 @@
-"""A program that stands where ``opencode serve`` does, as far as supervision goes: it listens, and says events."""
+"""A program that stands where ``opencode serve`` does, as far as supervision goes: it listens, and says events.
+
+``/scripted/checks`` says how often it was asked how it is; after ``/scripted/checks/ill`` it answers that once with an
+error.
+"""
 
 from __future__ import annotations
 
@@ -7,13 +11,33 @@ import json
 import sys
 from typing import Any
 
+HEALTH = "/global/health"
 ANSWERS: dict[str, Any] = {
-    "/global/health": {"healthy": True, "version": "9.9.9"},
+    HEALTH: {"healthy": True, "version": "9.9.9"},
     "/session": {"id": "ses_scripted"},
     "/agent": [{"name": "build", "mode": "primary"}, {"name": "plan", "mode": "primary"}],
     "/config/providers": {"providers": []},
     "/session/status": {},
 }
+
+
+class Checks:
+    """How often it was asked how it is, and whether it is to answer badly once."""
+
+    count = 0
+    ill = False
+
+
+def answer(path: str) -> tuple[int, Any]:
+    """The status and the body for a path."""
+    if path.startswith("/scripted/checks"):
+        Checks.ill |= path.endswith("/ill")
+        return 200, Checks.count
+    if path == HEALTH:
+        ill, Checks.ill = Checks.ill, False
+        Checks.count += 1
+        return (500, {}) if ill else (200, ANSWERS[path])
+    return 200, ANSWERS.get(path)
 
 
 async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -25,8 +49,9 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         await reader.readexactly(length)
         if path == "/global/event":
             await say_events(writer)
-        body = json.dumps(ANSWERS.get(path)).encode()
-        header = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        status, said = answer(path)
+        body = json.dumps(said).encode()
+        header = f"HTTP/1.1 {status} OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
         writer.write(header.encode() + body)
         await writer.drain()
 

@@ -24,14 +24,20 @@ from coder_nb.pool.process import Keeper
 from coder_nb.settings import Settings
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
-LIMIT = 20.0
+LIMIT = 60.0
 
 
 class Stage:
     """A backend whose program is the scripted one, with short times."""
 
     def __init__(self, keeper: Keeper, cwd: Path, **settings: Any) -> None:
-        times = {"health_interval": 0.05, "health_timeout": 0.2, "cancel_grace": 0.3, "stop_grace": 0.5, "sweep": 60.0}
+        times = {
+            "health_interval": 0.05,
+            "health_timeout": LIMIT,
+            "cancel_grace": 0.3,
+            "stop_grace": 0.5,
+            "sweep": 60.0,
+        }
         argv = [sys.executable, opencode_server.__file__]
         self.settings = Settings(
             agents={"opencode": {"backend": "opencode", "argv": argv, "modes": {}}}, **(times | settings)
@@ -141,7 +147,7 @@ async def test_a_dead_server_fails_its_turns_and_the_next_chat_starts_another(st
 async def test_a_deaf_server_is_ended_soon_where_nothing_runs_and_after_the_grace_where_something_does(
     stage: Stages, busy: bool
 ) -> None:
-    one = stage(stale_busy=2.0)
+    one = stage(health_timeout=0.5, stale_busy=2.0 if busy else 10 * LIMIT)
     session, server = await one.open(), one.server
     turn = asyncio.create_task(ends(session)) if busy else None
     await asyncio.sleep(0.1)
@@ -149,21 +155,27 @@ async def test_a_deaf_server_is_ended_soon_where_nothing_runs_and_after_the_grac
     loop = asyncio.get_running_loop()
     began = loop.time()
     await one.gone(server)
-    assert (loop.time() - began >= 2.0) is busy
     if turn is not None:
+        assert loop.time() - began >= 2.0
         async with asyncio.timeout(LIMIT):
             assert ((await turn).end, session.alive) == ("failed", False)
     assert (await one.open()).alive
 
 
 async def test_one_check_that_fails_ends_nothing(stage: Stages) -> None:
-    one = stage(health_timeout=0.4)
+    one = stage()
     await one.open()
     server = one.server
-    os.kill(server.pid, signal.SIGSTOP)
-    await asyncio.sleep(0.6)
-    os.kill(server.pid, signal.SIGCONT)
-    await asyncio.sleep(0.6)
+
+    async def checks(said: str = "") -> int:
+        """How often it was asked how it is; with `said`, it answers the next one with an error."""
+        count: int = await server.call("GET", f"/scripted/checks{said}", Path("/"))
+        return count
+
+    before = await checks("/ill")
+    async with asyncio.timeout(LIMIT):
+        while await checks() < before + 3:
+            await asyncio.to_thread(_a_moment)
     assert server.dead is None
 
 
