@@ -61,6 +61,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How many turns run at the same time; further ones wait, first come first served."""
     max_queued: int = 100
     """How many prompts may wait in one chat."""
+    max_entries: int = 10_000
+    """How many entries one turn may make; one that makes more is stopped, and the next prompt goes on."""
+    entry_limit: int = 1_000_000
+    """The longest text of an entry, in characters: what is said goes on in another entry, and of what a tool gave the
+    middle is left out."""
+    max_readers: int = 500
+    """How many pages and kernels may follow chats at the same time."""
     sweep: float = 60.0
     """How often the agents that have been idle for too long are looked for."""
     start_timeout: float = 30.0

@@ -18,6 +18,7 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 from coder_nb.core import codec
 from coder_nb.core.values import Frame, Hello
 from coder_nb.core.verbs import Verbs
+from coder_nb.core.words import line
 from coder_nb.errors import CoderError
 from jupyter_extension.base import Guard, checked_ids, converted
 from jupyter_extension.crossing import Crossing
@@ -133,6 +134,7 @@ class StreamHandler(WebSocketMixin, WebSocketHandler, Guard):
                 async with asyncio.timeout(self.stuck_after):
                     await self.write_message(frame)
         except TimeoutError:
+            self.log.warning("coder-nb: %s", line("reader_stuck", {"chat": self.chat_id}))
             code, reason = TOO_SLOW, "Nothing was read for too long: connect again and read on from the cursor."
         except WebSocketClosedError:
             return

@@ -66,6 +66,9 @@ class Capabilities(Value):
     steer: bool | None = None
     modes: tuple[Choice, ...] = ()
     models: tuple[Choice, ...] = ()
+    efforts: Mapping[str, tuple[str, ...]] = {}
+    """How much a model may be told to think, from the least to the most, by its id; under the empty one what goes for
+    all that are not listed."""
     commands: bool | None = None
     cost: bool | None = None
 
@@ -269,6 +272,8 @@ class Opening(Value):
     """The directory that the agent is given: the worktree, or the same subdirectory of it."""
     mode: PermissionMode = "ask"
     model: str | None = None
+    effort: str | None = None
+    """How much it thinks, of `Capabilities.efforts`; None for what the agent takes by itself."""
     native_id: str | None = None
     """The native session to go on with; None for a new one."""
     fork: ForkOf | None = None
@@ -288,6 +293,7 @@ class Asked(Value):
     """What the user wrote, and nothing else."""
     mode: PermissionMode = "ask"
     model: str | None = None
+    effort: str | None = None
     attachments: tuple[Attachment, ...] = ()
 
 
@@ -314,6 +320,9 @@ class AgentSession(Protocol):
 
     @property
     def alive(self) -> bool: ...
+
+    def stderr_tail(self) -> str:
+        """The end of what its process wrote to its standard error, secrets blanked out; empty where it has none."""
 
     def fits(self, mode: PermissionMode) -> bool:
         """Whether it can be prompted in a mode as it is; otherwise it is closed, and opened again in that mode."""
@@ -344,6 +353,9 @@ class AgentSession(Protocol):
 
 class Plain:
     """What a session that asks no questions, cannot be steered and cannot go back has from here."""
+
+    def stderr_tail(self) -> str:
+        return ""
 
     def fits(self, mode: PermissionMode) -> bool:
         return True

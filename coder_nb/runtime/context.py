@@ -25,13 +25,14 @@ from coder_nb.core.entries import Command, Usage
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.core.transcript import visible
 from coder_nb.core.values import AgentSessionInfo, TurnInfo
-from coder_nb.errors import NotFound
+from coder_nb.errors import CoderError, NotFound
 from coder_nb.pool.policy import Key
 from coder_nb.pool.pool import Pool
 from coder_nb.runtime.agents import Agents
 from coder_nb.runtime.asking import Pending, Presence
 from coder_nb.runtime.begun import Begun, Sorter
 from coder_nb.runtime.feed import Feed
+from coder_nb.runtime.journal import Journal, key_of
 from coder_nb.runtime.recap import WAITS, Story
 from coder_nb.runtime.routing import Situation
 from coder_nb.runtime.spending import Spending
@@ -93,6 +94,7 @@ class Context:
         self.presence = Presence(clock=time.monotonic)
         self.pending = Pending()
         self.spending = Spending(settings, store)
+        self.journal = Journal(self.now)
         self.epoch = ids.new_id()
         self.host = socket.gethostname()
         self._feeds: WeakValueDictionary[str, Feed] = WeakValueDictionary()
@@ -153,7 +155,14 @@ class Context:
                 facts.commands = self.latest_commands[agent] = event.commands
             self._idle.add((chat_id, agent), event)
 
-        session = await self.agents.open(opening, idle_events=Sorter(chat_id, agent, keep, began))
+        began_at = self.now()
+        try:
+            session = await self.agents.open(opening, idle_events=Sorter(chat_id, agent, keep, began))
+        except CoderError as error:
+            self.journal.note("agent_failed", chat=chat_id, agent=agent, code=error.code)
+            raise
+        ms = self.now() - began_at
+        self.journal.note("agent_started", chat=chat_id, agent=agent, pid=session.pid, resumed=session.resumed, ms=ms)
         self._facts[session] = facts
         try:
             await self.remember(lease, chat_id, agent, session, settled=False)
@@ -199,6 +208,9 @@ class Context:
     async def remember(self, lease: Lease, chat_id: str, agent: str, session: AgentSession, *, settled: bool) -> None:
         """Writes down by what an agent session can be resumed, and how it is."""
         status = "crashed" if not session.alive else "warm" if settled else "busy"
+        if not session.alive:
+            self.journal.bury(key_of(chat_id, agent), session.stderr_tail())
+            self.journal.note("agent_crashed", chat=chat_id, agent=agent, pid=session.pid)
         known = await self.store.catalog.get_agent_session(chat_id, agent)
         info = AgentSessionInfo(
             chat_id=chat_id,

@@ -1,24 +1,47 @@
 """Who is listening to a chat, and what they have not been told yet. Nothing here waits for a listener.
 
 Store first, announce second: an announcement only says that there is something, and each listener reads the log from
-its own place. Only live text rides on the announcement, merged; its commit replaces it.
+its own place. Only live text rides on the announcement, merged; its commit replaces it. So what a listener who does
+not listen costs is a few numbers, however much is said meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 
 from coder_nb.core.entries import Chunk, Delta
 
 
-class Subscription:
-    """What one listener has still to be told."""
+class Tail:
+    """The live text of one entry that the log does not hold yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: Delta) -> None:
+        self._epoch, self._entry_id, self._offset = first.epoch, first.entry_id, first.offset
+        self._parts = [first.text]
+        self.end = first.offset + len(first.text)
+
+    def add(self, text: str) -> None:
+        self._parts.append(text)
+        self.end += len(text)
+
+    def after(self, at: int) -> Delta:
+        """What of it comes at an offset or later."""
+        self._parts = [whole] = ["".join(self._parts)]
+        at = max(at, self._offset)
+        return Delta(epoch=self._epoch, entry_id=self._entry_id, offset=at, text=whole[at - self._offset :])
+
+
+class Subscription:
+    """What one listener has still to be told; of the live text, how far it was given."""
+
+    def __init__(self, tails: Mapping[str, Tail]) -> None:
+        """`tails` are the feed's own, by entry."""
         self.log = True
         self.state = False
         self.changes = False
-        self._deltas: dict[str, tuple[Delta, list[str]]] = {}
+        self._tails = tails
+        self._given: dict[str, int] = {}
         self._told = asyncio.Event()
 
     async def wait(self) -> None:
@@ -32,21 +55,11 @@ class Subscription:
         self.changes |= changes
         self._told.set()
 
-    def add(self, delta: Delta) -> None:
-        """Live text; what continues the text before it is merged with it."""
-        known = self._deltas.get(delta.entry_id)
-        if known is not None:
-            known[1].append(delta.text)
-        else:
-            self._deltas[delta.entry_id] = (delta, [delta.text])
-        self._told.set()
-
     def take_deltas(self) -> tuple[Delta, ...]:
-        taken, self._deltas = self._deltas, {}
-        return tuple(
-            Delta(epoch=first.epoch, entry_id=first.entry_id, offset=first.offset, text="".join(parts))
-            for first, parts in taken.values()
-        )
+        """The live text that was not given yet, one delta an entry; what was committed meanwhile is in the log."""
+        fresh = [tail.after(self._given.get(entry_id, 0)) for entry_id, tail in self._tails.items()]
+        self._given = {entry_id: tail.end for entry_id, tail in self._tails.items()}
+        return tuple(delta for delta in fresh if delta.text)
 
 
 class Feed:
@@ -54,13 +67,13 @@ class Feed:
 
     def __init__(self) -> None:
         self.listeners: set[Subscription] = set()
-        self._tails: dict[str, Delta] = {}
+        self._tails: dict[str, Tail] = {}
 
     def subscribe(self) -> Subscription:
         """A new listener; it starts with the tail of live text that the log does not hold yet."""
-        subscription = Subscription()
-        for tail in self._tails.values():
-            subscription.add(tail)
+        subscription = Subscription(self._tails)
+        if self._tails:
+            subscription.tell()
         self.listeners.add(subscription)
         return subscription
 
@@ -69,27 +82,24 @@ class Feed:
             listener.tell(log=log, state=state, changes=changes)
 
     def add(self, deltas: list[Delta]) -> None:
+        """Live text; what continues the text before it is merged with it."""
         for delta in deltas:
             tail = self._tails.get(delta.entry_id)
-            self._tails[delta.entry_id] = _joined(tail, delta) if tail else delta
-            for listener in self.listeners:
-                listener.add(delta)
+            if tail is not None:
+                tail.add(delta.text)
+            else:
+                self._tails[delta.entry_id] = Tail(delta)
+        self.tell()
 
     def committed(self, chunks: tuple[Chunk, ...], closed: list[str]) -> None:
         """Forgets the live text that the log holds now."""
         for chunk in chunks:
             tail = self._tails.get(chunk.entry_id)
             if tail is not None:
-                done = chunk.offset + len(chunk.text) - tail.offset
-                if done >= len(tail.text):
+                rest = tail.after(chunk.offset + len(chunk.text))
+                if rest.text:
+                    self._tails[chunk.entry_id] = Tail(rest)
+                else:
                     del self._tails[chunk.entry_id]
-                elif done > 0:
-                    self._tails[chunk.entry_id] = Delta(
-                        epoch=tail.epoch, entry_id=tail.entry_id, offset=tail.offset + done, text=tail.text[done:]
-                    )
         for entry_id in closed:
             self._tails.pop(entry_id, None)
-
-
-def _joined(tail: Delta, delta: Delta) -> Delta:
-    return Delta(epoch=tail.epoch, entry_id=tail.entry_id, offset=tail.offset, text=tail.text + delta.text)

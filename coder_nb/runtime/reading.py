@@ -57,7 +57,8 @@ async def follow(
                     yield PageFrame(page=page)
                     if not page.more:
                         break
-            if deltas := subscription.take_deltas():
+            # Live text continues what the log holds: where more was committed meanwhile, that comes first.
+            if not subscription.log and (deltas := subscription.take_deltas()):
                 yield DeltaFrame(deltas=deltas)
             if subscription.state:
                 subscription.state = False

@@ -8,7 +8,7 @@ import msgspec
 
 from coder_nb.backends import base
 from coder_nb.backends.base import AnyEvent
-from coder_nb.core import tools
+from coder_nb.core import limits, tools
 from coder_nb.core.entries import (
     AnyBody,
     Chunk,
@@ -33,22 +33,36 @@ _replace = msgspec.structs.replace
 _CLOSED = ("completed", "failed", "cancelled")
 _LOOKING = ("read", "search", "think", "fetch")
 """Kinds of tools that write no file."""
+AHEAD = 1_000_000
+"""How many characters of streamed text may wait to be written before their agent has to wait."""
+MANY = 500
+"""How many changed entries may do so."""
 
 
 class Recorder:
     """The entries of one turn while it runs. `take` hands out what is to be committed, `placed` says where it went."""
 
     def __init__(
-        self, *, chat_id: str, turn_id: str, agent: str, epoch: str, now: Callable[[], int], new_id: Callable[[], str]
+        self,
+        *,
+        chat_id: str,
+        turn_id: str,
+        agent: str,
+        epoch: str,
+        now: Callable[[], int],
+        new_id: Callable[[], str],
+        longest: int = 1_000_000,
     ) -> None:
+        """`longest` is how many characters one text has at most."""
         self._chat_id, self._turn_id, self._agent, self._epoch = chat_id, turn_id, agent, epoch
-        self._now, self._new_id = now, new_id
+        self._now, self._new_id, self._longest = now, new_id, longest
         self._known: dict[str, Entry] = {}
         self._puts: dict[str, Entry] = {}
         self._chunks: list[Chunk] = []
         self._by_native: dict[str, str] = {}
         self._streaming: tuple[str, str, list[str], int] | None = None
         self._plan: str | None = None
+        self._unwritten = 0
         self.deltas: list[Delta] = []
         """Live text that came since somebody looked; the caller empties it."""
 
@@ -61,7 +75,7 @@ class Recorder:
         entry = Entry(
             id=self._new_id(),
             chat_id=self._chat_id,
-            body=body,
+            body=limits.within(body, self._longest),
             turn_id=self._turn_id,
             ts=self._now(),
             agent=self._agent,
@@ -74,9 +88,13 @@ class Recorder:
 
     def update(self, entry_id: str, body: AnyBody, *, open: bool) -> Entry:
         """An entry of this turn has changed."""
-        entry = _replace(self._known[entry_id], body=body, open=open)
+        entry = _replace(self._known[entry_id], body=limits.within(body, self._longest), open=open)
         self._put(entry)
         return entry
+
+    def __len__(self) -> int:
+        """How many entries the turn has."""
+        return len(self._known)
 
     def get(self, entry_id: str) -> Entry:
         return self._known[entry_id]
@@ -90,7 +108,8 @@ class Recorder:
                 self.close_text()
             return self._on_other(event)
         kind = "text" if isinstance(event, base.TextDelta) else "reasoning"
-        self._stream(kind, event.part, event.text, event.parent)
+        for at in range(0, len(event.text), self._longest):
+            self._stream(kind, event.part, event.text[at : at + self._longest], event.parent)
         return None
 
     def _on_other(self, event: AnyEvent) -> Entry | None:
@@ -158,16 +177,16 @@ class Recorder:
             input=event.input,
             diffs=event.diffs,
             options=event.options,
+            original_name=event.tool,
         )
         return self.add(body, open=True, parent=parent)
 
     # Streaming text --------------------------------------------------------------------------------------------------
 
     def _stream(self, kind: str, part: str, text: str, parent: str | None) -> None:
-        if not text:
-            return
         key = f"{kind}:{part}:{parent or ''}"
-        if self._streaming is not None and self._streaming[0] != key:
+        streaming = self._streaming
+        if streaming is not None and (streaming[0] != key or streaming[3] + len(text) > self._longest):
             self.close_text()
         if self._streaming is None:
             entry = self.add(
@@ -177,6 +196,7 @@ class Recorder:
         _, entry_id, parts, length = self._streaming
         parts.append(text)
         self._streaming = (key, entry_id, parts, length + len(text))
+        self._unwritten += len(text)
         self._chunks.append(Chunk(entry_id=entry_id, offset=length, text=text))
         self.deltas.append(Delta(epoch=self._epoch, entry_id=entry_id, offset=length, text=text))
 
@@ -212,13 +232,18 @@ class Recorder:
         return bool(self._puts)
 
     @property
+    def ahead(self) -> bool:
+        """Whether so much waits to be written that its agent should wait, too."""
+        return self._unwritten > AHEAD or len(self._puts) > MANY
+
+    @property
     def dirty(self) -> bool:
         return bool(self._puts or self._chunks)
 
     def take(self) -> tuple[tuple[Entry, ...], tuple[Chunk, ...]]:
         """What is to be committed now; streamed text comes as one chunk an entry."""
         entries, chunks = tuple(self._puts.values()), merged(self._chunks)
-        self._puts, self._chunks = {}, []
+        self._puts, self._chunks, self._unwritten = {}, [], 0
         return entries, chunks
 
     def placed(self, entries: tuple[Entry, ...], positions: tuple[int, ...]) -> None:

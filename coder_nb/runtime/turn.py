@@ -18,6 +18,7 @@ from coder_nb.core.budgets import Verdict
 from coder_nb.core.entries import End, TurnEnded, TurnStarted, Usage, UserMessage
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.core.values import Prompt, TurnInfo
+from coder_nb.core.words import Field
 from coder_nb.runtime import recovery
 from coder_nb.runtime.asking import Kind
 from coder_nb.runtime.begun import Begun
@@ -80,7 +81,13 @@ class Turn:
         asked_for = prompt.mode or context.settings.permission_mode
         self._mode: PermissionMode = permissions.clamp(asked_for, context.settings.most_permissive_mode)
         self._recorder = Recorder(
-            chat_id=chat_id, turn_id=self.id, agent=agent, epoch=context.epoch, now=context.now, new_id=context.new_id
+            chat_id=chat_id,
+            turn_id=self.id,
+            agent=agent,
+            epoch=context.epoch,
+            now=context.now,
+            new_id=context.new_id,
+            longest=context.settings.entry_limit,
         )
         self._feed = context.feed(chat_id)
         interval = context.settings.commit_interval
@@ -111,6 +118,7 @@ class Turn:
         written, and `Conflict` where the prompt was withdrawn before it began.
         """
         await self._begin()
+        self._note("turn_started", mode=self._mode)
         async with asyncio.TaskGroup() as tasks:
             writing = tasks.create_task(self._write(), name=f"write {self.id}")
             self._work = tasks.create_task(self._attempt(), name=f"drive {self.id}")
@@ -126,7 +134,7 @@ class Turn:
         prompt = self.prompt
         if self._begun is not None:
             self._recorder.add(TurnStarted(agent=self.agent, label=self._label, origin="agent", mode=self._mode))
-            state = RunState(run_status="running", turn_id=self.id, clear_error=True)
+            state = RunState(run_status="running", turn_id=self.id, starting=False, clear_error=True)
             await self._writer.commit(turn=self._info(), state=state)
             return
         began = TurnStarted(agent=self.agent, label=self._label, model=prompt.model, mode=self._mode)
@@ -136,6 +144,7 @@ class Turn:
             run_status="running",
             turn_id=self.id,
             inbox_cursor=prompt.id,
+            starting=True,
             title=" ".join(prompt.text.split())[:TITLE_LENGTH],
             clear_error=True,
         )
@@ -166,6 +175,7 @@ class Turn:
             asked = await self._asked(agent)
             self._context.facts(agent).mode = self._mode
             self._prompting = agent
+            self._writer.prompted()
             try:
                 async for event in self._begun.events() if self._begun else agent.prompt(asked):
                     if isinstance(event, Done):
@@ -238,6 +248,10 @@ class Turn:
         self._writer.touch()
         await self._writer.commit_patiently(turn=info, state=state, tries=5, wait=1.0)
         self._feed.tell(log=True, state=True, changes=True)
+        self._note("turn_ended", end=end, code=done.code or None, ms=ended - self._started)
+
+    def _note(self, word: str, **fields: Field) -> None:
+        self._context.journal.note(word, chat=self.chat_id, turn=self.id, agent=self.agent, **fields)
 
     # Stopping --------------------------------------------------------------------------------------------------------
 
@@ -304,6 +318,20 @@ class Turn:
         if entry is not None:
             await self._interview.take(agent, entry)
         self._writer.touch()
+        if self._recorder.ahead:
+            await self._writer.caught_up()
+        if len(self._recorder) >= self._context.settings.max_entries:
+            await self._full()
+
+    async def _full(self) -> None:
+        """The turn has made as many entries as it may."""
+        if self._state != "running":
+            return
+        most = self._context.settings.max_entries
+        text = f"This turn has made {most:,} entries, the most that one may (`max_entries`): prompt again to go on."
+        self._record_all([base.Noticed(text=text, code="entry_limit", level="warning")])
+        self._context.journal.note("limit_reached", chat=self.chat_id, agent=self.agent, limit="max_entries")
+        await self.stop(event="exceed", message=text, code="entry_limit")
 
     def _hear_idle(self) -> None:
         if said := self._context.said_between_turns(self.chat_id, self.agent):

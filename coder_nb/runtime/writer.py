@@ -24,6 +24,10 @@ class Writer:
         self._urgent = asyncio.Event()
         self._lock = asyncio.Lock()
         self._stopped = False
+        self._prompted = False
+        """Whether it has still to be written that the agent has its prompt."""
+        self._idle = asyncio.Event()
+        """Set after each commit of `run`, and for good when it has ended."""
         self._unwritten: tuple[tuple[Entry, ...], tuple[Chunk, ...]] = ((), ())
 
     def touch(self) -> None:
@@ -36,16 +40,34 @@ class Writer:
         if self._recorder.urgent:
             self._urgent.set()
 
+    def prompted(self) -> None:
+        """The agent is given its prompt: that goes with what is written next, or by itself."""
+        self._prompted = True
+        self._dirty.set()
+
     async def run(self) -> None:
         """Commits until `stop` is called; raises what the store raises."""
-        while not self._stopped:
-            await self._dirty.wait()
-            try:
-                async with asyncio.timeout(self._interval):
-                    await self._urgent.wait()
-            except TimeoutError:
-                pass
-            await self.commit()
+        try:
+            while not self._stopped:
+                await self._dirty.wait()
+                try:
+                    async with asyncio.timeout(self._interval):
+                        await self._urgent.wait()
+                except TimeoutError:
+                    pass
+                await self.commit()
+                self._idle.set()
+        finally:
+            self._stopped = True
+            self._idle.set()
+
+    async def caught_up(self) -> None:
+        """Returns when what there is was written, or cannot be: who says more than the disk takes waits here."""
+        if not self._stopped:
+            self._idle.clear()
+            self._dirty.set()
+            self._urgent.set()
+            await self._idle.wait()
 
     def stop(self) -> None:
         """Ends `run`, but never in the middle of a commit."""
@@ -59,15 +81,20 @@ class Writer:
             self._dirty.clear()
             self._urgent.clear()
             entries, chunks = joined(self._unwritten, self._recorder.take())
+            prompted = self._prompted
+            if prompted and state is None:
+                state = RunState(starting=False)
             if not (entries or chunks or turn or state):
                 return
             self._unwritten = (entries, chunks)
             batch = Batch(entries=entries, chunks=chunks, turn=turn, state=state)
             done = await self._log.commit(self._lease, self._chat_id, batch)
             self._unwritten = ((), ())
+            self._prompted = self._prompted and not prompted
             self._recorder.placed(entries, done.positions)
         self._feed.committed(chunks, [entry.id for entry in entries if not entry.open])
-        self._feed.tell(log=True, state=state is not None)
+        asked = any(entry.kind in ("permission", "question") for entry in entries)
+        self._feed.tell(log=True, state=asked or state is not None)
 
     async def commit_patiently(self, *, turn: TurnInfo, state: RunState, tries: int, wait: float) -> None:
         """As `commit`, but the end of a turn is worth several tries: a full disk or a lock may pass."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Mapping
 from pathlib import Path
@@ -235,6 +236,7 @@ def _bring_up_to_date(connection: Connection, path: Path) -> None:
 
 def _make_engine(path: Path, *, busy_timeout: float) -> AsyncEngine:
     """SQLAlchemy's engine for a file, with the settings that every connection to it gets."""
+    logging.getLogger("aiosqlite").setLevel(logging.INFO)  # below that it writes every statement's values: prompts
     engine = create_async_engine(
         URL.create("sqlite+aiosqlite", database=str(path)),
         poolclass=NullPool,

@@ -14,6 +14,8 @@ from coder_nb.errors import AgentDied, AgentTimeout, CoderError
 
 _log = logging.getLogger(__name__)
 Answer = Callable[["dict[str, Any] | CoderError | RpcError"], None]
+UNREAD = 256 << 20
+"""Bytes that an agent may be told without reading them."""
 
 
 class RpcError(Exception):
@@ -43,6 +45,9 @@ class Listener(Protocol):
 
     def garbled(self, text: str) -> None: ...
 
+    async def ready(self) -> None:
+        """Returns when there is room for more; meanwhile nothing is read, and an agent that goes on waits."""
+
     def ended(self, error: AgentDied) -> None:
         """The agent's output has ended; nothing comes any more."""
 
@@ -58,6 +63,7 @@ class Connection:
         self._numbers = itertools.count(1)
         self._waiting: dict[int, Answer] = {}
         self._outgoing: asyncio.Queue[bytes] = asyncio.Queue()
+        self._unread = 0
         self._tasks: list[asyncio.Task[None]] = []
         self.dead: AgentDied | None = None
         self._heard = 0
@@ -83,7 +89,7 @@ class Connection:
             answer(self.dead)
             return number
         self._waiting[number] = answer
-        self._outgoing.put_nowait(wire.request(number, method, params))
+        self._tell(wire.request(number, method, params))
         return number
 
     async def request(self, method: str, params: dict[str, Any], *, timeout: float) -> dict[str, Any]:
@@ -117,14 +123,21 @@ class Connection:
             await asyncio.sleep(pause)
 
     def notify(self, method: str, params: dict[str, Any]) -> None:
-        self._outgoing.put_nowait(wire.notification(method, params))
+        self._tell(wire.notification(method, params))
 
     def respond(self, number: Any, result: Any) -> None:
-        self._outgoing.put_nowait(wire.response(number, result))
+        self._tell(wire.response(number, result))
 
     def fail(self, number: Any, code: int, message: str) -> None:
         """Answers a request with an error."""
-        self._outgoing.put_nowait(wire.failure(number, code, message))
+        self._tell(wire.failure(number, code, message))
+
+    def _tell(self, message: bytes) -> None:
+        if self._unread > UNREAD:
+            self._end(AgentDied(f"{self._name} does not read what it is told: prompt again to start it afresh."))
+        if self.dead is None:
+            self._unread += len(message)
+            self._outgoing.put_nowait(message)
 
     # ----------------------------------------------------------------------------------------------------------------
 
@@ -132,6 +145,9 @@ class Connection:
         """Reads until the end; what breaks here ends the agent's words too, so that no turn waits for more of them."""
         try:
             await self._hear()
+        except wire.TooLong:
+            most = f"{wire.LONGEST_LINE >> 20} MiB"
+            self._end(AgentDied(f"{self._name} wrote a line of more than {most}, which is not taken: prompt again."))
         except Exception as error:
             _log.exception("what %s said could not be taken", self._name)
             self._end(AgentDied(f"coder-nb could not take what {self._name} said ({error!r}): prompt again."))
@@ -141,6 +157,7 @@ class Connection:
         while data := await self._child.read(1 << 18):
             for frame in framer.feed(data):
                 self._take(frame)
+            await self._listener.ready()
         for frame in framer.end():
             self._take(frame)
         try:
@@ -153,7 +170,9 @@ class Connection:
     async def _write(self) -> None:
         try:
             while True:
-                await self._child.write(await self._outgoing.get())
+                message = await self._outgoing.get()
+                await self._child.write(message)
+                self._unread -= len(message)
         except AgentDied:
             pass  # the reader sees its end too, after what it said last
 

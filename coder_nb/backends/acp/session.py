@@ -38,6 +38,8 @@ from coder_nb.errors import AgentDied, AgentFailed, AgentNotLoggedIn, CoderError
 from coder_nb.settings import Settings
 
 _LONGEST_GARBAGE = 2000
+AHEAD = 1000
+"""How many events an agent may be ahead of its turn before it has to wait."""
 _STEER_WAIT = 5.0
 
 
@@ -46,6 +48,9 @@ class _Turn:
 
     def __init__(self) -> None:
         self.events: asyncio.Queue[AnyEvent] = asyncio.Queue()
+        self.taken = asyncio.Event()
+        """Set when somebody has taken an event, and when nobody will any more."""
+        self.abandoned = False
         self.sent = False
         self.stopping = False
         self.ended = asyncio.Event()
@@ -108,6 +113,7 @@ class AcpSession(Plain):
             self._native.capabilities,
             modes=state.modes,
             models=state.models,
+            efforts={"": state.efforts} if state.efforts else {},
             commands=state.has_commands or None,
             questions=state.has_questions or None,
             cost=state.has_cost or None,
@@ -122,6 +128,10 @@ class AcpSession(Plain):
     def alive(self) -> bool:
         gone = self._connection.dead is not None or self._child.returncode is not None
         return not (self._closed or self._spent or gone)
+
+    def stderr_tail(self) -> str:
+        """What the agent's process said beside the protocol."""
+        return self._child.stderr_tail()
 
     def fits(self, mode: PermissionMode) -> bool:
         """Whether its process can be put into a mode; one with other variables needs another process."""
@@ -183,10 +193,13 @@ class AcpSession(Plain):
             await self._begin(turn, asked)
             while True:
                 event = await turn.events.get()
+                turn.taken.set()
                 yield event
                 if isinstance(event, Done):
                     return
         finally:
+            turn.abandoned = True
+            turn.taken.set()
             try:
                 if turn.sent and not turn.ended.is_set():  # whoever read has gone: the agent must not go on by itself
                     self._stop(turn)
@@ -224,7 +237,7 @@ class AcpSession(Plain):
         """Puts the agent into mode and model of the prompt, and sends it; what fails ends the turn."""
         can = self._native.capabilities
         try:
-            await self._options.choose(asked.mode, asked.model or self._opening.model)
+            await self._options.choose(asked.mode, asked.model or self._opening.model, asked.effort)
             attached = await asyncio.to_thread(content.with_pictures, asked.attachments, self._opening.cwd)
         except (RpcError, CoderError) as error:
             self._spent = self._spent or isinstance(error, AgentDied)
@@ -338,6 +351,13 @@ class AcpSession(Plain):
     def garbled(self, text: str) -> None:
         """Called by the connection."""
         self._say([translate.raw(self._state, "garbage", text[:_LONGEST_GARBAGE])])
+
+    async def ready(self) -> None:
+        """Called by the connection: returns when its turn is not too far behind what the agent says."""
+        turn = self._turn
+        while turn is not None and turn.sent and not turn.abandoned and turn.events.qsize() > AHEAD:
+            turn.taken.clear()
+            await turn.taken.wait()
 
     def ended(self, error: AgentDied) -> None:
         """Called by the connection, after every answer that was waited for has failed."""

@@ -77,6 +77,9 @@ class Visit:
         """Called by the connection."""
         self._connection.fail(number, wire.METHOD_NOT_FOUND, f"Method not found: {method}")
 
+    async def ready(self) -> None:
+        """Called by the connection."""
+
     def garbled(self, text: str) -> None:
         """Called by the connection."""
 

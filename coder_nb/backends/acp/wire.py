@@ -23,6 +23,14 @@ class Garbage(Value):
     text: str
 
 
+LONGEST_LINE = 64 << 20
+"""The longest line that an agent may write, in bytes."""
+
+
+class TooLong(Exception):
+    """A line is longer than any that is taken."""
+
+
 class Framer:
     """Splits what an agent writes into frames: JSON-RPC messages, and what is none."""
 
@@ -31,7 +39,10 @@ class Framer:
         self._searched = 0
 
     def feed(self, data: bytes) -> list[dict[str, Any] | Garbage]:
-        """The frames that are whole now. A line may have any length: what was searched is not searched again."""
+        """The frames that are whole now; what was searched is not searched again.
+
+        Raises `TooLong` for a line that is longer than `LONGEST_LINE`.
+        """
         self._buffer += data
         frames: list[dict[str, Any] | Garbage] = []
         start = 0
@@ -40,6 +51,8 @@ class Framer:
             start = end + 1
         del self._buffer[:start]
         self._searched = len(self._buffer)
+        if self._searched > LONGEST_LINE:
+            raise TooLong
         return frames
 
     def end(self) -> list[dict[str, Any] | Garbage]:

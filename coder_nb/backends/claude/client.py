@@ -58,7 +58,7 @@ class Client:
                 cli_path=self._relay.command,
                 env=dict(env),
                 max_buffer_size=LONGEST_LINE,
-                stderr=lambda line: _log.debug("%s: %s", name, line),
+                stderr=lambda line: None,  # the stand-in's; Claude's own has its end kept by its `Child`
             )
         )
         self._reading: asyncio.Task[None] | None = None
@@ -69,6 +69,10 @@ class Client:
     def pid(self) -> int | None:
         """Claude's own process."""
         return self._relay.child.pid if self._relay.child else None
+
+    def stderr_tail(self) -> str:
+        """The end of what Claude said beside the protocol."""
+        return self._relay.child.stderr_tail() if self._relay.child else ""
 
     @property
     def alive(self) -> bool:

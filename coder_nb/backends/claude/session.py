@@ -18,6 +18,7 @@ from coder_nb.backends.base import (
     Asked,
     Capabilities,
     Done,
+    Noticed,
     Opening,
     Plain,
     SelfStarted,
@@ -29,7 +30,7 @@ from coder_nb.backends.claude.client import Client
 from coder_nb.backends.claude.state import State
 from coder_nb.backends.registry import AgentSpec
 from coder_nb.core.entries import Attachment, Choice
-from coder_nb.errors import AgentDied, AgentNotLoggedIn, CoderError
+from coder_nb.errors import AgentDied, AgentNotLoggedIn, CoderError, InvalidOption
 from coder_nb.settings import Settings
 
 AGAIN = 0.5
@@ -83,7 +84,11 @@ class ClaudeSession(Plain):
         self.client: Client | None = None
         self.models: tuple[Choice, ...] = ()
         self._mode = self._native_mode(opening.mode)
+        self.efforts: dict[str, tuple[str, ...]] = {}
         self._model = opening.model
+        self._effort = opening.effort
+        self._changing = False
+        """Whether one program takes the place of another."""
         self._turn: _Turn | None = None
         self._own: _Turn | None = None
         self._asking = Asking(self._tell)
@@ -113,6 +118,7 @@ class ClaudeSession(Plain):
             rewind=True,
             steer=True,
             models=self.models,
+            efforts=self.efforts,
             commands=True,
             cost=True,
         )
@@ -122,6 +128,10 @@ class ClaudeSession(Plain):
         """Claude's own process."""
         return self.client.pid if self.client else None
 
+    def stderr_tail(self) -> str:
+        """What Claude said beside the protocol."""
+        return self.client.stderr_tail() if self.client else ""
+
     @property
     def alive(self) -> bool:
         return not self._closed and not self._spent and self.client is not None and self.client.alive
@@ -130,6 +140,11 @@ class ClaudeSession(Plain):
     def mode(self) -> NativeMode:
         """The mode that Claude was put into last."""
         return self._mode
+
+    @property
+    def effort(self) -> str | None:
+        """How much Claude is told to think."""
+        return self._effort
 
     # Start and end ---------------------------------------------------------------------------------------------------
 
@@ -222,8 +237,8 @@ class ClaudeSession(Plain):
         """Sends the prompt; what fails in it ends the turn."""
         uuid = str(uuid4())
         try:
-            client = self._living_client()
-            await self._prepare(client, asked)
+            self._living_client()
+            client = await self._prepare(turn, asked)
             if turn.stopping:
                 self._end(turn, Done(end="cancelled", alive=self.alive))
                 return
@@ -247,8 +262,14 @@ class ClaudeSession(Plain):
         own.over.set()
         own.tell(Done(end="completed", alive=self.alive))
 
-    async def _prepare(self, client: Client, asked: Asked) -> None:
-        """Sets mode and model, where they are not what they are to be."""
+    async def _prepare(self, turn: _Turn, asked: Asked) -> Client:
+        """Sets mode, model and effort, where they are not what they are to be."""
+        if asked.effort != self._effort and self._own is not None:
+            text = f"{self._spec.label} is still at work by itself: it takes the effort with the next prompt."
+            turn.tell(Noticed(text=text, code="effort_waits"))
+        elif asked.effort != self._effort:
+            await self._think(asked.effort, asked.model or self._opening.model)
+        client = self._living_client()
         mode = self._native_mode(asked.mode)
         if mode != self._mode:
             await client.set_mode(mode)
@@ -257,6 +278,21 @@ class ClaudeSession(Plain):
         if model != self._model:
             await client.set_model(model)
             self._model = model
+        return client
+
+    async def _think(self, effort: str | None, model: str | None) -> None:
+        """Goes on in a program that is told to think as much; raises `InvalidOption` where no model can be."""
+        offered = self.efforts.get(model or "default", self.efforts.get("", ()))
+        if effort is not None and effort not in offered:
+            names = ", ".join(offered) or "none"
+            raise InvalidOption(f"{self._spec.label} has no effort {effort!r} for this model: it offers {names}.")
+        self._effort, self._changing = effort, True  # a program has one effort for its life
+        try:
+            if self.client is not None:
+                await self.client.close()
+            await self.start()
+        finally:
+            self._changing = False
 
     def _living_client(self) -> Client:
         if not self.alive or self.client is None:
@@ -286,6 +322,8 @@ class ClaudeSession(Plain):
     def lost(self) -> None:
         """Nothing can come any more."""
         self._asking.refuse_all()
+        if self._changing:
+            return
         for turn in (self._turn, self._own):
             if turn is not None and not turn.over.is_set():
                 closed = self._closed or self.client is None

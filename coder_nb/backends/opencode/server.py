@@ -9,7 +9,7 @@ import re
 import secrets
 import socket
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,6 @@ _log = logging.getLogger(__name__)
 _LISTENING = re.compile(rb"listening on (http://\S+)\r?\n")
 _USER = "opencode"
 _LAST_WAIT = 1.0
-_FAILURES = 3
-"""How many checks in a row fail before a server counts as deaf."""
 
 
 class Refused(Exception):
@@ -42,12 +40,17 @@ class _Over(Exception):
 class Server:
     """A server that runs, with its stream of events; when its process ends it is dead for good."""
 
-    def __init__(self, child: Child, url: str, password: str, settings: Settings, *, name: str) -> None:
+    def __init__(
+        self, child: Child, url: str, password: str, settings: Settings, *, name: str, ended: Callable[[], None]
+    ) -> None:
+        """`ended` is called when its process has ended, whyever."""
         import httpx  # loaded with the first server
 
         self._child = child
         self._name = name
         self._settings = settings
+        self._ended_now = ended
+        self._why = ""
         self._client = httpx.AsyncClient(
             base_url=url,
             auth=(_USER, password),
@@ -64,10 +67,19 @@ class Server:
         self.unused_since = time.monotonic()
         self.events = Events(self._client)
         self.dead: AgentDied | None = None
+        self.wanted = False
+        """Whether it died while chats were open on it."""
 
     @classmethod
     async def start(
-        cls, argv: Sequence[str], env: Mapping[str, str], spawner: Spawner, settings: Settings, *, name: str
+        cls,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        spawner: Spawner,
+        settings: Settings,
+        *,
+        name: str,
+        ended: Callable[[], None] = lambda: None,
     ) -> Server:
         """Starts a server on a free port of the loopback, with a password of its own; returns when it can be used.
 
@@ -80,7 +92,7 @@ class Server:
         server: Server | None = None
         try:
             async with asyncio.timeout(settings.start_timeout):
-                server = cls(child, await _listening(child), password, settings, name=name)
+                server = cls(child, await _listening(child), password, settings, name=name, ended=ended)
                 server._task = asyncio.create_task(server._supervise(), name=f"{name} server {child.pid}")
                 await server.connected()
         except BaseException as error:
@@ -96,8 +108,18 @@ class Server:
     def pid(self) -> int:
         return self._child.pid
 
-    async def stop(self, grace: float) -> None:
-        """Ends the process and all that belongs to it; bounded by `grace`."""
+    def stderr_tail(self) -> str:
+        """The end of what the server's process wrote to its standard error."""
+        return self._child.stderr_tail()
+
+    @property
+    def turns(self) -> int:
+        """How many turns run on it."""
+        return len(self._busy)
+
+    async def stop(self, grace: float, why: str = "") -> None:
+        """Ends the process and all that belongs to it, bounded by `grace`; turns on it fail with that sentence."""
+        self._why = self._why or why
         self.events.close()
         await self._child.stop(grace)
         if self._task is not None:
@@ -163,7 +185,7 @@ class Server:
 
     @contextlib.contextmanager
     def busy(self, turn: object) -> Any:
-        """While a turn runs on it, it is not taken for deaf so soon."""
+        """While a turn runs on it; it is not taken for deaf so soon then."""
         self._busy.add(turn)
         try:
             yield
@@ -178,11 +200,10 @@ class Server:
     # Watching it ----------------------------------------------------------------------------------------------------
 
     async def _supervise(self) -> None:
-        """Lives as long as the process: reads its events, asks how it is, and tells everybody when it is gone."""
+        """Lives as long as the process: reads its events, and tells everybody when it is gone."""
         try:
             async with asyncio.TaskGroup() as self._group:
                 reader = self._group.create_task(self.events.run(), name=f"{self._name} events")
-                self._group.create_task(self._watch(), name=f"{self._name} health")
                 while await self._child.read():
                     pass
                 self.events.close()  # all end by themselves now; one cut off while it connects would leak its socket
@@ -195,9 +216,10 @@ class Server:
         finally:
             self._group = None
             await self._child.stop(0.0)
-            self.dead = AgentDied(self._child.explain())
+            self.dead, self.wanted = AgentDied(self._why or self._child.explain()), self.users > 0
             for listener in self.events.listeners:
                 listener.ended(self.dead)
+            self._ended_now()
             await self._hang_up()
 
     async def _hang_up(self) -> None:
@@ -209,35 +231,17 @@ class Server:
             await asyncio.gather(*late, return_exceptions=True)
         await self._client.aclose()
 
-    async def _watch(self) -> None:
-        """Ends a server that is deaf: soon where nothing runs on it, later where it may be busy; and one not used."""
-        failures, deaf_since = 0, 0.0
-        while True:
-            await asyncio.sleep(self._settings.health_interval)
-            if not self.users and time.monotonic() - self.unused_since > self._settings.sweep:
-                return await self._end("is not used")
-            if await self._healthy():
-                failures = 0
-                continue
-            failures += 1
-            deaf_since = time.monotonic() if failures == 1 else deaf_since
-            patience = self._settings.stale_busy if self._busy else 0.0
-            if failures >= _FAILURES and time.monotonic() - deaf_since >= patience:
-                return await self._end("does not answer")
-
-    async def _healthy(self) -> bool:
+    async def healthy(self) -> bool:
+        """Asks it how it is, which does not disturb what it does; False where it does not answer in time."""
         import httpx
 
+        if self.dead is not None:
+            return False
         try:
             answer = await self._request("GET", "/global/health", timeout=self._settings.health_timeout)
         except httpx.HTTPError:
             return False
         return bool(answer.status_code == 200)
-
-    async def _end(self, why: str) -> None:
-        _log.info("%s server %s %s: it is ended", self._name, self.pid, why)
-        self.events.close()
-        await self._child.stop(self._settings.stop_grace)
 
     async def _ended(self, error: Exception) -> AgentFailed:
         """What a broken connection is the first sign of, mostly: that the server has ended."""

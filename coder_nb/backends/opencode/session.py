@@ -98,6 +98,7 @@ class OpencodeSession(Plain):
             steer=False,
             modes=offer.modes,
             models=offer.models,
+            efforts=offer.efforts,
             commands=bool(self._commands),
             cost=True,
         )
@@ -106,6 +107,10 @@ class OpencodeSession(Plain):
     def pid(self) -> int | None:
         """None: its process is not its own."""
         return None
+
+    def stderr_tail(self) -> str:
+        """Of the server, which other chats use too."""
+        return self._server.stderr_tail()
 
     @property
     def alive(self) -> bool:
@@ -255,13 +260,15 @@ class OpencodeSession(Plain):
             self._spent = True
             raise AgentDied(f"{self._spec.label} must be started anew for the mode {asked.mode!r}: prompt again.")
         wanted = self._spec.modes.get(asked.mode, AgentMode()).id
-        model = asked.model or self._opening.model
+        wished = asked.model or self._opening.model
+        model = None if wished is None else self._offer.model(wished, self._spec)
         body = prompting.body(
             asked,
             self._opening.cwd,
             message_id=self._state.message_id,
             agent=self._offer.mode(wanted, self._spec) if wanted else "",
-            model=None if model is None else self._offer.model(model, self._spec),
+            model=model,
+            effort=None if asked.effort is None else self._offer.effort(asked.effort, model, self._spec),
         )
         command = prompting.command(asked, self._opening.cwd, self._commands, body)
         if command is None:

@@ -43,6 +43,8 @@ class Breaking:
 
     def garbled(self, text: str) -> None: ...
 
+    async def ready(self) -> None: ...
+
     def ended(self, error: AgentDied) -> None:
         self.end.set_result(error)
 
