@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import inspect
 import os
 import secrets
+import threading
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -100,6 +103,7 @@ class CoderExtension(ExtensionApp):
         Kernels are told where we are at once: what they ask waits for the runtime.
         """
         self.hosted.start()
+        _before_threads_end(self.end)
         self._tell("")
         self._looking = asyncio.create_task(self._look(), name="coder-nb extension")
 
@@ -139,7 +143,22 @@ class CoderExtension(ExtensionApp):
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)
             self._looking = None
+        self._tell_no_more()
+        await self.hosted.close(timeout=STOPPING)
+
+    def end(self) -> None:
+        """The same where the server ends without it: as it does of an interrupt that no terminal sent, such as a
+        hub's, which is how a hub stops a server."""
+        if self.connection_file == connection.file_path(self.server.runtime_dir):  # not a fork, which has no thread
+            self._tell_no_more()
+            self.hosted.end(STOPPING)
+
+    def _tell_no_more(self) -> None:
         connection.remove(self.connection_file)
         if os.environ.get(connection.VARIABLE) == str(self.connection_file):
             del os.environ[connection.VARIABLE]
-        await self.hosted.close(timeout=STOPPING)
+
+
+def _before_threads_end(end: Callable[[], None]) -> None:
+    """Registers a call for the end of the process; `atexit` comes too late for a runtime, which needs its threads."""
+    getattr(threading, "_register_atexit", atexit.register)(end)

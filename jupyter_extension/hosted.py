@@ -105,19 +105,23 @@ class HostedRuntime:
 
     async def close(self, *, timeout: float) -> None:
         """Drains and closes the runtime, then ends the thread; bounded, and nothing the second time."""
+        await asyncio.get_running_loop().run_in_executor(None, self.end, timeout)
+
+    def end(self, timeout: float) -> None:
+        """What `close` does, for whoever has no loop; blocks."""
         if self._closed or not self._thread.is_alive():
             return
         closing = self.spawn(self._close())
         self._closed = True
         try:
-            async with asyncio.timeout(timeout):
-                await asyncio.wrap_future(closing)
+            closing.result(timeout)
         except TimeoutError:
+            closing.cancel()
             self._log.warning("coder-nb: the runtime did not close within %g s; it ends with the server.", timeout)
         except Exception:
             self._log.exception("coder-nb: the runtime failed to close; what was committed is safe.")
         self._loop.call_soon_threadsafe(self._stop.set)
-        await asyncio.get_running_loop().run_in_executor(None, self._thread.join, 2.0)
+        self._thread.join(2.0)
 
     async def _open(self) -> Verbs:
         try:

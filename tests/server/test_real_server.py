@@ -6,11 +6,13 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import stat
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -167,6 +169,22 @@ def test_the_connection_file_lives_as_long_as_the_server(start: Callable[..., Ju
     )
     jupyter.end(signal.SIGTERM)
     assert not jupyter.file.exists()
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGINT])
+def test_a_server_that_is_told_to_stop_settles_its_turns_before_it_ends(
+    start: Callable[..., Jupyter], repository: Path, by: signal.Signals
+) -> None:
+    jupyter = start()
+    chat = jupyter.open_chat(repository)
+    jupyter.prompt(chat, "say begun\nhang")
+    jupyter.saying(chat, "begun")
+    jupyter.end(by)
+    assert not jupyter.file.exists()
+    assert marked(jupyter.runtime_id) == []
+    with closing(sqlite3.connect(jupyter.file.parents[1] / "data" / "coder-nb" / "store.sqlite")) as store:
+        assert store.execute("SELECT state FROM turns").fetchall() == [("interrupted",)]
+        assert store.execute("SELECT owner FROM leases").fetchall() == [(None,)]
 
 
 def test_a_server_that_starts_again_has_the_transcript_and_the_agent_resumes(
