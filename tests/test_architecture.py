@@ -87,7 +87,7 @@ PURE = {
 OWNERS = {
     "coder_nb.runtime.tasks",
     "coder_nb.runtime.interview",
-    "coder_nb.runtime.runtime",
+    "coder_nb.runtime.hosting",
     "coder_nb.pool.groups",
     "coder_nb.pool.process",
     "coder_nb.store.postgres",

@@ -109,7 +109,7 @@ async def test_an_orphan_is_reaped_when_it_was_left_alone_and_holds_nothing(plac
     person = await worked(place, "say hi")
     runtime: Any = person.runtime
     tree = await person.worktree()
-    lease, _ = await runtime._worker(person.session.id)
+    lease, _ = await runtime._host.worker(person.session.id)
     await runtime._store.catalog.delete_session(lease, person.session.id)
     (info,) = await runtime.worktrees()
     assert (info.standing, info.why) == ("left", "It was written to less than 60 minutes ago.")

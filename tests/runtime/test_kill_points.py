@@ -63,7 +63,7 @@ async def main():
     runtime = await Runtime.open(Settings(database=str(root / "store.sqlite"), orphan_grace=1e9), label="killed")
     session = await runtime.open_session(str(root / "repository"))
     chat = await runtime.open_chat(session.id)
-    lease, runner = await runtime._worker(session.id)
+    lease, runner = await runtime._host.worker(session.id)
     armed = phase == "create"
     cwd, checkpoint = await runner.tree.prepare(lease, TURN)
     (cwd / "hello.txt").write_text("agent\\n")
@@ -115,7 +115,7 @@ class After:
         return (await self.runtime.open_session(str(self.checkout))).id
 
     async def takes_a_turn(self, session_id: str) -> Path:
-        lease, runner = await self.runtime._worker(session_id)
+        lease, runner = await self.runtime._host.worker(session_id)
         chat = await self.runtime.open_chat(session_id)
         cwd, _ = await runner.tree.prepare(lease, new_id())
         await runner.tree.changes(lease, chat.id, new_id(), "next")
@@ -124,7 +124,7 @@ class After:
 
     async def holds(self) -> None:
         """Lets the runtime recover what there is to recover on the directory."""
-        await self.runtime._leases.hold(str(self.checkout))
+        await self.runtime._host.leases.hold(str(self.checkout))
 
     def left(self) -> list[str]:
         return sorted(place.name for place in self.trees.iterdir()) if self.trees.is_dir() else []
@@ -176,7 +176,7 @@ async def applied(after: After) -> None:
 async def restored(after: After) -> None:
     session_id = await after.session()
     (chat_id,) = (await after.runtime.get_session(session_id)).chats
-    lease, runner = await after.runtime._worker(session_id)
+    lease, runner = await after.runtime._host.worker(session_id)
     async with runner.tree.standing(lease) as state:
         counts = [c for c in await after.runtime.checkpoints(chat_id) if c.kind == "restore"]
         text = (state.root / "hello.txt").read_text()

@@ -40,7 +40,7 @@ class Site:
     async def after_a_turn(cls, person: Person, tmp: Path, patch: pytest.MonkeyPatch) -> Site:
         """A session in which somebody wrote a file ``agent.txt`` in a turn; the agent itself is not needed."""
         runtime, chat_id, turn_id = person.runtime, person.chat.id, new_id()
-        lease, runner = await runtime._worker(person.session.id)
+        lease, runner = await runtime._host.worker(person.session.id)
         cwd, checkpoint = await runner.tree.prepare(lease, turn_id)
         (cwd / "agent.txt").write_text("agent\n")
         await runner.tree.changes(lease, chat_id, turn_id, "somebody")
@@ -56,7 +56,7 @@ class Site:
 
     async def orphan(self) -> None:
         """Lets the session's rows go, as a removal behind our back would."""
-        lease, _ = await self.runtime._worker(self.person.session.id)
+        lease, _ = await self.runtime._host.worker(self.person.session.id)
         await self.runtime._store.catalog.delete_session(lease, self.person.session.id)
 
     @property

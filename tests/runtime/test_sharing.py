@@ -166,7 +166,7 @@ async def test_a_runner_that_lost_its_lease_stops_and_writes_nothing_more(place:
                 await asyncio.sleep(0.05)
     assert (await second.ended(running)).end == "interrupted"
     before = await second.entries()
-    await first.runtime._leases.drop(first.runtime._leases.held(first.session.path))  # type: ignore[arg-type]  # wakes up
+    await first.runtime._host.leases.drop(first.runtime._host.leases.held(first.session.path))  # type: ignore[arg-type]  # wakes up
     with pytest.raises((errors.RunElsewhere, errors.LeaseLost)):
         await first.runtime.prompt(first.chat.id, Prompt(id="0" * 26, text="x", agent="scripted"))
     assert [e.id for e in await second.entries()][: len(before)] == [e.id for e in before]

@@ -1,0 +1,172 @@
+"""What a runtime runs: the leases that it holds, and a worker for each session of theirs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import getpass
+import logging
+import os
+
+import msgspec
+
+from coder_nb import errors
+from coder_nb.core.values import ChatInfo
+from coder_nb.runtime import deletion, recovery
+from coder_nb.runtime.context import Context
+from coder_nb.runtime.leaseholder import Leaseholder
+from coder_nb.runtime.runner import Runner
+from coder_nb.runtime.tasks import Tasks
+from coder_nb.store.base import Lease
+from coder_nb.store.owner import this_process
+
+_log = logging.getLogger("coder_nb.runtime")
+_replace = msgspec.structs.replace
+PATHS = 1000
+"""Of how many sessions the working directory is kept in mind."""
+STOPPING = "The server is stopping: start it again, then try again."
+
+
+class Host:
+    """Owns the leases and the runners of one runtime. Lives on one event loop."""
+
+    def __init__(self, context: Context, tasks: Tasks, *, runtime_id: str, label: str) -> None:
+        self.context = context
+        self.runtime_id = runtime_id
+        self.owner = _user()
+        self.leases = Leaseholder(
+            context.store.leases,
+            this_process(runtime_id, label),
+            ttl=context.settings.lease_ttl,
+            taken=self._taken,
+            lost=self._lost,
+        )
+        self.runners: dict[str, Runner] = {}
+        """The worker of each session that is run here, by the session's id."""
+        self.draining = False
+        self._tasks = tasks
+        self._paths: dict[str, str] = {}
+        self._slots = asyncio.Semaphore(context.settings.max_running)
+
+    @property
+    def busy(self) -> int:
+        """How many turns are running."""
+        return sum(runner.turn is not None for runner in self.runners.values())
+
+    # Sessions that are run here --------------------------------------------------------------------------------------
+
+    async def runner_of(self, chat: ChatInfo) -> tuple[Lease, Runner]:
+        """The lease and the worker of a chat's session; raises `RunElsewhere` where another process runs it."""
+        return await self.worker(chat.session_id)
+
+    async def worker(self, session_id: str) -> tuple[Lease, Runner]:
+        """The lease and the worker of a session; raises `RunElsewhere` where another process runs it."""
+        path = await self.path_of(session_id)
+        lease = await self.lease_on(path)
+        runner = self.runners.get(session_id)
+        if runner is None:
+            runner = Runner(self.context, self.leases, session_id=session_id, path=path, slots=self._slots)
+            self.runners[session_id] = runner
+            runner.task = self._tasks.start(runner.run(), name=f"run session {session_id}")
+        return lease, runner
+
+    async def lease_on(self, path: str) -> Lease:
+        """The lease of a working directory; raises `RunElsewhere` where another process runs it."""
+        if self.draining:
+            raise errors.Conflict(STOPPING)
+        return await self.leases.hold(path)
+
+    async def path_of(self, session_id: str) -> str:
+        """The working directory of a session, which never changes."""
+        if session_id not in self._paths:
+            if len(self._paths) >= PATHS:
+                self._paths.clear()
+            self._paths[session_id] = (await self.context.store.catalog.get_session(session_id)).path
+        return self._paths[session_id]
+
+    async def release_idle(self) -> None:
+        """Gives back the leases of directories where nothing runs, waits or is warm, so that others may run them."""
+        catalog, unused = self.context.store.catalog, self.context.settings.sweep
+        warm = {fact.key[0] for fact in self.context.pool.facts()}
+        for path in self.leases.unused_for(unused):
+            runners = [runner for runner in self.runners.values() if runner.path == path]
+            chats = [chat for runner in runners for chat in await catalog.chats(runner.session_id)]
+            needed = any(runner.turn for runner in runners) or any(chat.queued or chat.id in warm for chat in chats)
+            if needed or path not in self.leases.unused_for(unused):  # asked for in the meantime
+                continue
+            for runner in runners:
+                del self.runners[runner.session_id]
+                runner.task.cancel()
+            await self.leases.release(path)
+
+    # Chats as they are seen from here --------------------------------------------------------------------------------
+
+    async def chat(self, chat_id: str) -> ChatInfo:
+        return await self.as_seen(await self.context.store.catalog.get_chat(chat_id))
+
+    async def as_seen(self, chat: ChatInfo) -> ChatInfo:
+        """A chat as the store has it, with who runs it and what it asks now."""
+        path = await self.path_of(chat.session_id)
+        runner = await self.leases.runner(path)
+        if chat.turn_id is not None and runner is None and self.leases.held(path) is None:
+            chat = await self._settled(chat, path)
+        return _replace(chat, runner=runner, asking=self.context.pending.asking(chat.id))
+
+    async def settle_the_dead(self) -> None:
+        """Gives an end to the turns of runners that died before this runtime was opened."""
+        sessions = await self.context.store.catalog.sessions()
+        begun = await deletion.begun(self.context)
+        for path in {session.path for session in sessions}:
+            if await self.context.store.catalog.unfinished(path) or path in begun:
+                with contextlib.suppress(errors.RunElsewhere):
+                    await self.leases.hold(path)
+
+    async def _settled(self, chat: ChatInfo, path: str) -> ChatInfo:
+        """A chat whose runner has died in the middle of a turn, after that turn got its end."""
+        with contextlib.suppress(errors.RunElsewhere):
+            await self.leases.hold(path)
+        return await self.context.store.catalog.get_chat(chat.id)
+
+    # Leases ----------------------------------------------------------------------------------------------------------
+
+    async def _taken(self, lease: Lease) -> None:
+        await recovery.settle(self.context, lease)
+        await deletion.recover(self.context, lease)
+
+    async def _lost(self, lease: Lease) -> None:
+        """Another process runs this working directory now: our turns there stop, and our agents go."""
+        _log.warning("another process has taken over the sessions of %s", lease.path)
+        for runner in [runner for runner in self.runners.values() if runner.path == lease.path]:
+            if runner.turn is not None:
+                await runner.turn.stop(message=errors.LeaseLost().message, code=errors.LeaseLost.code)
+            for chat in await self.context.store.catalog.chats(runner.session_id):
+                for fact in self.context.pool.facts():
+                    if fact.key[0] == chat.id:
+                        await self.context.pool.retire(fact.key)
+
+    # The end ---------------------------------------------------------------------------------------------------------
+
+    async def drain(self, seconds: float) -> None:
+        """No turn begins any more, those that run end as interrupted; waits for them, but not longer than that."""
+        self.draining = True
+        for runner in self.runners.values():
+            runner.finish()
+        running = [runner.turn for runner in self.runners.values() if runner.turn is not None]
+        for turn in running:
+            await turn.stop(event="crash", message=recovery.REASON, code="interrupted")
+        await self.drained(seconds)
+
+    async def drained(self, seconds: float) -> None:
+        """Waits until no turn runs, but not longer than that."""
+        quiet = [asyncio.ensure_future(runner.quiet.wait()) for runner in self.runners.values()]
+        if quiet:
+            _, late = await asyncio.wait(quiet, timeout=seconds)
+            for waiting in late:
+                waiting.cancel()
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as in containers
+        return f"user {os.getuid()}"

@@ -1,0 +1,44 @@
+"""What lives here, which agents there are, and what they cost."""
+
+from __future__ import annotations
+
+import msgspec
+
+from coder_nb.core.values import PROTOCOL, AgentInfo, AgentSessionInfo, Health, UsageRow
+from coder_nb.runtime.verbs.base import VerbGroup
+
+_replace = msgspec.structs.replace
+
+
+class Insight(VerbGroup):
+    async def health(self) -> Health:
+        from coder_nb import __version__
+
+        return Health(
+            protocol=PROTOCOL,
+            version=__version__,
+            runtime_id=self._host.runtime_id,
+            status="draining" if self._host.draining else "ok",
+            agents_live=len(self._context.pool.facts()),
+            turns_running=self._host.busy,
+        )
+
+    async def agents(self) -> tuple[AgentInfo, ...]:
+        return await self._context.agents.infos()
+
+    async def agent_sessions(self, session_id: str) -> tuple[AgentSessionInfo, ...]:
+        known = await self._store.catalog.agent_sessions(session_id)
+        if await self._host.leases.runner(await self._host.path_of(session_id)) is not None:
+            return known  # as its runner wrote it down
+        warm = {fact.key: fact.busy for fact in self._context.pool.facts()}
+        return tuple(_as_it_is(info, warm.get((info.chat_id, info.agent))) for info in known)
+
+    async def usage(self, chat_id: str | None = None) -> tuple[UsageRow, ...]:
+        return await self._store.catalog.usage(chat_id)
+
+
+def _as_it_is(info: AgentSessionInfo, busy: bool | None) -> AgentSessionInfo:
+    """What was written down of an agent session, as the pool has it now: busy, warm, or None where it has none."""
+    if busy is not None:
+        return _replace(info, status="busy" if busy else "warm")
+    return _replace(info, status="crashed" if info.status == "crashed" else "cold", pid=None)

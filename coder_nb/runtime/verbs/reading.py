@@ -1,0 +1,42 @@
+"""A chat as its readers get it: in pages, live, by a link."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from coder_nb.core.entries import Page
+from coder_nb.core.values import Frame
+from coder_nb.runtime import reading, sharing
+from coder_nb.runtime.verbs.base import VerbGroup
+
+
+class Reading(VerbGroup):
+    async def read(self, chat_id: str, *, after: int = 0, before: int | None = None, limit: int = 500) -> Page:
+        if before is not None:
+            return await self._store.log.before(chat_id, before, limit=limit)
+        return await self._store.log.read(chat_id, after=after, limit=limit)
+
+    async def stream(self, chat_id: str, *, after: int | None = None, tail: int = 200) -> AsyncIterator[Frame]:
+        chat = await self._store.catalog.get_chat(chat_id)
+        frames = reading.follow(
+            self._store.log,
+            self._context.feed(chat_id),
+            chat_id,
+            after=after,
+            tail=tail,
+            epoch=self._context.epoch,
+            runtime_id=self._host.runtime_id,
+            merge=self._context.settings.delta_interval,
+            session=await self._store.catalog.get_session(chat.session_id),
+            state=lambda: self._host.chat(chat_id),
+            changes=lambda: self._store.changes.of_chat(chat_id),
+        )
+        async with contextlib.aclosing(frames):
+            async for frame in frames:
+                yield frame
+
+    async def shared(self, link: str, *, tail: int = 200) -> AsyncIterator[Frame]:
+        async with contextlib.aclosing(sharing.follow(self._context, link, self.stream, tail=tail)) as frames:
+            async for frame in frames:
+                yield frame
