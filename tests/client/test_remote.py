@@ -18,7 +18,8 @@ import tornado.websocket
 
 from coder_nb.client.find import Server
 from coder_nb.client.follow import following
-from coder_nb.client.remote import Remote, is_loopback, pinned
+from coder_nb.client.remote import Remote
+from coder_nb.client.tls import is_loopback, pinned
 from coder_nb.core.codec import encode
 from coder_nb.core.entries import End, Entry, Text, TurnEnded
 from coder_nb.core.transcript import Transcript

@@ -1,0 +1,20 @@
+"""Answers to agents, over the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from coder_nb.client.wire import Done, Wire
+
+
+class Answering(Wire):
+    async def answer(self, chat_id: str, request_id: str, option_id: str | None, *, by: str) -> bool:
+        body = {"option_id": option_id, "by": by}
+        return (await self._post(f"chats/{chat_id}/permissions/{request_id}", Done, body)).done
+
+    async def reply(self, chat_id: str, request_id: str, answer: Sequence[str] | None, *, by: str) -> bool:
+        body = {"answer": None if answer is None else list(answer), "by": by}
+        return (await self._post(f"chats/{chat_id}/questions/{request_id}", Done, body)).done
+
+    async def attend(self, chat_id: str, *, who: str) -> None:
+        await self._request("POST", f"chats/{chat_id}/attend")
