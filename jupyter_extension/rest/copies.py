@@ -10,7 +10,7 @@ from coder_nb.core.export import Exported
 from coder_nb.core.values import ChatInfo, Files, NativeSession, Share
 from coder_nb.core.verbs import Verbs
 from jupyter_extension.base import Caller
-from jupyter_extension.rest import Done
+from jupyter_extension.rest.values import Done
 
 Name = Annotated[str, Meta(max_length=200)]
 

@@ -1,0 +1,1 @@
+"""What each route does, by noun: one call of the runtime each. `routes.py` says under which address, and who may."""

@@ -1,0 +1,43 @@
+"""What the routes do by which people answer agents: one call of the runtime each."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from coder_nb.core.verbs import Verbs
+from jupyter_extension.base import Caller
+from jupyter_extension.rest.values import Done
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """An answer to a permission: one of its options, or null to refuse."""
+
+    option_id: str | None = None
+    by: Annotated[str, Meta(max_length=100)] | None = None
+    """Who gave it, as a kernel says; taken from kernels only."""
+
+
+class Reply(Struct, frozen=True, kw_only=True):
+    """An answer to a question: ids of its choices or own words, or null to decline."""
+
+    answer: Annotated[tuple[str, ...], Meta(max_length=100)] | None = None
+    by: Annotated[str, Meta(max_length=100)] | None = None
+    """Who gave it, as a kernel says; taken from kernels only."""
+
+
+async def answer(runtime: Verbs, chat_id: str, request_id: str, body: Answer, caller: Caller) -> Done:
+    return Done(done=await runtime.answer(chat_id, request_id, body.option_id, by=_who(body.by, caller)))
+
+
+async def reply(runtime: Verbs, chat_id: str, request_id: str, body: Reply, caller: Caller) -> Done:
+    return Done(done=await runtime.reply(chat_id, request_id, body.answer, by=_who(body.by, caller)))
+
+
+async def attend(runtime: Verbs, chat_id: str, caller: Caller) -> None:
+    await runtime.attend(chat_id, who=caller.name)
+
+
+def _who(said: str | None, caller: Caller) -> str:
+    return said if caller.kernel and said else caller.name

@@ -1,0 +1,27 @@
+"""What the routes about the server itself, its agents and their cost do: one call of the runtime each."""
+
+from __future__ import annotations
+
+from coder_nb.core.values import AgentInfo, AgentSessionInfo, Health, UsageRow
+from coder_nb.core.verbs import Verbs
+from jupyter_extension.hosted import HostedRuntime
+
+
+async def health(hosted: HostedRuntime) -> Health:
+    return await hosted.health()
+
+
+async def agents(runtime: Verbs) -> tuple[AgentInfo, ...]:
+    return await runtime.agents()
+
+
+async def agent_sessions(runtime: Verbs, session_id: str) -> tuple[AgentSessionInfo, ...]:
+    return await runtime.agent_sessions(session_id)
+
+
+async def all_usage(runtime: Verbs) -> tuple[UsageRow, ...]:
+    return await runtime.usage()
+
+
+async def usage(runtime: Verbs, chat_id: str) -> tuple[UsageRow, ...]:
+    return await runtime.usage(chat_id)
