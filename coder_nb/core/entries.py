@@ -190,6 +190,8 @@ class Permission(Body, tag="permission"):
     """The ids of the rules that answered it; of one that was made with the answer, where a person gave it."""
     why: str = ""
     """Why it was answered without asking, or which rule was made with the answer, in words."""
+    counted: bool = True
+    """False where it was asked elsewhere: forked or imported."""
 
 
 class Question(Body, tag="question"):

@@ -17,7 +17,17 @@ import msgspec
 from msgspec.structs import replace
 
 from coder_nb.core import codec
-from coder_nb.core.entries import AnyBody, Checkpoint, Entry, TurnEnded, TurnStarted, Unknown, Usage, Value
+from coder_nb.core.entries import (
+    AnyBody,
+    Checkpoint,
+    Entry,
+    Permission,
+    TurnEnded,
+    TurnStarted,
+    Unknown,
+    Usage,
+    Value,
+)
 from coder_nb.core.redaction import Redactor
 from coder_nb.core.values import Change, ChatInfo, SessionInfo, TurnInfo
 
@@ -200,7 +210,7 @@ def copied(
 
 
 def _copied_body(body: AnyBody | Unknown, places: Mapping[int, int]) -> AnyBody | Unknown:
-    if isinstance(body, Usage):
+    if isinstance(body, Usage | Permission):
         return replace(body, counted=False)
     if isinstance(body, Checkpoint) and body.hides_from is not None:
         hides_to = body.hides_to if body.hides_to is None else places.get(body.hides_to, body.hides_to)

@@ -13,9 +13,11 @@ from typing import Any, Literal, Protocol
 
 from coder_nb.backends.history import History
 from coder_nb.core.attention import Asks
+from coder_nb.core.audit import AuditRow
 from coder_nb.core.entries import Chunk, Entry, Page, Value
 from coder_nb.core.lifecycle import RunStatus
 from coder_nb.core.retention import Weight
+from coder_nb.core.rules import Rule
 from coder_nb.core.values import (
     AgentSessionInfo,
     Change,
@@ -341,6 +343,25 @@ class Shares(Protocol):
         """False where it was revoked before; raises `NotFound` where there is none."""
 
 
+class Rules(Protocol):
+    """What each user has allowed and forbidden without being asked, and the permissions that were asked."""
+
+    async def add(self, owner: str, rule: Rule) -> Rule:
+        """Makes a rule; gives the one that is in force where the same was said of the same place before."""
+
+    async def all(self, owner: str) -> tuple[Rule, ...]:
+        """Revoked ones too, the oldest first; those of a session go with it."""
+
+    async def holding(self, owner: str, *, session_id: str, path: str) -> tuple[Rule, ...]:
+        """Those in force for a session on a working directory, the oldest first."""
+
+    async def revoke(self, owner: str, rule_id: str, *, at: int, by: str) -> bool:
+        """False where it was revoked before; raises `NotFound` where the owner has none of that id."""
+
+    async def asked(self, chat_id: str | None = None) -> tuple[AuditRow, ...]:
+        """The permissions of a chat or of all, the oldest first; of the entries: there is no second truth."""
+
+
 class Keeping(Protocol):
     """How long, and how much, is kept."""
 
@@ -376,6 +397,7 @@ class Store(Protocol):
     copies: Copies
     shares: Shares
     keeping: Keeping
+    rules: Rules
     standings: Standings
     engine: Literal["sqlite", "postgresql"]
 

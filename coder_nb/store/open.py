@@ -8,7 +8,7 @@ from typing import Literal
 from coder_nb.backends.history import History
 from coder_nb.errors import MissingExtra
 from coder_nb.settings import Settings
-from coder_nb.store.base import Catalog, Changes, Copies, Inbox, Keeping, Leases, Log, Shares, Standings, Trees
+from coder_nb.store.base import Catalog, Changes, Copies, Inbox, Keeping, Leases, Log, Rules, Shares, Standings, Trees
 from coder_nb.store.catalog import SqlCatalog
 from coder_nb.store.changes import SqlChanges
 from coder_nb.store.copies import SqlCopies
@@ -18,6 +18,7 @@ from coder_nb.store.inbox import SqlInbox
 from coder_nb.store.keeping import SqlKeeping
 from coder_nb.store.leases import SqlLeases
 from coder_nb.store.log import SqlLog
+from coder_nb.store.rules import SqlRules
 from coder_nb.store.shares import SqlShares
 from coder_nb.store.standings import SqlStandings
 from coder_nb.store.trees import SqlTrees
@@ -40,6 +41,7 @@ class SqlStore:
         self.copies: Copies = SqlCopies(database)
         self.shares: Shares = SqlShares(database)
         self.keeping: Keeping = SqlKeeping(database)
+        self.rules: Rules = SqlRules(database)
         self.standings: Standings = SqlStandings(database)
         self._database = database
 

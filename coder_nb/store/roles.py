@@ -16,7 +16,7 @@ from coder_nb.store.schema import metadata
 
 GROUP = "coder_nb_users"
 """The role that every user is a member of."""
-ROOTS = ("sessions", "worktrees", "histories")
+ROOTS = ("sessions", "worktrees", "histories", "rules")
 """The tables whose rows carry their owner; all others follow one of them."""
 OF_CHATS = ("entries", "chunks", "turns", "inbox", "agent_sessions", "changes", "shares")
 LOOKED_AT = ("entries", "chunks", "turns", "changes")

@@ -138,6 +138,8 @@ _is_open = text("open = 1")
 Index("ix_entries_open", entries.c.chat_id, entries.c.pos, sqlite_where=_is_open, postgresql_where=_is_open)
 _usage = text("kind = 'usage'")
 Index("ix_entries_usage", entries.c.chat_id, entries.c.pos, sqlite_where=_usage, postgresql_where=_usage)
+_asked = text("kind = 'permission'")
+Index("ix_entries_permission", entries.c.chat_id, entries.c.pos, sqlite_where=_asked, postgresql_where=_asked)
 
 chunks = Table(
     "chunks",
@@ -274,3 +276,29 @@ shares = Table(
     UniqueConstraint("secret_hash"),
 )
 Index("ix_shares_chat_id", shares.c.chat_id)
+
+rules = Table(
+    "rules",
+    metadata,
+    _text("id", primary_key=True),
+    _text("owner"),
+    # Of what it says and where it holds: the same said twice is one rule.
+    _text("digest"),
+    _text("scope"),
+    Column("session_id", Text, ForeignKey("sessions.id", ondelete="CASCADE"), nullable=True),
+    _text_or_null("path"),
+    _count("created_at"),
+    Column("body", LargeBinary, nullable=False),
+    Column("revoked_at", BigInteger, nullable=True),
+    _text("revoked_by"),
+)
+_in_force = text("revoked_at IS NULL")
+Index(
+    "uq_rules_in_force",
+    rules.c.owner,
+    rules.c.digest,
+    unique=True,
+    sqlite_where=_in_force,
+    postgresql_where=_in_force,
+)
+Index("ix_rules_session_id", rules.c.session_id)

@@ -30,7 +30,7 @@ from coder_nb.core.values import AgentSessionInfo, Change, ChatInfo, Prompt, Ses
 from coder_nb.errors import CoderError, Conflict, LeaseLost, NotFound, QueueFull, RunElsewhere
 from coder_nb.ids import new_id
 from coder_nb.store.base import ENCODED, Batch, Lease, Owner, RunState, Store
-from coder_nb.testing import copies_conformance, history_conformance, standings_conformance
+from coder_nb.testing import copies_conformance, history_conformance, rules_conformance, standings_conformance
 
 Contract = Callable[[Store, Owner], Awaitable[None]]
 PATH = "/home/user/project"
@@ -482,6 +482,7 @@ CONTRACTS: tuple[Contract, ...] = (
     *history_conformance.CONTRACTS,
     *copies_conformance.CONTRACTS,
     *standings_conformance.CONTRACTS,
+    *rules_conformance.CONTRACTS,
 )
 """All of them, in their order."""
 
