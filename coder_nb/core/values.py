@@ -112,6 +112,8 @@ class Prompt(Value):
     agent: str | None = None
     """None: the agent of the chat's last turn, or the default one."""
     model: str | None = None
+    effort: str | None = None
+    """How much the agent thinks, as it offers it; None for what it takes by itself."""
     mode: PermissionMode | None = None
     cell: Cell | None = None
     attachments: tuple[Attachment, ...] = ()
@@ -181,6 +183,12 @@ class AgentSessionInfo(Value):
     native_id: str | None = None
     model: str | None = None
     models: tuple[Choice, ...] = ()
+    efforts: dict[str, tuple[str, ...]] = {}
+    """How much it may be told to think, by the model's id; under the empty one what goes for all others."""
+    images: bool | None = None
+    """Whether it takes pictures; None where it has not said."""
+    files: bool | None = None
+    """Whether it takes files that are carried along with a prompt, not only their paths."""
     commands: tuple[Command, ...] = ()
     config_hash: str = ""
     forked_from: ForkedFrom | None = None
@@ -222,6 +230,32 @@ class AgentCommands(Value):
 
     agent: str
     commands: tuple[Command, ...] = ()
+
+
+Memory = Literal["resumed", "history", "new"]
+"""What an agent brings to its next prompt in a chat: its own memory, which goes on; the conversation so far, as it is
+told, where its own memory is lost; or, where it has not spoken in the chat yet, nothing of its own."""
+
+
+class AgentOffer(Value):
+    """What the next prompt of a chat may ask of an agent, and what it would find there."""
+
+    agent: str
+    memory: Memory
+    told: bool = False
+    """Whether it is told first what was said and done without it."""
+    model: str | None = None
+    """The model that it used last in the chat."""
+    models: tuple[Choice, ...] = ()
+    """Those that it can be given, as it said last; none where it has not said."""
+    efforts: dict[str, tuple[str, ...]] = {}
+    """How much it may be told to think, by the model's id; under the empty one what goes for all others."""
+    modes: tuple[PermissionMode, ...] = ()
+    """Those that the administrator allows, from the most careful to the least."""
+    images: bool | None = None
+    """Whether it takes pictures; None where it has not said, and they may be tried."""
+    files: bool | None = None
+    """Whether it takes files that are carried along; None where it has not said, and they may be tried."""
 
 
 class Hunk(Value):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from coder_nb.backends.acp.connection import Connection, RpcError
-from coder_nb.backends.acp.state import State, choices_of, configured, options_of
+from coder_nb.backends.acp.state import State, choices_of, configured, is_effort, options_of
 from coder_nb.backends.choices import listed, pick
 from coder_nb.backends.registry import AgentMode, AgentSpec
 from coder_nb.core.permissions import PermissionMode
@@ -26,6 +26,9 @@ class Options:
         self._ids: dict[str, str] = {}
         """Of the configuration options that are for mode and model."""
         self._mode: PermissionMode | None = None
+        self._effort_option = ""
+        self._own_effort: str | None = None
+        """How much the agent thinks by itself."""
         self._left_in: str | None = None
         """The agent's own mode when it was set last: an agent may leave it by itself, as when a plan is done."""
 
@@ -35,6 +38,8 @@ class Options:
         self._offered = {option["id"]: option for option in options_of(result)}
         for option in self._offered.values():
             self._ids[str(option.get("category", option["id"]))] = option["id"]
+            if is_effort(option):
+                self._effort_option = option["id"]
 
     def fits(self, mode: PermissionMode) -> bool:
         """Whether a mode can be set in the process that runs."""
@@ -53,15 +58,17 @@ class Options:
                 raise InvalidOption(f"{self._spec.label} has no {name} {value!r}: choose one of {', '.join(values)}.")
             if option.get("currentValue") != value:
                 await self._set_option(name, value)
+        self._own_effort = self._state.effort
 
-    async def choose(self, mode: PermissionMode, model: str | None) -> None:
-        """Sets what is not set so already; None leaves the model as it is.
+    async def choose(self, mode: PermissionMode, model: str | None, effort: str | None = None) -> None:
+        """Sets what is not set so already; None leaves the model as it is, and the effort to the agent.
 
-        Raises `InvalidOption` for a model that is not offered, `AgentProtocolError` where the agent has no such mode,
-        and `AgentDied` where a mode needs another process.
+        Raises `InvalidOption` for a model or an effort that is not offered, `AgentProtocolError` where the agent has no
+        such mode, and `AgentDied` where a mode needs another process.
         """
         if model is not None:
             await self._choose_model(model)
+        await self._choose_effort(effort)
         if mode != self._mode or self._state.mode != self._left_in:  # last: a model may change it
             await self._choose_mode(mode)
             self._mode, self._left_in = mode, self._state.mode
@@ -102,6 +109,14 @@ class Options:
         if found.id != self._state.model:
             await self._set("model", "session/set_model", "modelId", found.id)
             self._state.model = found.id
+
+    async def _choose_effort(self, effort: str | None) -> None:
+        if effort is not None and effort not in self._state.efforts:
+            offered = ", ".join(self._state.efforts) or "none"
+            raise InvalidOption(f"{self._spec.label} has no effort {effort!r} here: it offers {offered}.")
+        wanted = effort or self._own_effort
+        if wanted is not None and wanted != self._state.effort and wanted in self._state.efforts:
+            await self._set_option(self._effort_option, wanted)
 
     async def _set(self, category: str, method: str, key: str, value: str) -> None:
         """By the configuration option where there is one, else by the method that came before these."""

@@ -33,6 +33,9 @@ class State:
     mode: str | None = None
     models: tuple[Choice, ...] = ()
     model: str | None = None
+    efforts: tuple[str, ...] = ()
+    """How much it may be told to think, in the model that is chosen."""
+    effort: str | None = None
     cost_total: int | None = None
     """The cumulative cost, in nanodollars, up to which everything was reported; None where it is not known: in a
     resumed session, so that what was spent before is not counted again (law 17)."""
@@ -106,12 +109,19 @@ def configured(state: State, result: dict[str, Any]) -> None:
             state.modes, state.mode = choices or state.modes, option.get("currentValue") or state.mode
         elif option.get("category", option["id"]) == "model":
             state.models, state.model = choices or state.models, option.get("currentValue") or state.model
+        elif is_effort(option):
+            state.efforts, state.effort = tuple(choice.id for choice in choices), option.get("currentValue")
 
 
 def options_of(result: dict[str, Any]) -> list[dict[str, Any]]:
     """The configuration options in an answer, those that are well formed."""
     found = result.get("configOptions")
     return [o for o in found if isinstance(o, dict) and isinstance(o.get("id"), str)] if isinstance(found, list) else []
+
+
+def is_effort(option: dict[str, Any]) -> bool:
+    """Whether a configuration option is about how much the agent thinks; some give it no category."""
+    return option.get("category") == "thought_level" or option["id"] in ("effort", "reasoning_effort")
 
 
 def choices_of(option: dict[str, Any]) -> tuple[Choice, ...]:

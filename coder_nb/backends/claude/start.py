@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 from claude_agent_sdk import (
@@ -14,7 +14,7 @@ from claude_agent_sdk import (
     import_session_to_store,
     project_key_for_directory,
 )
-from claude_agent_sdk.types import McpServerConfig
+from claude_agent_sdk.types import EffortLevel, McpServerConfig
 
 from coder_nb.backends.base import AnyEvent, McpServer, Opening, Spawner
 from coder_nb.backends.claude import translate
@@ -81,6 +81,7 @@ class Starter:
         options = ClaudeAgentOptions(
             cwd=opening.cwd,
             model=opening.model,
+            effort=cast("EffortLevel | None", session.effort),
             permission_mode=session.mode,
             system_prompt={"type": "preset", "preset": "claude_code"},
             can_use_tool=session.can_use_tool,
@@ -113,6 +114,7 @@ class Starter:
             raise
         self._source = session_id  # a client after this one goes on with this very session
         session.models = _models(said.get("models"))
+        session.efforts = _efforts(said.get("models"))
         self._idle_events(translate.commands(said.get("commands")))
         return client
 
@@ -177,3 +179,14 @@ def _models(listed: Any) -> tuple[Choice, ...]:
         for each in (listed if isinstance(listed, list) else [])
         if isinstance(each, dict) and each.get("value")
     )
+
+
+def _efforts(listed: Any) -> dict[str, tuple[str, ...]]:
+    """How much each model may be told to think, by its name; those that cannot be told are left out."""
+    return {
+        str(each["value"]): tuple(map(str, levels))
+        for each in (listed if isinstance(listed, list) else [])
+        if isinstance(each, dict)
+        and each.get("value")
+        and isinstance(levels := each.get("supportedEffortLevels"), list)
+    }

@@ -58,7 +58,7 @@ class NativeBackend(Untold):
     async def open(self, opening: Opening, *, idle_events: Callable[[AnyEvent], None]) -> NativeSession:
         spec = self._specs[opening.agent]
         try:
-            from coder_nb.backends.native.models import Models
+            from coder_nb.backends.native.models import Models, efforts
             from coder_nb.backends.native.session import NativeSession
         except ImportError as error:
             text = f"{spec.label} cannot be used here: {error.name} is not installed. Install it with `{INSTALL}`."
@@ -83,7 +83,8 @@ class NativeBackend(Untold):
             memory=memory,
             resumed=resumed,
             model_of=model_of,
-            models=self._offered(spec),
+            models=(offered := self._offered(spec)),
+            efforts=efforts(choice.id for choice in offered),
         )
 
     async def close(self) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
 from typing import get_args
 
 import httpx2
 from pydantic_ai.models import KnownModelName, Model, infer_model
 from pydantic_ai.providers import Provider, infer_provider_class
+from pydantic_ai.settings import ThinkingEffort
 
 from coder_nb.backends.native.providers import Target
 
@@ -41,6 +43,21 @@ class Models:
         if target.url:
             return made(api_key=target.key, base_url=target.url, http_client=self._http)  # type: ignore[call-arg]
         return made(api_key=target.key, http_client=self._http)  # type: ignore[call-arg]
+
+
+EFFORTS: tuple[ThinkingEffort, ...] = ("minimal", "low", "medium", "high", "xhigh", "max")
+"""How much a model may be told to think; the library takes the nearest that the model has."""
+
+
+def efforts(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Those of these models (``provider/name``) that can be told how much to think, with what they may be told."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name in names:
+        provider, _, model = name.partition("/")
+        profile = infer_provider_class(provider).model_profile(model) or {}
+        if profile.get("supports_thinking"):
+            found[name] = EFFORTS
+    return found
 
 
 def known(provider: str) -> list[str]:

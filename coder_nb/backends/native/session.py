@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Literal
 
 from pydantic_ai.direct import model_request_stream
@@ -16,7 +16,7 @@ from pydantic_ai.messages import (
     UserPromptPart,
 )
 from pydantic_ai.models import Model, ModelRequestParameters
-from pydantic_ai.settings import ModelSettings
+from pydantic_ai.settings import ModelSettings, ThinkingLevel
 from pydantic_ai.tools import ToolDefinition
 
 from coder_nb.backends.base import (
@@ -32,12 +32,14 @@ from coder_nb.backends.base import (
 from coder_nb.backends.native import failures, tools, translate
 from coder_nb.backends.native.asking import Asking
 from coder_nb.backends.native.memory import Memory, sendable
+from coder_nb.backends.native.models import EFFORTS
 from coder_nb.backends.native.providers import Target
 from coder_nb.backends.native.tools import AskUser, MakePlan, Outcome, Shell
 from coder_nb.backends.native.words import instructions
 from coder_nb.backends.native.workplace import Refused, Workplace
 from coder_nb.core.entries import Choice
 from coder_nb.core.permissions import PermissionMode
+from coder_nb.errors import InvalidOption
 from coder_nb.ids import new_id
 
 STEPS = 100
@@ -66,15 +68,17 @@ class NativeSession(Plain):
         resumed: Literal["new", "resumed", "forked", "forgotten"],
         model_of: Callable[[str | None], tuple[Target, Model]],
         models: tuple[Choice, ...],
+        efforts: Mapping[str, tuple[str, ...]],
         steps: int = STEPS,
     ) -> None:
         self.resumed: Literal["new", "resumed", "forked", "forgotten"] = resumed
         self.capabilities = Capabilities(
             resume=True, load=False, fork=True, list=False, images=True, files=True, mcp=False, questions=True,
-            rewind=True, steer=True, models=models, commands=False, cost=False,
+            rewind=True, steer=True, models=models, efforts=efforts, commands=False, cost=False,
         )  # fmt: skip
         self._agent, self._place, self._shell, self._memory = agent, place, shell, memory
         self._model_of, self._steps = model_of, steps
+        self._thinking: ThinkingLevel | None = None
         self._alive = True
         self._events: asyncio.Queue[AnyEvent] = asyncio.Queue()
         self._work: asyncio.Task[None] | None = None
@@ -144,6 +148,7 @@ class NativeSession(Plain):
         self._takes_more = True
         try:
             target, model = self._model_of(asked.model)
+            self._thinking = _thinking(asked.effort, target, model)
             done = await self._steps_of(asked, target, model)
         except asyncio.CancelledError:
             done = Done(end="cancelled")
@@ -188,7 +193,10 @@ class NativeSession(Plain):
         response: ModelResponse | None = None
         try:
             async with model_request_stream(
-                model, conversation, model_settings=_settings(target, model), model_request_parameters=parameters
+                model,
+                conversation,
+                model_settings=_settings(target, self._thinking),
+                model_request_parameters=parameters,
             ) as stream:
                 try:
                     async for event in stream:
@@ -286,11 +294,23 @@ class NativeSession(Plain):
             await asyncio.wait({work})
 
 
-def _settings(target: Target, model: Model) -> ModelSettings:
+def _thinking(effort: str | None, target: Target, model: Model) -> ThinkingLevel | None:
+    """How much the model thinks: as it takes by itself where nothing is said, None where it cannot."""
+    can = bool(model.profile.get("supports_thinking"))
+    if effort is None:
+        return True if can else None
+    for known in EFFORTS if can else ():
+        if known == effort:
+            return known
+    offered = ", ".join(EFFORTS) if can else "none"
+    raise InvalidOption(f"{target.name} has no effort {effort!r}: it offers {offered}.")
+
+
+def _settings(target: Target, thinking: ThinkingLevel | None) -> ModelSettings:
     """Thought where the model can, and a cache where one has to be asked for."""
     settings = ModelSettings()
-    if model.profile.get("supports_thinking"):
-        settings["thinking"] = True
+    if thinking is not None:
+        settings["thinking"] = thinking
     if target.provider == "anthropic":
         return {**settings, "anthropic_cache": True}  # type: ignore[typeddict-unknown-key]
     return settings

@@ -25,6 +25,8 @@ class Offer(Value):
     modes: tuple[Choice, ...] = ()
     models: tuple[Choice, ...] = ()
     context_sizes: dict[str, int] = {}
+    efforts: dict[str, tuple[str, ...]] = {}
+    """How much each model may be told to think; those that cannot be told are left out."""
 
     def mode(self, wanted: str, spec: AgentSpec) -> str:
         """The agent's own mode; raises `AgentProtocolError` where there is none, as ours cannot be relied on then."""
@@ -41,6 +43,14 @@ class Offer(Value):
         if found is None:
             raise InvalidOption(f"{spec.label} has no model {wanted!r}: choose one of {listed(self.models)}.")
         return found.id
+
+    def effort(self, wanted: str, model: str | None, spec: AgentSpec) -> str:
+        """The variant of a model that thinks as much; None is opencode's own choice of a model, which may have any."""
+        offered = self.efforts.get(model or "", ())
+        if model is not None and wanted not in offered:
+            names = ", ".join(offered) or "none"
+            raise InvalidOption(f"{spec.label} has no effort {wanted!r} for {model}: it offers {names}.")
+        return wanted
 
 
 async def create(server: Server, cwd: Path, title: str) -> str:
@@ -99,6 +109,7 @@ async def offer(server: Server, cwd: Path) -> Offer:
             for name, model in models
             if isinstance(size := (model.get("limit") or {}).get("context"), int) and size > 0
         },
+        efforts={name: tuple(variants) for name, model in models if (variants := _variants(model))},
     )
 
 
@@ -106,6 +117,13 @@ def _models(providers: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     for provider in providers if isinstance(providers, list) else []:
         for name, model in (provider.get("models") or {}).items():
             yield f"{provider.get('id')}/{name}", model
+
+
+def _variants(model: dict[str, Any]) -> list[str]:
+    """How much a model may be told to think: opencode's variants of it that are not turned off."""
+    found = model.get("variants")
+    variants = found if isinstance(found, dict) else {}
+    return [name for name, one in variants.items() if not (isinstance(one, dict) and one.get("disabled"))]
 
 
 async def commands(server: Server, cwd: Path) -> tuple[Command, ...]:

@@ -28,7 +28,9 @@ def files(attachments: Collection[Attachment], cwd: Path) -> list[Body]:
     ]
 
 
-def body(asked: Asked, cwd: Path, *, message_id: str | None, agent: str, model: str | None) -> Body:
+def body(
+    asked: Asked, cwd: Path, *, message_id: str | None, agent: str, model: str | None, effort: str | None = None
+) -> Body:
     """A prompt as `prompt_async` takes it."""
     made: Body = {
         "messageID": message_id,
@@ -39,6 +41,8 @@ def body(asked: Asked, cwd: Path, *, message_id: str | None, agent: str, model: 
     if model is not None:
         provider, _, name = model.partition("/")
         made["model"] = {"providerID": provider, "modelID": name}
+    if effort is not None:
+        made["variant"] = effort
     return made
 
 
@@ -52,6 +56,8 @@ def command(asked: Asked, cwd: Path, known: Collection[str], whole: Body) -> Bod
         made["agent"] = whole["agent"]
     if "model" in whole:
         made["model"] = f"{whole['model']['providerID']}/{whole['model']['modelID']}"
+    if "variant" in whole:
+        made["variant"] = whole["variant"]
     if asked.attachments:
         made["parts"] = files(asked.attachments, cwd)
     return made

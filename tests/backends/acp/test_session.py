@@ -189,6 +189,16 @@ async def test_a_model_is_chosen_by_id_or_name_and_an_unknown_one_is_named(world
     assert "small, large" in done.message
 
 
+async def test_it_thinks_as_much_as_a_prompt_says_and_else_as_it_does_by_itself(world: Any) -> None:
+    session = await world.open()
+    assert session.capabilities.efforts == {"": ("low", "high")}
+    assert text_of(await take(session, "options", effort="high")) == "high"
+    assert text_of(await take(session, "options")) == "low"
+    done = done_of(await take(session, "options", effort="huge"))
+    assert (done.end, done.code, done.alive) == ("failed", "invalid_option", True)
+    assert "it offers low, high" in done.message
+
+
 # Faults ---------------------------------------------------------------------------------------------------------------
 
 

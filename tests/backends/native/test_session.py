@@ -421,3 +421,14 @@ async def test_without_a_key_it_cannot_be_opened_and_says_what_to_set(world: Any
         with pytest.raises(AgentNotLoggedIn, match="set one of ANTHROPIC_API_KEY"):
             async with here.opened():
                 pass
+
+
+async def test_it_thinks_as_much_as_a_prompt_says_where_its_model_can(world: Any) -> None:
+    async with world(plain) as here, here.opened() as session:
+        assert session.capabilities.efforts == {}, "nothing is known of a model of one's own"
+        refused = done(await turn(session, "Hello.", effort="high"))
+        assert (refused.end, refused.code) == ("failed", "invalid_option")
+        thinker = "openai-chat/gpt-5.6-terra"
+        assert done(await turn(session, "Hello.", effort="high", model=thinker)).end == "completed"
+        assert here.model.asked[-1]["reasoning_effort"] == "high"
+        assert "it offers minimal, low" in done(await turn(session, "Hello.", effort="huge", model=thinker)).message
