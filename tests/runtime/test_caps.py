@@ -109,9 +109,11 @@ def test_browsers_that_have_gone_are_forgotten() -> None:
 
 async def test_a_session_that_nobody_uses_any_more_has_no_worker(place: Place) -> None:
     person = await place.person(sweep=0.1, idle_eviction=0.0)
-    turn_id = await person.send("say one")
+    prompt_id = await person.send("say on; hang")
+    await person.shown("text", "on")
     (runner,) = person.runtime._host.runners.values()
-    await person.ended(turn_id)
+    assert await person.runtime.stop(person.chat.id)
+    await person.ended(prompt_id)
     await asyncio.wait({runner.task}, timeout=DEADLINE)
     assert not person.runtime._host.runners
     turn = await person.prompt("say two")
