@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from coder_nb.backends.claude.spool import Spool
 from coder_nb.backends.history import History, HistoryItem, HistoryKey
 from coder_nb.errors import CoderError, StoreLocked
@@ -34,8 +36,16 @@ LONGER = 6
 PAUSES = (0.2, 1.0, 5.0, 30.0)
 """Seconds between tries to store what waits; the last one again and again."""
 
-# Escaped, as half a surrogate pair and NUL are no text for a database; integers of any size stay what they are.
-_to_json = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+# What the fast encoder refuses, as half a surrogate pair, is escaped.
+_escaped = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+def _to_json(value: Any) -> bytes:
+    """A value as the agent would write it: integers of any size stay what they are, and NaN is null."""
+    try:
+        return msgspec.json.encode(value)
+    except (ValueError, TypeError, OverflowError):
+        return _escaped(value).encode("ascii")
 
 
 class ClaudeSessionStore:
@@ -73,7 +83,7 @@ class ClaudeSessionStore:
         batch = new_id()
         items = [
             # One that has no id gets one of this very call, so that storing it twice by accident cannot double it.
-            HistoryItem(data=_to_json(entry).encode("ascii"), id=entry.get("uuid") or f"{batch}.{number}")
+            HistoryItem(data=_to_json(entry), id=entry.get("uuid") or f"{batch}.{number}")
             for number, entry in enumerate(entries)
         ]
         target = self._key(key)
@@ -241,7 +251,7 @@ class _Fold:
         except Exception:  # entries are whatever the agent wrote: they are kept, whether or not they can be summarised
             _log.exception("the summary of Claude's session %s stays as it was", self._key.session)
             return last or b"{}"
-        return _to_json(data).encode("ascii")
+        return _to_json(data)
 
 
 if TYPE_CHECKING:

@@ -91,8 +91,9 @@ async def test_whatever_json_holds_comes_back(make: Make) -> None:
         tiny=-(2**63) - 1,
         nested={"\ud800": [None, True, 1e300, {}]},
     )
-    await store.append(KEY, [odd])
-    assert await store.load(KEY) == [odd]
+    usual = entry(uuid="2", text="\0 \U0001f600", number=2**70 + 1, tiny=-(2**63) - 1, nested=[None, {"": 1e-7}, -0.0])
+    await store.append(KEY, [odd, usual])
+    assert await store.load(KEY) == [odd, usual]
 
 
 async def test_a_subagents_entries_touch_neither_time_nor_summary(make: Make) -> None:
