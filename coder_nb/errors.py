@@ -29,6 +29,7 @@
         * ApplyConflict
         * AtRisk                 work would be lost; carries the report
         * QueueFull
+        * TooManyReaders
     * StoreError                 the database cannot be used
         * StoreLocked
         * StoreDamaged
@@ -268,6 +269,12 @@ class QueueFull(Conflict):
     """Too many prompts are waiting in this chat: wait, or stop it first."""
 
     code = "queue_full"
+
+
+class TooManyReaders(Conflict):
+    """As many pages and kernels follow chats here as may (`max_readers`): close some, then try again."""
+
+    code = "too_many_readers"
 
 
 class StoreError(CoderError):

@@ -56,6 +56,7 @@ STATUS: Mapping[str, int] = {
     "at_risk": 409,
     "stale_change": 409,
     "queue_full": 429,
+    "too_many_readers": 429,
     "store": 503,
     "store_locked": 503,
     "store_damaged": 503,

@@ -19,7 +19,7 @@ from coder_nb.core import codec
 from coder_nb.core.values import Frame, Hello
 from coder_nb.core.verbs import Verbs
 from coder_nb.core.words import line
-from coder_nb.errors import CoderError
+from coder_nb.errors import CoderError, TooManyReaders
 from jupyter_extension.base import Guard, checked_ids, converted
 from jupyter_extension.crossing import Crossing
 from jupyter_extension.hosted import UNEXPECTED
@@ -31,7 +31,9 @@ STUCK = 30.0
 ATTENDING = 1.0
 """Seconds between two signs of life of a reader that count."""
 
-GOING_AWAY, FAILED, TOO_SLOW = 1001, 1011, 1013
+GOING_AWAY, FAILED, TOO_SLOW, TOO_MANY = 1001, 1011, 1013, 4429
+LONGEST_MESSAGE = 1_000_000
+"""Bytes of a message of a reader; one that is longer closes the socket (code 1009)."""
 STOPPED = "The runtime has stopped: connect again later."
 REASON = 123
 """Bytes that the protocol allows for the reason of a close."""
@@ -50,6 +52,7 @@ class StreamHandler(WebSocketMixin, WebSocketHandler, Guard):
     """Frames of one chat, for one reader."""
 
     stuck_after = STUCK
+    max_message_size = LONGEST_MESSAGE
     _crossing: Crossing
     _filling: concurrent.futures.Future[None] | None = None
     _sending: asyncio.Task[None] | None = None
@@ -107,7 +110,7 @@ class StreamHandler(WebSocketMixin, WebSocketHandler, Guard):
 
     def code_of(self, error: CoderError) -> int:
         """With which code the socket is closed for an error."""
-        return FAILED
+        return TOO_MANY if isinstance(error, TooManyReaders) else FAILED
 
     async def _attend(self) -> None:
         now = time.monotonic()

@@ -43,6 +43,8 @@ class Host:
         )
         self.runners: dict[str, Runner] = {}
         """The worker of each session that is run here, by the session's id."""
+        self.readers = 0
+        """How many follow a chat."""
         self.draining = False
         self._tasks = tasks
         self._paths: dict[str, str] = {}

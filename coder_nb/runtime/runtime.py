@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import time
 
-from coder_nb import ids
+from coder_nb import __version__, ids
 from coder_nb.pool.pool import Pool
 from coder_nb.pool.process import Keeper
 from coder_nb.runtime.agents import Agents
@@ -58,6 +58,7 @@ class Runtime(Sessions, Prompting, Answering, Reading, Reviewing, Copies, Ends, 
         store = await open_store(settings)
         runtime = cls(settings, store, runtime_id=ids.new_id(), label=label)
         runtime._loops.start(runtime._tasks)
+        runtime._context.journal.note("runtime_opened", runtime=runtime.runtime_id, version=__version__)
         return runtime
 
     async def close(self) -> None:
@@ -74,6 +75,7 @@ class Runtime(Sessions, Prompting, Answering, Reading, Reviewing, Copies, Ends, 
         await self._tasks.close()
         await self._host.leases.release_all()
         await self._store.close()
+        self._context.journal.note("runtime_closed", runtime=self.runtime_id)
 
     @property
     def epoch(self) -> str:

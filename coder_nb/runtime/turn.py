@@ -320,7 +320,7 @@ class Turn:
         self._writer.touch()
         if self._recorder.ahead:
             await self._writer.caught_up()
-        if len(self._recorder) >= self._context.settings.max_entries:
+        if len(self._recorder) > self._context.settings.max_entries:
             await self._full()
 
     async def _full(self) -> None:

@@ -7,6 +7,8 @@ const RECONNECT_MIN = 250;
 const RECONNECT_MAX = 5000;
 /** The code by which a socket is closed whose link leads nowhere (any more). */
 const NOWHERE = 4404;
+/** The code where as many follow chats as may; the reason says what to do. */
+const TOO_MANY = 4429;
 
 interface PageServer {
   base: string;
@@ -179,7 +181,7 @@ class Socket {
 
   private async lost(event: CloseEvent): Promise<void> {
     if (this.closed) return;
-    if (event.code === NOWHERE) return this.refuse(event.reason);
+    if (event.code === NOWHERE || event.code === TOO_MANY) return this.refuse(event.reason);
     this.reader.status("down");
     if (this.wait > RECONNECT_MIN * 4 && this.greeting === null) {
       // A socket does not say why it was refused; the same question by REST does.

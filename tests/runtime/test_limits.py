@@ -81,7 +81,7 @@ def test_the_output_of_a_tool_at_the_limit_is_whole_and_beyond_it_its_middle_is_
 
 
 async def test_a_turn_may_make_so_many_entries_and_one_that_makes_more_is_stopped(place: Place) -> None:
-    person = await place.person(max_entries=20)
+    person = await place.person(max_entries=60)
     fine = await person.prompt("; ".join(f"think {n}; say {n}" for n in range(8)))
     assert fine.end == "completed"
     turn = await person.prompt("; ".join(f"think {n}; say {n}" for n in range(500)) + "; hang")
@@ -149,3 +149,30 @@ async def test_a_flood_of_an_agent_arrives_whole_at_all_who_listen_while_one_is_
     assert turn.end == "completed"
     assert (await person.said(turn.id)).split() == [f"word{number}" for number in range(20_000)]
     await frozen.aclose()  # type: ignore[attr-defined]
+
+
+# Readers --------------------------------------------------------------------------------------------------------------
+
+
+async def test_so_many_may_read_and_one_more_is_told_until_another_has_left(place: Place) -> None:
+    person = await place.person(max_readers=2)
+    readers = [person.runtime.stream(person.chat.id) for _ in range(3)]
+    for reader in readers[:2]:
+        assert isinstance(await anext(aiter(reader)), Hello)
+    with pytest.raises(errors.TooManyReaders, match=r"`max_readers`\): close some, then try again\."):
+        await anext(aiter(readers[2]))
+    await readers[0].aclose()  # type: ignore[attr-defined]
+    again = person.runtime.stream(person.chat.id)
+    assert isinstance(await anext(aiter(again)), Hello)
+    for reader in (readers[1], again):
+        await reader.aclose()  # type: ignore[attr-defined]
+
+
+async def test_what_is_told_to_a_running_turn_has_the_limit_of_a_prompt(place: Place) -> None:
+    person = await place.person(prompt_limit=100)
+    await person.send("say on; hang")
+    await person.shown("text", "on")
+    assert await person.runtime.steer(person.chat.id, "x" * 100) in (True, False)
+    with pytest.raises(errors.PromptTooLong, match="101 bytes and the limit is 100"):
+        await person.runtime.steer(person.chat.id, "x" * 101)
+    await person.runtime.stop(person.chat.id)

@@ -68,6 +68,8 @@ class MemoryRuntime:
         self.entries: list[Entry] = []
         self.asked: list[tuple[Any, ...]] = []
         self.fails: Exception | None = None
+        self.fails_streams: Exception | None = None
+        """What is raised to whoever begins to follow."""
         self.hangs: threading.Event | None = None
         """Set when a call has begun that never returns."""
         self.turns_running = 0
@@ -197,6 +199,8 @@ class MemoryRuntime:
         return Page(entries=tuple(found), rev=rev, more=rev < len(self.entries))
 
     async def stream(self, chat_id: str, *, after: int | None = None, tail: int = 200) -> AsyncIterator[Frame]:
+        if self.fails_streams is not None:
+            raise self.fails_streams
         cursor = max(len(self.entries) - tail, 0) if after is None else after
         self.streams += 1
         try:

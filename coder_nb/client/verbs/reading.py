@@ -17,20 +17,25 @@ from coder_nb.client.wire import RETRY_FIRST, Wire, error_of
 from coder_nb.core.codec import decode, encode
 from coder_nb.core.entries import Page
 from coder_nb.core.values import Frame, Hello, PageFrame
-from coder_nb.errors import ConnectionLost, NotFound
+from coder_nb.errors import ConnectionLost, NotFound, TooManyReaders
 
 RETRY_MOST = 5.0
 """How long a broken stream waits at most before it connects again, in seconds."""
 GIVE_UP_AFTER = 60.0
 """How long a stream tries to reach a server that is alive and does not answer."""
-NOT_FOUND = 4404
-"""The code by which a socket is closed whose link leads nowhere (any more)."""
+NOT_FOUND, TOO_MANY = 4404, 4429
+"""The codes by which a socket is closed whose link leads nowhere (any more), or where there are as many as may be."""
 _FRAME: Any = Frame
 _FRAME_TYPES = frozenset(kind.__struct_config__.tag for kind in get_args(Frame))
 
 
 class _Typed(msgspec.Struct):
     type: str
+
+
+def _code(error: BaseException) -> int | None:
+    """The code by which the server has closed a socket."""
+    return error.rcvd.code if isinstance(error, ConnectionClosed) and error.rcvd else None
 
 
 class Reading(Wire):
@@ -68,6 +73,8 @@ class Reading(Wire):
             except InvalidStatus as error:
                 raise error_of(error.response.status_code, bytes(error.response.body or b"")) from error
             except (OSError, WebSocketException, TimeoutError) as error:
+                if _code(error) == TOO_MANY:
+                    raise TooManyReaders from error
                 if time.monotonic() - reached > GIVE_UP_AFTER:
                     raise ConnectionLost from error
             if not alive(self._server.pid):

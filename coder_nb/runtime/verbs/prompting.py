@@ -30,6 +30,8 @@ class Prompting(VerbGroup):
             limit=self._context.settings.max_queued,
         )
         if accepted:
+            size = len(prompt.text.encode("utf-8", "replace"))
+            self._context.journal.note("prompt_accepted", chat=chat_id, agent=agent, prompt=prompt.id, bytes=size)
             await self._queue(lease, chat, "prompt")
         self._context.feed(chat_id).tell(state=True)
         runner.wake()
@@ -49,8 +51,7 @@ class Prompting(VerbGroup):
 
     async def steer(self, chat_id: str, text: str) -> bool:
         prompts.check(Prompt(id="", text=text))
-        if not text.strip():
-            raise errors.EmptyPrompt
+        self._check_text(text)
         _, runner = await self._host.runner_of(await self._store.catalog.get_chat(chat_id))
         turn = runner.turn
         return turn is not None and turn.chat_id == chat_id and await turn.steer(text)
@@ -80,12 +81,15 @@ class Prompting(VerbGroup):
             raise errors.BadRequest(
                 "A prompt's id has 26 characters of a-z and 0-9: make it with `coder_nb.ids.new_id()`."
             )
-        if not prompt.text.strip():
+        self._check_text(prompt.text)
+
+    def _check_text(self, text: str) -> None:
+        if not text.strip():
             raise errors.EmptyPrompt
-        size = len(prompt.text.encode("utf-8", "replace"))
-        if size > self._context.settings.prompt_limit:
+        size, most = len(text.encode("utf-8", "replace")), self._context.settings.prompt_limit
+        if size > most:
             raise errors.PromptTooLong(
-                f"The prompt has {size:,} bytes and the limit is {self._context.settings.prompt_limit:,}: "
+                f"The prompt has {size:,} bytes and the limit is {most:,}: "
                 "put the material into a file and name it in the prompt."
             )
 

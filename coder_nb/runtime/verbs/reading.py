@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 from coder_nb.core.entries import Page
 from coder_nb.core.values import Frame
+from coder_nb.errors import TooManyReaders
 from coder_nb.runtime import reading, sharing
 from coder_nb.runtime.verbs.base import VerbGroup
 
@@ -32,9 +33,20 @@ class Reading(VerbGroup):
             state=lambda: self._host.chat(chat_id),
             changes=lambda: self._store.changes.of_chat(chat_id),
         )
-        async with contextlib.aclosing(frames):
+        async with contextlib.aclosing(frames), self._one_more_reader(chat_id):
             async for frame in frames:
                 yield frame
+
+    @contextlib.asynccontextmanager
+    async def _one_more_reader(self, chat_id: str) -> AsyncIterator[None]:
+        if self._host.readers >= self._context.settings.max_readers:
+            self._context.journal.note("limit_reached", chat=chat_id, limit="max_readers")
+            raise TooManyReaders
+        self._host.readers += 1
+        try:
+            yield
+        finally:
+            self._host.readers -= 1
 
     async def shared(self, link: str, *, tail: int = 200) -> AsyncIterator[Frame]:
         async with contextlib.aclosing(sharing.follow(self._context, link, self.stream, tail=tail)) as frames:
