@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from coder_nb.core.entries import Value
+
+if TYPE_CHECKING:
+    from coder_nb.core.values import ChatInfo
 
 AttentionState = Literal["waiting", "failed", "finished", "working", "starting", "idle"]
 """From what wants the user most to what wants nothing."""
@@ -59,3 +62,19 @@ def attention(facts: Facts) -> Attention:
     if facts.failed:
         return Attention("failed")
     return Attention("finished" if facts.unseen else "idle")
+
+
+def of_chat(chat: ChatInfo) -> Attention:
+    """What a chat is doing, as whoever runs it knows it."""
+    return attention(
+        Facts(
+            running=chat.turn_id is not None,
+            starting=chat.starting,
+            asks=chat.asks,
+            queued=bool(chat.queued),
+            held=chat.held,
+            place=chat.place,
+            failed=chat.run_status == "error",
+            unseen=chat.unseen,
+        )
+    )

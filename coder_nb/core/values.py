@@ -173,6 +173,11 @@ class ForkedFrom(Value):
     """How many turns the agent had taken in that chat."""
 
 
+Memory = Literal["resumed", "history", "new"]
+"""What an agent brings to its next prompt in a chat: its own memory, which goes on; the conversation so far, as it is
+told, where its own memory is lost; or, where it has not spoken in the chat yet, nothing of its own."""
+
+
 class AgentSessionInfo(Value):
     """One agent's own context in one chat."""
 
@@ -197,6 +202,8 @@ class AgentSessionInfo(Value):
     host: str | None = None
     pid: int | None = None
     last_active_at: int | None = None
+    next: Memory | None = None
+    """What the next prompt finds of its memory; None where the runtime has not said."""
 
 
 class NativeSession(Value):
@@ -230,11 +237,6 @@ class AgentCommands(Value):
 
     agent: str
     commands: tuple[Command, ...] = ()
-
-
-Memory = Literal["resumed", "history", "new"]
-"""What an agent brings to its next prompt in a chat: its own memory, which goes on; the conversation so far, as it is
-told, where its own memory is lost; or, where it has not spoken in the chat yet, nothing of its own."""
 
 
 class AgentOffer(Value):

@@ -8,7 +8,7 @@ not listen costs is a few numbers, however much is said meanwhile.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from coder_nb.core.entries import Chunk, Delta
 
@@ -65,7 +65,9 @@ class Subscription:
 class Feed:
     """The listeners of one chat, and the live text that is not committed yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, changed: Callable[[], None] = lambda: None) -> None:
+        """`changed` is called whenever the chat's state may have changed."""
+        self._changed = changed
         self.listeners: set[Subscription] = set()
         self._tails: dict[str, Tail] = {}
 
@@ -80,6 +82,8 @@ class Feed:
     def tell(self, *, log: bool = False, state: bool = False, changes: bool = False) -> None:
         for listener in self.listeners:
             listener.tell(log=log, state=state, changes=changes)
+        if state:
+            self._changed()
 
     def add(self, deltas: list[Delta]) -> None:
         """Live text; what continues the text before it is merged with it."""

@@ -218,6 +218,9 @@ class Catalog(Protocol):
 
     async def get_agent_session(self, chat_id: str, agent: str) -> AgentSessionInfo | None: ...
 
+    async def latest_agent_sessions(self) -> tuple[AgentSessionInfo, ...]:
+        """Of each agent the session that was active last, wherever in the store."""
+
     async def put_agent_session(self, lease: Lease, info: AgentSessionInfo) -> None: ...
 
     async def usage(self, chat_id: str | None = None) -> tuple[UsageRow, ...]:

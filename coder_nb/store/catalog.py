@@ -106,6 +106,16 @@ _AGENTS_OF = Statement(
     _agents.join(chats, chats.c.id == agent_sessions.c.chat_id).where(chats.c.session_id == _SESSION)
 )
 _AGENT = Statement(_agents.where(agent_sessions.c.chat_id == _CHAT, agent_sessions.c.agent == param("agent")))
+_lately = (
+    select(agent_sessions.c.agent, func.max(agent_sessions.c.last_active_at).label("at"))
+    .group_by(agent_sessions.c.agent)
+    .subquery()
+)
+_LATEST_AGENTS = Statement(
+    _agents.join(
+        _lately, and_(_lately.c.agent == agent_sessions.c.agent, _lately.c.at == agent_sessions.c.last_active_at)
+    )
+)
 _AGENTS_OF_CHAT = Statement(_agents.where(agent_sessions.c.chat_id == _CHAT))
 _SAME_NATIVE = Statement(
     select(agent_sessions.c.chat_id).where(agent_sessions.c.native_id == param("native_id")).limit(1)
@@ -277,6 +287,12 @@ class SqlCatalog:
         async with self._database.read(once=True) as tx:
             found = await tx.row(_AGENT, chat_id=chat_id, agent=agent)
         return None if found is None else decode(found[0], AgentSessionInfo)
+
+    @patient
+    async def latest_agent_sessions(self) -> tuple[AgentSessionInfo, ...]:
+        async with self._database.read(once=True) as tx:
+            found = [decode(body, AgentSessionInfo) for (body,) in await tx.rows(_LATEST_AGENTS)]
+        return tuple({info.agent: info for info in found}.values())
 
     @patient
     async def put_agent_session(self, lease: Lease, info: AgentSessionInfo) -> None:

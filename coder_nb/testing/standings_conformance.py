@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from msgspec.structs import replace
 
 from coder_nb.core.entries import AnyBody, Entry, Permission, Question
-from coder_nb.core.values import Prompt, TurnInfo
+from coder_nb.core.values import AgentSessionInfo, Prompt, TurnInfo
 from coder_nb.errors import NotFound
 from coder_nb.ids import new_id
 from coder_nb.store.base import Batch, Lease, Owner, RunState, Store
@@ -117,11 +117,23 @@ async def d5_what_was_put_away_is_no_more_among_them(store: Store, here: Owner) 
     assert (await store.standings.of(chat_id)).name == "main"
 
 
+async def d6_what_each_agent_said_last_is_found_wherever_that_was(store: Store, here: Owner) -> None:
+    lease, chat_id = await _begin(store, here)
+    session_id = (await store.standings.of(chat_id)).session_id
+    other = await store.catalog.open_chat(session_id, name="other", new=False, chat_id=new_id(), now=3)
+    for chat, agent, at in ((chat_id, "a", 5), (other.id, "a", 9), (chat_id, "b", 2), (other.id, "c", None)):
+        info = AgentSessionInfo(chat_id=chat, agent=agent, backend="acp", status="cold", last_active_at=at)
+        await store.catalog.put_agent_session(lease, info)
+    found = {info.agent: info.chat_id for info in await store.catalog.latest_agent_sessions()}
+    assert found == {"a": other.id, "b": chat_id}
+
+
 CONTRACTS: tuple[Contract, ...] = (
     d1_a_chat_stands_where_its_turn_does,
     d2_what_an_agent_asks_is_known_while_it_is_open,
     d3_what_ended_is_unseen_until_somebody_has_looked_as_far,
     d4_whoever_looks_need_not_run_it,
     d5_what_was_put_away_is_no_more_among_them,
+    d6_what_each_agent_said_last_is_found_wherever_that_was,
 )
 """All of them, in their order."""

@@ -27,7 +27,7 @@ STATEMENTS = {
     for name, statement in vars(module).items()
     if isinstance(statement, Statement)
 }
-WHOLE = {"catalog_SESSIONS", "catalog_USAGE", "standings_EVERY"}
+WHOLE = {"catalog_SESSIONS", "catalog_USAGE", "standings_EVERY", "catalog_LATEST_AGENTS"}
 """Those that are asked for everything there is."""
 FOUND = {"SCAN page", "SCAN found"}
 """What a statement has just found itself: one row, or a page."""
