@@ -7,18 +7,21 @@ their parent, side questions replay them under new request ids: those are told a
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
-from msgspec import Struct
+from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from coder_nb.core.entries import Tokens
 from coder_nb.core.rows import AnyRow, Usage
 from coder_nb.readers.base import Note, Parser, Places, Sought, Source, Start, files, fresh
 from coder_nb.readers.lines import Lines, millis, stem, whole
+
+_NOTHING = Raw(b"")
 
 
 class CacheWrites(Struct, gc=False):
@@ -82,6 +85,14 @@ class Line(Struct, gc=False):
     isSidechain: bool = False
     costUSD: float | None = None
     message: Answer | None = None
+    toolUseResult: Raw = _NOTHING
+    sourceToolAssistantUUID: str | None = None
+
+
+class Searched(Struct):
+    """What a tool's result tells of searches, which are billed and stand nowhere else."""
+
+    searchCount: int | None = None
 
 
 class Meta(Struct):
@@ -91,6 +102,8 @@ class Meta(Struct):
 
 
 _line = msgspec.json.Decoder(Line).decode
+_searched = msgspec.json.Decoder(Searched).decode
+_SEARCHES = b'"searchCount"'
 
 
 class Claude:
@@ -141,10 +154,11 @@ def _folders(projects: Path, sought: Sought) -> Iterable[Path]:
 class _Response:
     """The lines of one response so far."""
 
-    __slots__ = ("copies", "line", "number", "total", "ts")
+    __slots__ = ("copies", "line", "number", "searches", "total", "ts")
 
     def __init__(self, line: Line, number: int) -> None:
         self.line, self.number, self.ts, self.copies = line, number, line.timestamp, 1
+        self.searches: dict[str | None, int] = {}
         self.total: int | None = None
 
     def add(self, line: Line) -> None:
@@ -167,6 +181,7 @@ class Responses:
     def __init__(self, source: Source) -> None:
         self._path, self._file = source.path, str(source.path)
         self._found: dict[tuple[str | None, str | None], _Response] = {}
+        self._by_line: dict[str | None, _Response] = {}
         self.project: str | None = None
 
     def add(self, number: int, line: Line) -> None:
@@ -177,9 +192,18 @@ class Responses:
         key = (answer.id, line.requestId) if answer.id else (line.uuid or str(number), "")
         known = self._found.get(key)
         if known is None:
-            self._found[key] = _Response(line, number)
+            known = self._found[key] = _Response(line, number)
         else:
             known.add(line)
+        self._by_line[line.uuid] = known
+
+    def searched(self, line: Line) -> None:
+        """Takes a line with what a tool gave, which may tell how often it has searched the web."""
+        response = self._by_line.get(line.sourceToolAssistantUUID)
+        if response is None or _SEARCHES not in bytes(line.toolUseResult):
+            return
+        with contextlib.suppress(msgspec.MsgspecError):  # one that failed is a text
+            response.searches[line.uuid] = _searched(line.toolUseResult).searchCount or 0
 
     def rows(self) -> Iterator[Usage]:
         types: dict[str, str | None] = {}
@@ -214,7 +238,7 @@ class Responses:
             tokens=_tokens(usage),
             model=answer.model,
             cost_nanousd=None if line.costUSD is None else round(line.costUSD * 1e9),
-            web_searches=usage.server_tool_use.web_search_requests if usage.server_tool_use else None,
+            web_searches=_searches(usage, response),
             service_tier=usage.service_tier,
             speed=usage.speed,
             geo=usage.inference_geo,
@@ -223,6 +247,12 @@ class Responses:
             complete=answer.stop_reason is not None,
             copies=response.copies,
         )
+
+
+def _searches(usage: Counts, response: _Response) -> int | None:
+    """What the provider did within the response, and what its tools had done apart from it."""
+    within = usage.server_tool_use.web_search_requests if usage.server_tool_use else None
+    return within if not response.searches else (within or 0) + sum(response.searches.values())
 
 
 def _tokens(usage: Counts) -> Tokens:
@@ -263,9 +293,11 @@ class UsageAlone:
             if line.message is None:
                 continue
             if found.project is None and line.cwd is not None:
-                found.project, lines.marker = line.cwd, b'"usage"'
+                found.project, lines.markers = line.cwd, (b'"usage"', _SEARCHES)
             if line.message.usage is not None:
                 found.add(number, line)
+            elif line.toolUseResult:
+                found.searched(line)
         return lines.end
 
     def rows(self) -> Iterator[Usage]:

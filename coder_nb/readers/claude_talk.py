@@ -111,6 +111,8 @@ class Talk:
         self._last = line.timestamp or self._last
         if said.usage is not None:
             self._responses.add(number, line)
+        elif line.toolUseResult:
+            self._responses.searched(line)
         if line.uuid is not None:
             if line.uuid in self._seen:
                 return

@@ -19,7 +19,7 @@ from msgspec import Struct
 from coder_nb.core.entries import Tokens
 from coder_nb.core.rows import AnyRow, Message, MessageKind, Problem, Relation, Role, Session, ToolUse, Usage
 from coder_nb.readers.base import Note, Places, Sought, Source, Start, files, fresh
-from coder_nb.readers.edits import told
+from coder_nb.readers.edits import changed, told
 from coder_nb.readers.lines import Lines, millis, whole
 
 
@@ -78,11 +78,15 @@ class Part(Struct):
     text: str | None = None
 
 
+_NULL = msgspec.Raw(b"null")
+
+
 class Item(Struct):
-    """What a finished command says of itself."""
+    """What a finished command or patch says of itself."""
 
     id: str | None = None
     exit_code: int | None = None
+    changes: msgspec.Raw = _NULL
 
 
 class Payload(Struct):
@@ -110,7 +114,9 @@ class Payload(Struct):
     call_id: str | None = None
     arguments: str | None = None
     input: str | None = None
-    output: msgspec.Raw = msgspec.Raw(b"null")
+    output: msgspec.Raw = _NULL
+    changes: msgspec.Raw = _NULL
+    success: bool | None = None
     item: Item | None = None
     time_to_first_token_ms: int | None = None
 
@@ -240,7 +246,12 @@ class _Rollout:
             call = self._calls[payload.item.id]
             code = payload.item.exit_code
             status = "failed" if code else call.status
-            self._calls[payload.item.id] = msgspec.structs.replace(call, exit_code=code, status=status)
+            known = changed(payload.item.changes)
+            self._calls[payload.item.id] = msgspec.structs.replace(call, exit_code=code, status=status, **known)
+        elif payload.type == "patch_apply_end" and payload.call_id in self._calls:
+            call = self._calls[payload.call_id]
+            known = {"status": "failed"} if payload.success is False else changed(payload.changes)
+            self._calls[payload.call_id] = msgspec.structs.replace(call, **known)
 
     def _count(self, number: int, ts: int | None, info: Totals) -> None:
         total, last, before = info.total_token_usage, info.last_token_usage, self._before
@@ -321,7 +332,7 @@ class _Rollout:
         exit_code = call.exit_code if call.exit_code is not None or said is None else int(said[1])
         self._calls[call.call_id] = msgspec.structs.replace(
             call,
-            status="failed" if exit_code else "completed",
+            status="failed" if exit_code or call.status == "failed" else "completed",
             exit_code=exit_code,
             output=output if self._sought.text else None,
             output_chars=len(output),

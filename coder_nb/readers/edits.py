@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, NamedTuple
 
 import msgspec
@@ -30,7 +31,19 @@ class Told(NamedTuple):
     lines_removed: int | None = None
 
 
+class Change(Struct, gc=False):
+    """What a patch did to one file; early versions put it under the name of its type."""
+
+    type: str = ""
+    content: str | None = None
+    unified_diff: str | None = None
+    add: Change | None = None
+    delete: Change | None = None
+    update: Change | None = None
+
+
 _decode = msgspec.json.Decoder(Input).decode
+_changes = msgspec.json.Decoder(dict[str, Change]).decode
 _NOTHING = Told()
 
 
@@ -49,6 +62,31 @@ def told(raw: Raw | bytes | str) -> dict[str, Any]:
         lines_added=None if after is None and before is None else _lines(after),
         lines_removed=None if after is None and before is None else _lines(before),
     )._asdict()
+
+
+def changed(raw: Raw) -> dict[str, Any]:
+    """What a patch did, as fields of a `ToolUse`; nothing where it is not told.
+
+    The lines are those of all its files; of several files, the path is the folder that holds them.
+    """
+    try:
+        changes = _changes(raw)
+        path = os.path.commonpath(changes)
+    except (msgspec.MsgspecError, ValueError):  # it is of another shape, empty, or here and there
+        return {}
+    added = removed = 0
+    for change in changes.values():
+        kind = next((name for name in ("add", "delete", "update") if getattr(change, name)), change.type)
+        one: Change = getattr(change, kind, None) or change
+        added += _lines(one.content) if kind == "add" else _begin_with("+", one.unified_diff)
+        removed += _lines(one.content) if kind == "delete" else _begin_with("-", one.unified_diff)
+    return {"path": path, "lines_added": added, "lines_removed": removed}
+
+
+def _begin_with(sign: str, diff: str | None) -> int:
+    """The lines of a diff with a sign; those before its first hunk name the files."""
+    hunks = (diff or "").partition("@@")[2]
+    return sum(line.startswith(sign) for line in hunks.split("\n"))
 
 
 def _lines(text: str | None) -> int:

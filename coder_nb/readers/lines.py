@@ -31,8 +31,8 @@ class Lines(Generic[T]):
         self._agent, self._decode, self._lean, self._note = agent, decode, lean, note
         self.end = Start()
         """Where the next lines will be, once all that there are now have been given."""
-        self.marker: bytes | None = None
-        """While it is set, lines without it are passed over unread."""
+        self.markers: tuple[bytes, ...] = ()
+        """While there are any, lines with none of them are passed over unread."""
 
     def of(self, source: Source, start: Start = Start()) -> Iterator[tuple[int, T]]:  # noqa: B008
         """Each line's number and value, from a place on."""
@@ -42,8 +42,12 @@ class Lines(Generic[T]):
                 file.seek(start.offset)
                 for line in file:
                     number += 1
-                    if self.marker is not None and self.marker not in line:
-                        continue
+                    for marker in self.markers:
+                        if marker in line:
+                            break
+                    else:
+                        if self.markers:
+                            continue
                     try:
                         value = decode(line)
                     except (msgspec.MsgspecError, UnicodeDecodeError) as error:

@@ -182,6 +182,48 @@ def test_steps_that_the_sums_leave_out_are_responses_of_their_own(write: Write, 
     assert list(usage["output_tokens"]) == [40, 90]
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_searches_of_the_web_count_for_the_response_that_asked_for_them(
+    write: Write, tmp_path: Path, whole: bool
+) -> None:
+    def result(call: str, asked_by: str, given: Any, uuid: str) -> dict[str, Any]:
+        block = {"type": "tool_result", "tool_use_id": call, "content": "Found."}
+        return user([block], uuid=uuid, toolUseResult=given, sourceToolAssistantUUID=asked_by)
+
+    def found(count: int) -> dict[str, Any]:
+        return {"query": "birds", "results": ["Some."], "durationSeconds": 2.5, "searchCount": count}
+
+    within = {"server_tool_use": {"web_search_requests": 1, "web_fetch_requests": 0}}
+    other = {"agentId": "a1", "toolStats": {"searchCount": 7}}  # these are searches of files
+    write(
+        f"{FOLDER}/s1.jsonl",
+        [
+            answer("m1", "r1", 5, uuid="a"),
+            answer("m1", "r1", 5, uuid="b", usage=within),
+            result("t1", "a", found(2), "u1"),
+            result("t2", "b", found(1), "u2"),
+            result("t2", "b", found(1), "u2"),
+            answer("m2", "r2", 5, uuid="c", usage={"server_tool_use": {"web_search_requests": 0}}),
+            result("t3", "c", other, "u3"),
+            result("t4", "c", 'Error: no "searchCount"', "u4"),
+            result("t5", "nobody", found(9), "u5"),
+            answer("m3", "r3", 5, uuid="d"),
+        ],
+    )
+    history = read(tmp_path)
+    if whole:
+        assert len(history.messages) == 4
+    usage = history.usage.set_index("response_id")
+    assert usage["web_searches"].astype(object).where(usage["web_searches"].notna(), None).to_dict() == {
+        "m1": 4,
+        "m2": 0,
+        "m3": None,
+    }
+    tokens_alone = (10 * 3 + 2000 * 0.3 + 100 * 3.75 + 200 * 6 + 5 * 15) / 1e6
+    assert usage.loc["m1", "cost_usd"] == pytest.approx(tokens_alone + 4 * 0.01)
+    assert history.quality.empty
+
+
 def test_a_torn_last_line_costs_one_line_and_is_told(write: Write, tmp_path: Path) -> None:
     torn = json.dumps(answer("m2", "r2", 40))[:-30]
     path = write(f"{FOLDER}/s1.jsonl", [answer("m1", "r1", 30), torn], end="")

@@ -195,3 +195,57 @@ def test_tools_are_rows_with_their_ends(write: Write, tmp_path: Path) -> None:
     assert frame.loc["c1", ["status", "exit_code", "seconds", "output"]].tolist() == ["completed", 0, 2.5, "a.py"]
     assert frame.loc["c2", "status"] == "pending"
     assert frame["time"].eq(pd.Timestamp(AT)).all()
+
+
+DIFF = "@@ -1,3 +1,3 @@\n same\n-- what was\n-two\n+++ what is\n+2\n+3\n\\ No newline at end of file\n"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {
+            "/shop/a.py": {"type": "add", "content": "one\ntwo\n"},
+            "/shop/b.py": {"type": "delete", "content": "gone"},
+            "/shop/c.py": {
+                "type": "update",
+                "unified_diff": f"--- /shop/c.py\n+++ /shop/c.py\n{DIFF}",
+                "move_path": None,
+            },
+        },
+        {
+            "/shop/a.py": {"add": {"content": "one\ntwo\n"}},
+            "/shop/b.py": {"delete": {"content": "gone"}},
+            "/shop/c.py": {"update": {"unified_diff": DIFF, "move_path": "/shop/d.py"}},
+        },
+    ],
+    ids=["now", "before"],
+)
+def test_a_patch_tells_how_many_lines_it_has_changed(write: Write, tmp_path: Path, changes: Any) -> None:
+    calls = [
+        line(
+            "response_item", type="custom_tool_call", name="apply_patch", call_id=f"c{number}", input="*** Begin Patch"
+        )
+        for number in range(4)
+    ]
+    ends = [
+        line("event_msg", type="patch_apply_end", call_id="c0", success=True, stdout="", changes=changes),
+        line("event_msg", type="item_completed", item={"id": "c1", "type": "FileChange", "changes": changes}),
+        line(
+            "event_msg", type="patch_apply_end", call_id="c2", success=False, stderr="no such context", changes=changes
+        ),
+        line("event_msg", type="patch_apply_end", call_id="c3", success=True, changes=["of another shape"]),
+    ]
+    ends += [
+        line("response_item", type="custom_tool_call_output", call_id=call, output=said)
+        for call, said in (("c0", "Exit code: 0\nSuccess."), ("c2", "no such context"))
+    ]
+    write(name(PARENT), [meta(), turn(1), *calls, *ends])
+    found = read(tmp_path)
+    frame = found.tool_calls.set_index("call_id")
+    for call in ("c0", "c1"):
+        assert frame.loc[call, ["path", "additions", "deletions"]].tolist() == ["/shop", 5, 3]
+    assert frame.loc[["c2", "c3"], ["path", "additions", "deletions"]].isna().all(axis=None)
+    assert frame["status"].to_dict() == {"c0": "completed", "c1": "pending", "c2": "failed", "c3": "pending"}
+    assert found.file_changes[["path", "additions", "deletions"]].to_numpy().tolist() == [["/shop", 5, 3]]
+    assert found.sessions[["additions", "deletions"]].to_numpy().tolist() == [[5, 3]]
+    assert found.quality.empty
