@@ -83,6 +83,8 @@ REFUSALS: Mapping[int, tuple[str, str]] = {
 }
 """What is said where the server itself refused, by status."""
 
+LONGEST_MESSAGE = 1_000
+"""How long a message to a person is at most."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,199}")
 """What a permission's id may look like: it is the agent's own."""
 
@@ -164,6 +166,11 @@ def converted(arguments: Mapping[str, list[bytes]], kind: Any) -> Any:
         raise InvalidOption(f"The address's query is not understood ({error}): check what follows the `?`.") from None
 
 
+def readable(message: str) -> str:
+    """A message that a person may be shown whole: of one that repeats much of what was sent, its begin and its end."""
+    return message if len(message) <= LONGEST_MESSAGE else f"{message[:LONGEST_MESSAGE // 2]} ... {message[-400:]}"
+
+
 class Guard(JupyterHandler):
     """Identity and authorizer of Jupyter, with one door more: the connection file's token, for our routes only."""
 
@@ -213,7 +220,7 @@ class Guard(JupyterHandler):
         self.set_status(status)
         self.set_header("Content-Type", "application/json")
         more = {} if details is None else {"details": details}
-        self.finish(msgspec.json.encode({"code": code, "message": message, **more}))
+        self.finish(msgspec.json.encode({"code": code, "message": readable(message), **more}))
 
     def refuse_with(self, error: CoderError, *, status: int | None = None) -> None:
         self.refuse(status or STATUS.get(error.code, 500), error.code, error.message, error.details)

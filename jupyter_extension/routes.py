@@ -63,6 +63,7 @@ STREAM = "chats/{chat_id}/stream"
 """The WebSocket of a chat (`websocket.py`); it asks for `read`, and tells its reader whether they may execute."""
 SHARED = "shared"
 """The WebSocket of a link (`shared.py`), which comes as the first message; it asks for `read`."""
+SOCKETS = {STREAM: StreamHandler, SHARED: SharedHandler}
 
 
 def handlers(**common: Any) -> list[tuple[str, type, dict[str, Any]]]:
@@ -73,9 +74,5 @@ def handlers(**common: Any) -> list[tuple[str, type, dict[str, Any]]]:
     rows: list[tuple[str, type, dict[str, Any]]] = [
         (pattern(path), RestHandler, {"routes": routes, **common}) for path, routes in by_path.items()
     ]
-    return [
-        *rows,
-        (pattern(STREAM), StreamHandler, common),
-        (pattern(SHARED), SharedHandler, common),
-        (PAGE, PageHandler, common),
-    ]
+    sockets = [(pattern(path), handler, common) for path, handler in SOCKETS.items()]
+    return [*rows, *sockets, (PAGE, PageHandler, common)]

@@ -19,8 +19,8 @@ from coder_nb.core import codec
 from coder_nb.core.values import Frame, Hello
 from coder_nb.core.verbs import Verbs
 from coder_nb.core.words import line
-from coder_nb.errors import CoderError, TooManyReaders
-from jupyter_extension.base import Guard, checked_ids, converted
+from coder_nb.errors import CoderError, Forbidden, TooManyReaders
+from jupyter_extension.base import REFUSALS, Action, Guard, checked_ids, converted
 from jupyter_extension.crossing import Crossing
 from jupyter_extension.hosted import UNEXPECTED
 
@@ -72,6 +72,12 @@ class StreamHandler(WebSocketMixin, WebSocketHandler, Guard):
         except CoderError as error:
             return self.refuse_with(error)
         await self.upgrade()
+
+    async def demand(self, action: Action) -> None:
+        """Also that it is no page of another origin who asks, before anything is looked up for it."""
+        if not self.check_origin():
+            raise Forbidden(REFUSALS[403][1])
+        await super().demand(action)
 
     async def upgrade(self) -> None:
         """Opens the socket, once it is clear that its caller may."""

@@ -67,15 +67,16 @@ class SqlCopies:
 
     async def _add_chat(self, tx: Tx, chat: ChatInfo, *, rev: int, last_pos: int) -> None:
         taken = {name for (name,) in await tx.rows(_NAMES, session_id=chat.session_id)}
-        name, number = chat.name, 1
+        given, number = clean(chat.name), 1
+        name = given
         while name in taken:
             number += 1
-            name = f"{chat.name}-{number}"
+            name = f"{given}-{number}"
         await tx.run(
             _ADD_CHAT,
             id=chat.id,
             session_id=chat.session_id,
-            name=clean(name),
+            name=name,
             title=clean(chat.title),
             created_at=chat.created_at,
             rev=rev,

@@ -12,12 +12,12 @@ from tempfile import TemporaryDirectory
 
 from coder_nb.core.changes import FileDelta
 from coder_nb.core.values import Change
-from coder_nb.errors import ApplyConflict, Conflict, InvalidOption
+from coder_nb.errors import ApplyConflict, Conflict
 from coder_nb.worktrees import landing
 from coder_nb.worktrees.git import git, run
 from coder_nb.worktrees.landing import blob_content, store_blob
 from coder_nb.worktrees.merge import merge
-from coder_nb.worktrees.snapshot import resolve, tree_of
+from coder_nb.worktrees.snapshot import branch_ref, resolve, tree_of
 from coder_nb.worktrees.undo import paths
 
 Entries = Mapping[str, tuple[str, str]]
@@ -119,9 +119,7 @@ async def onto_branch(root: Path, branch: str, changes: Sequence[Change], messag
 
     The checkout, its index and its HEAD are left alone. Raises `ApplyConflict` where they do not fit on it.
     """
-    name = f"refs/heads/{branch}"
-    if (await run(root, "check-ref-format", name, timeout=timeout)).code != 0 or branch.startswith("-"):
-        raise InvalidOption(f"{branch!r} cannot be the name of a branch: choose another one.")
+    name = await branch_ref(root, branch, timeout=timeout)
     listed = os.fsdecode(await git(root, "worktree", "list", "--porcelain", timeout=timeout)).splitlines()
     if f"branch {name}" in listed:
         raise Conflict(f"The branch {branch} is checked out: apply with `commit=` instead, or name another branch.")

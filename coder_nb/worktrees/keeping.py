@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from coder_nb.errors import Conflict, InvalidOption
+from coder_nb.errors import Conflict
 from coder_nb.worktrees.git import git, run
-from coder_nb.worktrees.snapshot import of_worktree, resolve, sieve_of, snapshot
+from coder_nb.worktrees.snapshot import branch_ref, of_worktree, resolve, sieve_of, snapshot
 from coder_nb.worktrees.state import WorktreeState
 
 
@@ -20,9 +20,7 @@ async def stash(state: WorktreeState, title: str, *, timeout: float) -> None:
 async def branch(state: WorktreeState, name: str, title: str, *, timeout: float) -> str:
     """Commit all work to a new branch; the worktree stands at its base then, without it. Gives the commit."""
     _check(state)
-    full = f"refs/heads/{name}"
-    if name.startswith("-") or (await run(state.root, "check-ref-format", full, timeout=timeout)).code != 0:
-        raise InvalidOption(f"{name!r} cannot be the name of a branch: choose another one.")
+    full = await branch_ref(state.root, name, timeout=timeout)
     if await resolve(state.root, full, timeout=timeout) is not None:
         raise Conflict(f"There is a branch {name} already: choose another name.")
     now = await of_worktree(state, timeout=timeout)

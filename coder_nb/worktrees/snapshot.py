@@ -13,11 +13,14 @@ from tempfile import TemporaryDirectory
 
 from coder_nb.core.changes import is_secret
 from coder_nb.core.entries import Value
+from coder_nb.errors import InvalidOption
 from coder_nb.worktrees.git import git, run, together
 from coder_nb.worktrees.graft import MOST, graft
 from coder_nb.worktrees.state import LARGE, WorktreeState
 
 EMAIL = "worktrees@coder-nb.invalid"
+LONGEST_BRANCH = 200
+"""Bytes of a branch's name, which git makes the name of a file of."""
 _STATUS = (
     "status",
     "--porcelain=v2",
@@ -294,6 +297,15 @@ async def resolve(root: Path, name: str, *, timeout: float) -> str | None:
     """The commit that a name stands for, or None where there is none."""
     found = await run(root, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}", timeout=timeout)
     return found.out.decode().strip() if found.code == 0 else None
+
+
+async def branch_ref(root: Path, name: str, *, timeout: float) -> str:
+    """The ref of a branch of that name, whether there is one or not; `InvalidOption` where none can have it."""
+    ref = f"refs/heads/{name}"
+    plain = not name.startswith("-") and "\0" not in name and len(name.encode()) <= LONGEST_BRANCH
+    if not plain or (await run(root, "check-ref-format", ref, timeout=timeout)).code != 0:
+        raise InvalidOption(f"{name!r} cannot be the name of a branch: choose another one.")
+    return ref
 
 
 async def tree_of(root: Path, commit: str, *, timeout: float) -> str:

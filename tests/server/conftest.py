@@ -6,6 +6,7 @@ pytest-jupyter runs the asynchronous tests of this folder on the server's own lo
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import sys
 import threading
@@ -20,6 +21,7 @@ import pytest
 from jupyter_server.auth.authorizer import Authorizer
 from jupyter_server.auth.identity import IdentityProvider, User
 from pytest_jupyter.jupyter_server import *  # noqa: F403
+from support.smallest import answer
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
@@ -79,6 +81,19 @@ class MemoryRuntime:
         """How many pages the readers have taken, together."""
         self.closed = False
         self._told = asyncio.Condition()
+
+    def __getattr__(self, name: str) -> Any:
+        """A verb that has no line of its own here: it is heard, and answers with the smallest value of its type."""
+        verb = getattr(Verbs, name, None)
+        if not inspect.iscoroutinefunction(verb):
+            raise AttributeError(name)
+        signature = inspect.signature(verb, eval_str=True)
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            self._heard(name, *signature.bind(self, *args, **kwargs).args[1:], *kwargs.values())
+            return None if signature.return_annotation is None else answer(signature.return_annotation)
+
+        return call
 
     def _heard(self, *asked: Any) -> None:
         self.asked.append(asked)
@@ -474,18 +489,19 @@ def runtime() -> MemoryRuntime:
 
 
 @pytest.fixture
-def opening(runtime: MemoryRuntime) -> Callable[[], Verbs]:
-    """What the server opens; a test replaces it to have it fail."""
+def opening(runtime: MemoryRuntime) -> Callable[[], Verbs | Awaitable[Verbs]]:
+    """What the server opens; a test replaces it to have it fail, or to have a real one."""
     return lambda: runtime
 
 
 @pytest.fixture
-def jp_server_config(opening: Callable[[], Verbs], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def jp_server_config(opening: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """The extension as it is, but for the runtime that it opens."""
 
     class UnderTest(CoderExtension):
         async def open_runtime(self) -> Verbs:
-            return opening()
+            opened = opening()
+            return await opened if inspect.isawaitable(opened) else opened
 
     module = types.ModuleType("coder_nb_under_test")
     module.__dict__["_jupyter_server_extension_points"] = lambda: [{"module": "coder_nb_under_test", "app": UnderTest}]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from typing import Any
 
 import pytest
+from support.smallest import smallest
 
 from coder_nb import errors
 from coder_nb.ids import new_id
 from jupyter_extension.base import REFUSALS, STATUS
+from jupyter_extension.routes import ROUTES, SOCKETS
 
 BAD_IDS = [
     "..",
@@ -36,28 +40,22 @@ BAD_IDS = [
 BAD_REQUEST_IDS = [*(i for i in BAD_IDS if set(i) > {"x"} or len(i) > 200), "", "a%2fb", "a" * 201, ".a", ":a"]
 
 
-@pytest.mark.parametrize("bad", BAD_IDS, ids=lambda bad: bad[:12])
-async def test_what_cannot_be_an_id_is_not_found_and_reaches_nothing(server: Any, runtime: Any, bad: str) -> None:
-    for method, path in [
-        ("GET", f"chats/{bad}"),
-        ("GET", f"chats/{bad}/entries"),
-        ("POST", f"chats/{bad}/stop"),
-        ("DELETE", f"chats/{runtime.chat.id}/prompts/{bad}"),
-        ("GET", f"sessions/{bad}"),
-        ("POST", f"sessions/{bad}/chats"),
-        ("GET", f"chats/{bad}/stream"),
-    ]:
-        reply = await server.ask(method, path)
-        assert (reply.status, reply.body["code"]) == (404, "not_found"), path
-        assert bad not in reply.body["message"]
-    assert {asked[0] for asked in runtime.asked} <= {"health"}
+ADDRESSES = [(route.method, route.path, route.kind_of("body")) for route in ROUTES]
+ADDRESSES += [("GET", path, None) for path in SOCKETS]
 
 
-@pytest.mark.parametrize("bad", BAD_REQUEST_IDS, ids=lambda bad: bad[:12])
-async def test_what_cannot_be_a_requests_id_is_not_found(server: Any, runtime: Any, bad: str) -> None:
-    for asked in ("permissions", "questions"):
-        reply = await server.ask("POST", f"chats/{runtime.chat.id}/{asked}/{bad}", {})
-        assert reply.status == 404
+@pytest.mark.parametrize("bad", sorted({*BAD_IDS, *BAD_REQUEST_IDS}), ids=lambda bad: bad[:12])
+async def test_what_cannot_be_an_id_is_not_found_at_any_address_and_reaches_nothing(
+    server: Any, runtime: Any, bad: str
+) -> None:
+    for method, path, body in ADDRESSES:
+        for name in re.findall(r"{(\w+)}", path):
+            if bad in (BAD_REQUEST_IDS if name == "request_id" else BAD_IDS):
+                own = {"chat_id": runtime.chat.id, "session_id": runtime.session.id}
+                address = path.format_map(defaultdict(new_id, own | {name: bad}))
+                reply = await server.ask(method, address, None if body is None else smallest(body))
+                assert (reply.status, reply.body["code"]) == (404, "not_found"), (method, path, name)
+                assert bad not in reply.body["message"] or not bad
     assert {asked[0] for asked in runtime.asked} <= {"health"}
 
 
