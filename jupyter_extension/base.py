@@ -168,7 +168,7 @@ def converted(arguments: Mapping[str, list[bytes]], kind: Any) -> Any:
 
 def readable(message: str) -> str:
     """A message that a person may be shown whole: of one that repeats much of what was sent, its begin and its end."""
-    return message if len(message) <= LONGEST_MESSAGE else f"{message[:LONGEST_MESSAGE // 2]} ... {message[-400:]}"
+    return message if len(message) <= LONGEST_MESSAGE else f"{message[: LONGEST_MESSAGE // 2]} ... {message[-400:]}"
 
 
 class Guard(JupyterHandler):

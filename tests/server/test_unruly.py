@@ -1,4 +1,4 @@
-"""Texts that are no ids, names or paths, in every field of every body, against the real runtime: refused or harmless."""
+"""Texts that are no ids, names or paths, in every field of every body, by the real runtime: refused or harmless."""
 
 from __future__ import annotations
 

@@ -53,7 +53,9 @@ def _smallest(info: inspect.Type, name: str) -> Any:
     match info:
         case inspect.StructType():
             tag = {} if info.tag is None else {str(info.tag_field): info.tag}
-            return tag | {field.encode_name: _smallest(field.type, field.name) for field in info.fields if field.required}
+            return tag | {
+                field.encode_name: _smallest(field.type, field.name) for field in info.fields if field.required
+            }
         case inspect.StrType():
             return WORDS.get(name, lambda: "x" * max(info.min_length or 1, 1))()
         case inspect.IntType() | inspect.FloatType():
