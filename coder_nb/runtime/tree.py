@@ -87,6 +87,11 @@ class Tree:
         async with self._lock:
             yield
 
+    @property
+    def busy(self) -> bool:
+        """Whether something is done to the worktree at this moment."""
+        return self._lock.locked()
+
     def forget(self) -> None:
         """The worktree is gone: the next turn makes another one."""
         self._state = self._before = None
