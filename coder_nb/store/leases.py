@@ -14,7 +14,7 @@ from coder_nb.errors import RunElsewhere
 from coder_nb.store.base import Lease, Owner
 from coder_nb.store.database import EVERYTHING, Database, Statement, constant, param, patient
 from coder_nb.store.guard import lost
-from coder_nb.store.owner import is_dead, this_process
+from coder_nb.store.owner import is_dead, same_boot, this_process, ticks
 from coder_nb.store.schema import leases
 
 
@@ -35,15 +35,24 @@ def _postgresql(_element: Any, _compiler: Any, **_options: Any) -> str:
     return "CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)"
 
 
-_PATH, _TTL = param("lease_path"), param("ttl")
+_PATH, _TTL, _TICKS = param("lease_path"), param("ttl"), param("ticks")
 _MINE = (leases.c.path == _PATH, leases.c.generation == param("held"), leases.c.runtime_id == param("runtime"))
 
-_find = select(leases.c.generation, leases.c.owner, leases.c.expires_at > now_ms()).where(leases.c.path == _PATH)
+_find = select(leases.c.generation, leases.c.owner, leases.c.expires_at > now_ms(), leases.c.ticks_expire_at).where(
+    leases.c.path == _PATH
+)
 _FIND = Statement(_find)
 # Taking a lease begins with a row that nobody holds, so that there is one to lock: of two takers one waits.
 _KNOW = Statement(
     insert(leases)
-    .values(path=_PATH, generation=constant(0), runtime_id=null(), owner=null(), expires_at=constant(0))
+    .values(
+        path=_PATH,
+        generation=constant(0),
+        runtime_id=null(),
+        owner=null(),
+        expires_at=constant(0),
+        ticks_expire_at=constant(0),
+    )
     .on_conflict_do_nothing()
 )
 _LOCK = Statement(_find.with_for_update())
@@ -55,9 +64,10 @@ _TAKE = Statement(
         runtime_id=param("runtime"),
         owner=param("owner"),
         expires_at=now_ms() + _TTL,
+        ticks_expire_at=_TICKS,
     )
 )
-_RENEW = Statement(update(leases).where(*_MINE).values(expires_at=now_ms() + _TTL))
+_RENEW = Statement(update(leases).where(*_MINE).values(expires_at=now_ms() + _TTL, ticks_expire_at=_TICKS))
 # The row stays, so that a generation is never given twice.
 _RELEASE = Statement(update(leases).where(*_MINE).values(runtime_id=null(), owner=null(), expires_at=constant(0)))
 
@@ -72,10 +82,10 @@ class SqlLeases:
     async def acquire(self, path: str, owner: Owner, *, ttl: float) -> Lease:
         async with self._database.write(begins_by_writing=True) as tx:
             await tx.run(_KNOW, lease_path=path)
-            ((generation, data, in_time),) = await tx.rows(_LOCK, lease_path=path)
-            holder = _owner(data)
+            ((generation, *row),) = await tx.rows(_LOCK, lease_path=path)
+            holder = _owner(row[0])
             mine = holder is not None and holder.runtime_id == owner.runtime_id
-            if holder is not None and in_time and not mine and not is_dead(holder, owner):
+            if holder is not None and not mine and _holds(holder, owner, *row[1:]):
                 raise elsewhere(path, holder)
             generation += not mine
             await tx.run(
@@ -85,6 +95,7 @@ class SqlLeases:
                 runtime=owner.runtime_id,
                 owner=encode(owner),
                 ttl=_ms(ttl),
+                ticks=ticks() + _ms(ttl),
             )
             if not mine:
                 tx.touch(EVERYTHING)  # who runs a session is part of what is seen of its chats
@@ -93,7 +104,7 @@ class SqlLeases:
     @patient
     async def renew(self, lease: Lease, *, ttl: float) -> None:
         async with self._database.write(begins_by_writing=True) as tx:
-            if not await tx.run(_RENEW, ttl=_ms(ttl), **_mine(lease)):
+            if not await tx.run(_RENEW, ttl=_ms(ttl), ticks=ticks() + _ms(ttl), **_mine(lease)):
                 raise lost(lease)
 
     @patient
@@ -106,8 +117,19 @@ class SqlLeases:
     async def holder(self, path: str) -> Owner | None:
         async with self._database.read(once=True) as tx:
             row = await tx.row(_FIND, lease_path=path)
-        owner = _owner(row[1]) if row and row[2] else None
-        return None if owner is None or is_dead(owner, this_process("")) else owner
+        owner = _owner(row[1]) if row else None
+        return owner if row and owner and _holds(owner, this_process(""), *row[2:]) else None
+
+
+def _holds(holder: Owner, here: Owner, in_time: bool, ticks_expire_at: int) -> bool:
+    """Whether a holder still has its lease: it lives, as far as can be seen from here, and was not silent for too long.
+
+    How long one on this machine was silent is told by the clock that no setting of the time moves and that stands still
+    while the machine sleeps: who wakes up first must not take what the others had no time to renew.
+    """
+    if not same_boot(holder, here):
+        return in_time
+    return not is_dead(holder, here) and (ticks() < ticks_expire_at if ticks_expire_at else in_time)
 
 
 def elsewhere(path: str, holder: Owner) -> RunElsewhere:

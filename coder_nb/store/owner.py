@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from pathlib import Path
 
 import psutil
@@ -56,9 +57,19 @@ def _started_by_psutil(pid: int) -> float | None:
         return None
 
 
+def ticks() -> int:
+    """Milliseconds by the clock that all processes of one boot share, and that neither a sleep of the machine nor a
+    setting of its time moves."""
+    return time.monotonic_ns() // 1_000_000
+
+
+def same_boot(owner: Owner, here: Owner) -> bool:
+    return (owner.host, owner.boot_id) == (here.host, here.boot_id)
+
+
 def is_dead(owner: Owner, here: Owner) -> bool:
     """Whether an owner's process has certainly ended: only a process on the same host and boot can say so."""
-    if (owner.host, owner.boot_id) != (here.host, here.boot_id):
+    if not same_boot(owner, here):
         return False
     since = started(owner.pid)
     return since is None or abs(since - owner.pid_started) > _TOLERANCE

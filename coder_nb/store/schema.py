@@ -227,6 +227,7 @@ leases = Table(
     _text_or_null("runtime_id"),
     Column("owner", LargeBinary, nullable=True),
     _count("expires_at"),
+    _count("ticks_expire_at"),
 )
 
 histories = Table(
