@@ -222,7 +222,7 @@ class Turn:
     async def _settle(self) -> None:
         """The changes, the end of everything that is open, and the turn's own end, in the last commit."""
         await self._record_changes()
-        done = self._verdict
+        done = self._judged(self._verdict)
         self._move(_EVENT_OF_END[done.end])
         end = lifecycle.END_OF[self._state]
         self._recorder.close_all(tool_status=_TOOL_STATUS.get(end, "cancelled"))
@@ -257,10 +257,13 @@ class Turn:
 
     async def stop(self, *, event: str = "stop", message: str = "", code: str = "") -> None:
         """Cancels the turn, not the agent's process (law 4); returns at once. The event ``crash`` is our own end."""
-        if self._state != "running":
+        under_way = self._state == "running"
+        if not under_way and (self._state != "exceeding" or event == "exceed"):
             return
         self._move("exceed" if event == "exceed" else "stop")
         self._why = _Why(event, message, code, hold=event == "crash" or bool(code))
+        if not under_way:
+            return  # the agent was told already; it is the turn's end that is another one now
         if self._prompting is not None:
             # A backend gives an agent up after its grace; should even that fail, the work is left behind.
             patience = self._context.settings.cancel_grace + self._context.settings.stop_grace + 2.0
@@ -292,7 +295,10 @@ class Turn:
         await asyncio.wait({work})
         if self._last_resort is not None:
             self._last_resort.cancel()
-        done = Done(end="cancelled") if work.cancelled() else work.result()
+        return Done(end="cancelled") if work.cancelled() else work.result()
+
+    def _judged(self, done: Done) -> Done:
+        """What the turn ends as, in the light of why it was stopped, be it at the last moment."""
         if self._why is None:
             return done
         if self._why.event == "exceed" and done.end == "completed":

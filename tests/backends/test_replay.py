@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support import matrix
+from support.recording import HEADER, Writer, an_edit
 
 from coder_nb.backends.base import (
     AnyEvent,
@@ -28,23 +29,17 @@ from coder_nb.backends.base import (
 from coder_nb.backends.replay import ReplayBackend
 from coder_nb.backends.replay.recording import BadRecording, Call, Say, Tell, parse, pieces, steps
 from coder_nb.backends.replay.session import ReplaySession, write
-from coder_nb.core import codec
 from coder_nb.core.entries import (
     AnyBody,
     Choice,
     Commands,
     Compaction,
-    Entry,
-    Permission,
     Plan,
     Question,
     Text,
     Tokens,
-    ToolCall,
     TurnEnded,
-    TurnStarted,
     Usage,
-    UserMessage,
 )
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.errors import AgentUnavailable
@@ -52,45 +47,7 @@ from coder_nb.settings import Settings
 from coder_nb.testing.backend_conformance import CHECKS, Check, Subject
 
 pytestmark = pytest.mark.anyio
-HEADER = b'{"format": "coder-nb.chat", "version": 1, "chat": {}, "session": {}}'
 PROMPT = "Fix the mean."
-
-
-class Writer:
-    """Writes a recording entry by entry, a second apart."""
-
-    def __init__(self) -> None:
-        self.rows = [HEADER]
-        self._now = 0
-        self._turn = 0
-
-    def add(self, body: AnyBody, entry_id: str = "", after: float = 1.0) -> str:
-        self._now += int(after * 1000)
-        entry_id = entry_id or f"e{len(self.rows)}"
-        entry = Entry(id=entry_id, chat_id="c", body=body, turn_id=f"t{self._turn}", ts=self._now, pos=len(self.rows))
-        self.rows.append(b'{"entry":%s}' % codec.encode(entry))
-        return entry_id
-
-    def turn(self, prompt: str, after: float = 1.0) -> None:
-        self._turn += 1
-        self.add(TurnStarted("opencode"), after=after)
-        self.add(UserMessage(prompt), after=after)
-
-    def patch(self, entry_id: str, **files: str | None) -> None:
-        rows = [{"path": path, "content": content} for path, content in files.items()]
-        self.rows.append(msgspec.json.encode({"patch": {"entry": entry_id, "files": rows}}))
-
-    def bytes(self) -> bytes:
-        return b"\n".join(self.rows) + b"\n"
-
-
-def an_edit(writer: Writer, *, asked: bool = True, name: str = "a.txt", content: str | None = "new\n") -> None:
-    call = writer.add(
-        ToolCall(name="file_edit", original_name="edit", tool_kind="edit", status="completed", content="ok")
-    )
-    if asked:
-        writer.add(Permission(request_id="p", tool="file_edit", tool_entry=call, status="allowed", waited_ms=500))
-    writer.patch(call, **{name: content})
 
 
 def subject_of(tmp_path: Path) -> Subject:

@@ -67,6 +67,17 @@ class Services:
         if number in self._tasks:
             self._tasks[number].cancel()
 
+    def begin_turn(self) -> None:
+        """What was allowed for the turn before holds no more, and its commands go on."""
+        self._grants.begin_turn()
+        self._terminals.begin_turn()
+
+    def stop(self) -> None:
+        """Ends the commands of the turn: an agent may wait for one, and leave it running."""
+        task = asyncio.create_task(self._terminals.stop(), name="stop commands")
+        self._tasks[task] = task
+        task.add_done_callback(lambda _: self._tasks.pop(task, None))
+
     async def close(self) -> None:
         """Ends what is being done for the agent, its commands included."""
         tasks = list(self._tasks.values())

@@ -81,7 +81,6 @@ class AcpSession(Plain):
         self._native = Native(self._connection, spec, env, timeout=settings.start_timeout)
         self._options = Options(self._connection, self._state, spec, timeout=settings.start_timeout)
         tree, grants = Tree(opening.cwd), Grants(opening.cwd)
-        self._grants = grants
         self._asking = Asking(self._connection, self._state, grants, say=self._say, listening=lambda: self._listening)
         terminals = Terminals(spawner, tree, env, name=spec.label)
         self._services = Services(self._connection, self._state, tree, terminals, self._asking, grants, say=self._say)
@@ -249,7 +248,7 @@ class AcpSession(Plain):
         cwd, images, files = self._opening.cwd, bool(can.images), bool(can.files)
         blocks = content.prompt(asked.text, attached, cwd=cwd, images=images, files=files)
         usage.begin_turn(self._state)
-        self._grants.begin_turn()
+        self._services.begin_turn()
         turn.sent = True
         self._connection.call(
             "session/prompt",
@@ -303,6 +302,7 @@ class AcpSession(Plain):
         self._asking.withdraw()
         if turn.sent:
             self._connection.notify("session/cancel", {"sessionId": self._native_id})
+            self._services.stop()
         grace = self._settings.cancel_grace
         turn.deadline = asyncio.get_running_loop().call_later(grace, self._give_up, turn)
 

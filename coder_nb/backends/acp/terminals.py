@@ -78,6 +78,18 @@ class Terminals:
         self._name = name
         self._known: dict[str, Terminal] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._earlier: frozenset[str] = frozenset()
+        self._stopped = False
+
+    def begin_turn(self) -> None:
+        """What earlier turns have left running is none of this one's."""
+        self._earlier, self._stopped = frozenset(self._known), False
+
+    async def stop(self) -> None:
+        """Ends the commands of this turn, and those that are just being started."""
+        self._stopped = True
+        ours = [terminal for number, terminal in self._known.items() if number not in self._earlier]
+        await asyncio.gather(*(terminal.child.stop(0.0) for terminal in ours), return_exceptions=True)
 
     async def create(self, params: Mapping[str, Any], ended: Callable[[str, Terminal], None]) -> str:
         """Starts a command; `ended` is called when it has. Raises `RpcError`."""
@@ -99,6 +111,8 @@ class Terminals:
         self._known[number] = terminal
         task = self._tasks[number] = asyncio.create_task(terminal.drain(), name=f"{self._name} terminal {child.pid}")
         task.add_done_callback(lambda _: ended(number, terminal))
+        if self._stopped:
+            await child.stop(0.0)
         return number
 
     def find(self, params: Mapping[str, Any]) -> Terminal:
