@@ -150,6 +150,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         """The folder under which worktrees are made."""
         return Path(self.worktrees).expanduser() if self.worktrees else self.database_path().parent / "worktrees"
 
+    def registers_path(self) -> Path:
+        """The folder in which it is written down which processes run for us, for the start after a crash."""
+        return self.database_path().parent / "processes"
+
     def spool_path(self) -> Path:
         """The folder in which what the store does not take in time waits for it."""
         return self.database_path().parent / "spool"

@@ -27,6 +27,11 @@ class Word(NamedTuple):
 WORDS: Mapping[str, Word] = {
     "runtime_opened": Word("the runtime is there", ("runtime", "version")),
     "runtime_closed": Word("it has drained, and is gone", ("runtime",)),
+    "left_behind": Word(
+        "what a runtime had started was still there after it was killed, and was ended",
+        ("runtime", "processes"),
+        "warning",
+    ),
     "prompt_accepted": Word("a prompt is in the inbox, and will not be lost", ("chat", "agent", "prompt", "bytes")),
     "turn_started": Word("a turn began", ("chat", "turn", "agent", "mode")),
     "turn_ended": Word("a turn has its end; `code` says why it failed", ("chat", "turn", "agent", "end", "code", "ms")),

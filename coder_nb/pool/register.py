@@ -56,7 +56,7 @@ class Ended(NamedTuple):
 
 def path(folder: Path | None, runtime_id: str) -> Path | None:
     """Where a runtime's register is."""
-    return folder / f"{runtime_id}{_SUFFIX}" if folder is not None else None
+    return folder.absolute() / f"{runtime_id}{_SUFFIX}" if folder is not None else None
 
 
 def reap(folder: Path) -> list[Ended]:

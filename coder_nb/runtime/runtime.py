@@ -10,6 +10,7 @@ import contextlib
 import time
 
 from coder_nb import __version__, ids
+from coder_nb.pool import register
 from coder_nb.pool.pool import Pool
 from coder_nb.pool.process import Keeper
 from coder_nb.runtime.agents import Agents
@@ -43,7 +44,7 @@ class Runtime(Sessions, Prompting, Answering, Reading, Reviewing, Copies, Ends, 
         """Use `Runtime.open`."""
         self.settings = settings
         self.runtime_id = runtime_id
-        self._keeper = Keeper(runtime_id)
+        self._keeper = Keeper(runtime_id, settings.registers_path())
         self._agents = Agents(settings, self._keeper, store.history)
         self._pool = Pool(clock=time.monotonic)
         self._tasks = Tasks()
@@ -55,9 +56,12 @@ class Runtime(Sessions, Prompting, Answering, Reading, Reviewing, Copies, Ends, 
     @classmethod
     async def open(cls, settings: Settings, *, label: str) -> Runtime:
         """A running runtime over the store of the settings. Raises `StoreError`s with their cures."""
+        left_behind = await asyncio.to_thread(register.reap, settings.registers_path())
         store = await open_store(settings)
         runtime = cls(settings, store, runtime_id=ids.new_id(), label=label)
         runtime._loops.start(runtime._tasks)
+        for ended in left_behind:
+            runtime._context.journal.note("left_behind", runtime=ended.runtime_id, processes=ended.processes)
         runtime._context.journal.note("runtime_opened", runtime=runtime.runtime_id, version=__version__)
         return runtime
 
