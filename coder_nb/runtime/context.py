@@ -111,6 +111,12 @@ class Context:
         """Milliseconds since the epoch."""
         return time.time_ns() // 1_000_000
 
+    @staticmethod
+    def stopwatch() -> Callable[[], int]:
+        """Begins to measure; what it returns says how many milliseconds have passed, whatever the time of day does."""
+        began = time.monotonic_ns()
+        return lambda: (time.monotonic_ns() - began) // 1_000_000
+
     def feed(self, chat_id: str) -> Feed:
         """The listeners of a chat; gone when nobody writes or listens."""
         return self._feeds.setdefault(chat_id, Feed())
@@ -155,14 +161,14 @@ class Context:
                 facts.commands = self.latest_commands[agent] = event.commands
             self._idle.add((chat_id, agent), event)
 
-        began_at = self.now()
+        passed = self.stopwatch()
         try:
             session = await self.agents.open(opening, idle_events=Sorter(chat_id, agent, keep, began))
         except CoderError as error:
             self.journal.note("agent_failed", chat=chat_id, agent=agent, code=error.code)
             raise
-        ms = self.now() - began_at
-        self.journal.note("agent_started", chat=chat_id, agent=agent, pid=session.pid, resumed=session.resumed, ms=ms)
+        told = {"pid": session.pid, "resumed": session.resumed, "ms": passed()}
+        self.journal.note("agent_started", chat=chat_id, agent=agent, **told)
         self._facts[session] = facts
         try:
             await self.remember(lease, chat_id, agent, session, settled=False)

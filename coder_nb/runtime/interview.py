@@ -91,20 +91,20 @@ class Interview:
         self._open[kind, request_id] = _Open(entry.id, asyncio.create_task(asking, name=f"{kind} {request_id}"))
 
     async def _ask_permission(self, agent: AgentSession, entry: Entry, asked: Permission) -> None:
-        began = self._context.now()
+        passed = self._context.stopwatch()
         answer = await self._wait("permission", asked.request_id, partial(_check_permission, asked))
         if answer is None:
             option = permissions.option_for(asked.options, allow=False)
             given = Answer(option.id if option else None, "nobody")
         else:
             given = answer
-        self._settle(entry, _replace(_decided(asked, given), waited_ms=self._context.now() - began))
+        self._settle(entry, _replace(_decided(asked, given), waited_ms=passed()))
         await agent.answer(asked.request_id, given.given if isinstance(given.given, str) else None)
         if answer is None:
             await self._nobody()
 
     async def _ask_question(self, agent: AgentSession, entry: Entry, asked: Question) -> None:
-        began = self._context.now()
+        passed = self._context.stopwatch()
         answer = await self._wait("question", asked.request_id, partial(_check_question, asked))
         given, by = answer or Answer(None, "nobody")
         said = given if isinstance(given, tuple) else ()
@@ -113,7 +113,7 @@ class Interview:
             status="answered" if said else "declined",
             answer=said,
             by=by,
-            waited_ms=self._context.now() - began,
+            waited_ms=passed(),
         )
         self._settle(entry, body)
         await agent.reply(asked.request_id, said or None)

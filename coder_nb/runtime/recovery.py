@@ -32,7 +32,7 @@ async def held(store: Store, chat_id: str) -> bool:
 
 
 async def _interrupt(context: Context, lease: Lease, turn: TurnInfo) -> None:
-    now = context.now()
+    now = max(context.now(), turn.started_at)  # the clock may have been set back meanwhile
     left = await context.store.log.unclosed(turn.chat_id)
     closed = [_replace(e, body=closed_body(e.body, "failed"), open=False) for e in left if e.turn_id == turn.id]
     ended = Entry(

@@ -96,6 +96,7 @@ class Turn:
         self._label = label if label != agent else ""
         self._state = "waiting"
         self._started = context.now()
+        self._passed = context.stopwatch()
         self._verdict = Done(end="failed")
         self._work: asyncio.Task[Done] | None = None
         self._prompting: AgentSession | None = None
@@ -226,14 +227,14 @@ class Turn:
         self._move(_EVENT_OF_END[done.end])
         end = lifecycle.END_OF[self._state]
         self._recorder.close_all(tool_status=_TOOL_STATUS.get(end, "cancelled"))
-        ended = self._context.now()
+        ended, passed = max(self._context.now(), self._started), self._passed()
         self._recorder.add(
             TurnEnded(
                 end=end,
                 reason=done.reason,
                 message=done.message,
                 code=done.code,
-                duration_ms=max(0, ended - self._started),
+                duration_ms=passed,
             )
         )
         failed = end == "failed"
@@ -248,7 +249,7 @@ class Turn:
         self._writer.touch()
         await self._writer.commit_patiently(turn=info, state=state, tries=5, wait=1.0)
         self._feed.tell(log=True, state=True, changes=True)
-        self._note("turn_ended", end=end, code=done.code or None, ms=ended - self._started)
+        self._note("turn_ended", end=end, code=done.code or None, ms=passed)
 
     def _note(self, word: str, **fields: Field) -> None:
         self._context.journal.note(word, chat=self.chat_id, turn=self.id, agent=self.agent, **fields)
