@@ -130,6 +130,20 @@ const USAGE = [
   { entry_id: "u9", chat_id: CHAT, session_id: "s", turn_id: T2, agent: "goose", ts: NOW + 100_000, tokens: { input: 1200, output: 80 }, model: "qwen3-coder", cost_nanousd: 410000, cost_source: "computed" },
   { entry_id: "u10", chat_id: CHAT, session_id: "s", turn_id: "tr", agent: "replay", ts: NOW + 200_000, tokens: { input: 9000, output: 812, cache_read: 0 }, model: "recorded", cost_nanousd: 31000000, cost_source: "reported", counted: false },
 ];
+const MIB = 1 << 20;
+const ago = (seconds) => Date.now() - seconds * 1000;
+const POOL = [
+  { key: "server.1", agent: "opencode", state: "idle", chats: 3, pid: 4101, started_at: ago(5423), last_active_at: ago(4), memory: 812 * MIB },
+  { key: `${CHAT}.opencode`, agent: "opencode", state: "busy", chat_id: CHAT, started_at: ago(431), last_active_at: ago(12), title: "The monthly totals in sales/ are wrong for January. Find out why, fix it, and add a test" },
+  { key: `${CHAT}.goose`, agent: "goose", state: "waiting", chat_id: CHAT, pid: null, restarts: 3, why: "goose stopped working: it ended with exit code 137, saying “out of memory”. Prompt again to start it afresh.", retry_at: Date.now() + 8000, title: "Now remove the cache." },
+  { key: "01jd0000000000000000000002.qwen", agent: "qwen", state: "deaf", chat_id: "01jd0000000000000000000002", pid: 4212, started_at: ago(801), last_active_at: ago(300), memory: 1.4 * 1024 * MIB, title: "/home/ana/shop" },
+  { key: "01jd0000000000000000000003.codex", agent: "codex", state: "broken", chat_id: "01jd0000000000000000000003", restarts: 4, why: "It ended by itself too often: only a prompt starts it.", title: "What does the cache do?" },
+];
+const LOG = { key: "x", happenings: [
+  { ts: ago(801), word: "agent_started", text: "pid=4201 resumed=new ms=2104" },
+  { ts: ago(600), word: "turn_ended", text: "turn=01jd00000000000000000000t1 end=completed ms=41800" },
+  { ts: ago(10), word: "agent_crashed", text: "pid=4201" },
+], stderr: "warning: the model's host is slow\nTypeError: cannot read properties of undefined (reading 'id')\n    at run (/usr/lib/agent/main.js:1042:17)\n" };
 const SESSION = { id: "s", owner: "ana", path: "/home/ana/shop", worktree: "/home/ana/.local/share/worktrees/s", branch: "main" };
 const QUEUED = [{ id: "q1", text: "And update the README.", agent: "opencode" }, { id: "q2", text: "Then show me the totals for every month of last year, as a table, sorted by how far they were off before the fix.", agent: "goose" }];
 
@@ -143,6 +157,7 @@ function kernel(traits, { chat = {}, entries = [], changes = CHANGES, refuse, re
   const model = {
     emit,
     refuse,
+    replies,
     sent: [],
     get: (name) => all[name],
     on: (name, callback) => listeners.set(name, [...(listeners.get(name) ?? []), callback]),
@@ -184,7 +199,7 @@ const TALL = { options: { max_height: "none" } };
 
 if (query.has("blank")) {
   // For tests, which put in what they look at.
-  window.gallery = { hunk, change, REVIEW, REVIEWED, live, saved, entry, DONE, RUNNING, ASKING, QUESTION, CHANGES, QUEUED, T2 };
+  window.gallery = { hunk, change, REVIEW, REVIEWED, live, saved, entry, DONE, RUNNING, ASKING, QUESTION, CHANGES, QUEUED, T2, POOL, LOG };
 } else if (!query.has("many")) {
   saved("A finished turn, saved", { ...TALL, entries: DONE, changes: CHANGES, usage: USAGE.slice(0, 2) });
   live("A running turn that asks a question", { ...TALL, view: "transcript" }, { chat: { run_status: "running", turn_id: T2 }, entries: ASKING });
@@ -199,12 +214,16 @@ if (query.has("blank")) {
   saved("No changes", { view: "diff", changes: [] });
   live("Usage", { view: "usage" }, {});
   saved("No usage", { view: "usage" });
+  live("Pool", { view: "pool", snapshot: { pool: POOL } }, { replies: { pool: POOL, log: LOG } });
+  live("Empty pool", { view: "pool", snapshot: { pool: [] } }, { replies: { pool: [] } });
   for (let frames = 0; frames < 5; frames++) await new Promise(requestAnimationFrame);
   if (query.has("open")) {
     // Everything that unfolds is unfolded in this picture, and a refusal is shown.
     const refused = document.querySelector("[data-title='Composer, refused'] .coder-nb-view").shadowRoot;
     refused.querySelector("textarea").value = "Make it faster";
     refused.querySelector("button.primary").click();
+    const pool = document.querySelector("[data-title='Pool'] .coder-nb-view").shadowRoot;
+    pool.querySelectorAll("[aria-expanded]")[2].click();
     for (const host of document.querySelectorAll(".coder-nb-view")) for (const one of host.shadowRoot.querySelectorAll("details")) one.open = true;
   }
 } else {

@@ -4,6 +4,7 @@ import { Chat } from "./chat.ts";
 import { isId } from "./ids.ts";
 import { KernelLink, type Model } from "./kernel.ts";
 import { findServer, ServerLink, serverHealth } from "./server.ts";
+import type { Link } from "./transport.ts";
 import { type ChatInfo, WireError } from "./wire.ts";
 
 interface Held {
@@ -33,11 +34,22 @@ export function hold(chatId: string): { chat: Chat; release(): void } {
   };
 }
 
+/** Whom a widget asks: the page's server where that is the kernel's runtime too, else null, which is the kernel. */
+async function serverOf(model: Model): Promise<ReturnType<typeof findServer>> {
+  const health = await serverHealth();
+  return health && health.runtime_id === model.get("runtime_id") ? findServer() : null;
+}
+
+/** The link of a widget that shows no chat. */
+export async function linkOf(model: Model): Promise<Link> {
+  const server = await serverOf(model);
+  return server ? new ServerLink(server) : new KernelLink(model);
+}
+
 /** Connects a widget's chat: to the page's server where that is the kernel's runtime too, else through the kernel. */
 export async function connectWidget(chat: Chat, model: Model): Promise<() => void> {
-  const health = await serverHealth();
-  const server = findServer();
-  if (server && health && health.runtime_id === model.get("runtime_id")) {
+  const server = await serverOf(model);
+  if (server) {
     if (chat.linkedBy !== "server" || chat.connection === "gone") chat.connect(new ServerLink(server));
     return () => {};
   }

@@ -16,6 +16,11 @@ let sheet: CSSStyleSheet | undefined;
 
 /** Shows a view of the whole chat, or of one turn; returns how to take it away again. */
 export function mount(element: HTMLElement, chat: Chat, view: ViewName, turnId: string, options: Options): () => void {
+  return place(element, view, options, (root) => show(root, chat, view, turnId, options));
+}
+
+/** Puts something into a host of its own, in the page's theme; returns how to take it away again. */
+export function place(element: HTMLElement, view: string, options: Options, fill: (root: HTMLElement, host: HTMLElement) => () => void): () => void {
   const host = h("div", { class: "coder-nb-view" });
   const shadow = host.attachShadow({ mode: "open" });
   if (!sheet) {
@@ -27,7 +32,7 @@ export function mount(element: HTMLElement, chat: Chat, view: ViewName, turnId: 
   if (height != null) host.style.setProperty("--max-height", typeof height === "number" ? `${height}px` : height);
   const root = h("div", { class: `view view-${view}` });
   shadow.append(root);
-  const undo = [followTheme(host), followWidth(host), keepKeys(host), show(root, chat, view, turnId, options)];
+  const undo = [followTheme(host), followWidth(host), keepKeys(host), fill(root, host)];
   element.append(host);
   return () => {
     for (const one of undo) one();

@@ -36,6 +36,14 @@ export function clock(ms: number): string {
   return minutes < 60 ? `${minutes} min ${rest} s` : `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
 }
 
+/** Memory and the like, in the units of computers. */
+export function bytes(value: number): string {
+  const units = ["B", "KiB", "MiB", "GiB"];
+  let at = 0;
+  while (value >= 1023.5 && at < units.length - 1) (value /= 1024), at++;
+  return `${at === 0 || value >= 99.95 ? Math.round(value).toLocaleString("en-US") : value.toFixed(1)} ${units[at]}`;
+}
+
 export function timeOfDay(ts: number): string {
   return new Date(ts).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 }

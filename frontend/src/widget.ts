@@ -1,11 +1,12 @@
 /** The module that shows everything: an anywidget's `render`, and `standalone` for outputs without a living widget. */
 
 import { Chat } from "./chat.ts";
-import { connectStandalone, connectWidget, hold } from "./chats.ts";
+import { connectStandalone, connectWidget, hold, linkOf } from "./chats.ts";
 import { showHtml } from "./html.ts";
 import type { Model } from "./kernel.ts";
-import { mount } from "./mount.ts";
+import { mount, place } from "./mount.ts";
 import { findServer, SharedLink } from "./server.ts";
+import { poolView } from "./views/pool.ts";
 import type { Options, Snapshot, ViewName } from "./wire.ts";
 
 const VIEWS: readonly string[] = ["transcript", "composer", "diff", "usage"];
@@ -26,8 +27,21 @@ function fit(element: HTMLElement): void {
   element.classList.add("coder-nb-widget");
 }
 
+/** Shows the warm agents, which are no chat's. */
+function renderPool({ model, el }: { model: Model; el: HTMLElement }): () => void {
+  const link = linkOf(model);
+  const first = ((model.get("snapshot") ?? {}) as Snapshot).pool ?? [];
+  fit(el);
+  const unmount = place(el, "pool", {}, (root) => poolView(root, first, link));
+  return () => {
+    unmount();
+    void link.then((one) => one.close());
+  };
+}
+
 /** Shows an ipywidget's view; returns what ends it. */
 function render({ model, el }: { model: Model; el: HTMLElement }): () => void {
+  if (model.get("view") === "pool") return renderPool({ model, el });
   const text = (name: string) => (typeof model.get(name) === "string" ? (model.get(name) as string) : "");
   const snapshot = () => (model.get("snapshot") ?? {}) as Snapshot;
   const { chat, release } = hold(text("chat_id") || snapshot().chat?.id || "");

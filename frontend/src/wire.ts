@@ -353,6 +353,36 @@ export interface Health {
   status: "ok" | "draining" | "degraded";
 }
 
+/** A warm agent session, or a server that several chats share. */
+export interface LiveAgent {
+  key: string;
+  agent: string;
+  state: "starting" | "idle" | "busy" | "deaf" | "waiting" | "broken";
+  chat_id?: string | null;
+  chats?: number;
+  pid?: number | null;
+  started_at?: number | null;
+  last_active_at?: number | null;
+  memory?: number | null;
+  restarts?: number;
+  why?: string;
+  retry_at?: number | null;
+  session_id?: string | null;
+  title?: string;
+}
+
+export interface Happening {
+  ts: number;
+  word: string;
+  text?: string;
+}
+
+export interface AgentLog {
+  key: string;
+  happenings?: Happening[];
+  stderr?: string;
+}
+
 export interface Hello {
   type: "hello";
   protocol: number;
@@ -386,6 +416,8 @@ export interface Snapshot {
   options?: Options;
   /** A view that is no chat's, such as a dashboard: its HTML. */
   html?: string;
+  /** The warm agents, which are no chat's either. */
+  pool?: LiveAgent[];
 }
 
 /** What whoever shows a view may choose. */
