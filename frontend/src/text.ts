@@ -37,7 +37,7 @@ export function clock(ms: number): string {
 }
 
 /** Memory and the like, in the units of computers. */
-export function bytes(value: number): string {
+export function mebibytes(value: number): string {
   const units = ["B", "KiB", "MiB", "GiB"];
   let at = 0;
   while (value >= 1023.5 && at < units.length - 1) (value /= 1024), at++;

@@ -2,7 +2,7 @@
 
 import { button, h, plainText, setText } from "../dom.ts";
 import { agentIcon, agentLabel, icon } from "../icons.ts";
-import { bytes, clock, plural } from "../text.ts";
+import { clock, mebibytes, plural } from "../text.ts";
 import type { Link } from "../transport.ts";
 import { type AgentLog, type LiveAgent, WireError } from "../wire.ts";
 
@@ -53,7 +53,7 @@ export function poolView(root: HTMLElement, first: readonly LiveAgent[], link: P
       if (!row.element.isConnected) list.append(row.element);
     }
     const memory = agents.reduce((total, agent) => total + (agent.memory ?? 0), 0);
-    setText(sum, agents.length ? `${plural(agents.length, "agent")}${memory ? ` · ${bytes(memory)}` : ""}` : "");
+    setText(sum, agents.length ? `${plural(agents.length, "agent")}${memory ? ` · ${mebibytes(memory)}` : ""}` : "");
     empty.hidden = rows.size > 0;
   };
   const refresh = async (): Promise<void> => {
@@ -223,7 +223,7 @@ function factsOf(agent: LiveAgent, now: number): string {
   const facts: string[] = [];
   if (agent.started_at != null) facts.push(`up ${clock(now - agent.started_at)}`);
   if (agent.last_active_at != null && agent.state !== "busy") facts.push(`unused ${clock(now - agent.last_active_at)}`);
-  if (agent.memory != null) facts.push(bytes(agent.memory));
+  if (agent.memory != null) facts.push(mebibytes(agent.memory));
   if (agent.pid != null) facts.push(`process ${agent.pid}`);
   return facts.join(" · ");
 }
