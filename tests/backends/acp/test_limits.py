@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from coder_nb.backends.acp import connection as connections
 from coder_nb.backends.acp import session as sessions
-from coder_nb.backends.acp import wire
-from coder_nb.backends.acp.connection import Connection
+from coder_nb.backends.acp import terminals, wire
+from coder_nb.backends.acp.connection import Connection, RpcError
+from coder_nb.backends.acp.files import Tree
+from coder_nb.backends.acp.terminals import Terminal, Terminals
 from coder_nb.backends.base import Asked, Child, Done, TextDelta
 from coder_nb.errors import AgentDied
 
@@ -151,3 +154,52 @@ async def test_a_flood_can_be_stopped(world: Any, monkeypatch: pytest.MonkeyPatc
         await session.cancel()
     assert isinstance(end, Done)
     assert (end.end, end.alive) == ("cancelled", True)
+
+
+class Lasting:
+    """A command that has said something and goes on."""
+
+    pid, returncode = 1, None
+
+    def __init__(self, said: bytes) -> None:
+        self.said = [said]
+
+    async def read(self, limit: int = 65536) -> bytes:
+        if self.said:
+            return self.said.pop()
+        await asyncio.Event().wait()
+        return b""
+
+    async def stop(self, grace: float = 5.0) -> None: ...
+
+
+class Commands:
+    """Starts commands that last."""
+
+    async def spawn(self, argv: Any, *, cwd: Path, env: Any, name: str) -> Child:
+        return cast("Child", Lasting(b"x" * 5))
+
+
+async def test_an_agent_may_run_so_many_commands_at_once_and_one_more_when_it_has_released_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(terminals, "MOST", 2)
+    known = Terminals(Commands(), Tree(tmp_path), {}, name="Agent")
+    numbers = [await known.create({"command": "true"}, lambda number, terminal: None) for _ in range(2)]
+    with pytest.raises(RpcError, match="there are 2 terminals already: release one first"):
+        await known.create({"command": "true"}, lambda number, terminal: None)
+    known._tasks[numbers[0]].cancel()
+    await known.release({"terminalId": numbers[0]})
+    await known.create({"command": "true"}, lambda number, terminal: None)
+    await known.close()
+
+
+@pytest.mark.parametrize(("limit", "output", "truncated"), [(5, "xxxxx", False), (4, "xxxx", True)])
+async def test_the_output_of_a_command_at_the_limit_is_whole_and_beyond_it_its_end_is_kept(
+    limit: int, output: str, truncated: bool
+) -> None:
+    terminal = Terminal(cast("Child", Lasting(b"x" * 5)), limit)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await terminal.drain()
+    assert (terminal.output, terminal.truncated) == (output, truncated)
