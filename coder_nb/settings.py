@@ -78,6 +78,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long an agent that was told to stop has to end its turn before it is killed."""
     stop_grace: float = 5.0
     """How long a process has to end by itself before it is killed."""
+    drain_grace: float = 1.0
+    """How long turns that run have to end by themselves when the server stops, before they are interrupted."""
     health_interval: float = 15.0
     """How often a server that several chats share is asked how it is."""
     health_timeout: float = 5.0

@@ -9,7 +9,6 @@ import os
 import secrets
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from jupyter_extension.routes import handlers
 from jupyter_extension.traits import settings_from, settings_traits
 
 STOPPING = 4.0
-"""Seconds that the runtime has to drain when the server stops; a deaf agent ends with our process after that."""
+"""Seconds beyond the grace of turns that the runtime has to close; a deaf agent ends with our process after that."""
 LOOKING = 10.0
 """Seconds between two looks at whether agents work, for whoever culls idle servers."""
 
@@ -90,10 +89,15 @@ class CoderExtension(ExtensionApp):
 
     def body_limit(self) -> int:
         """The longest body of a request: the longest prompt, had each of its bytes to be escaped, and some room."""
-        longest = Settings().prompt_limit
-        with suppress(InvalidOption):  # the runtime says so when it opens
-            longest = settings_from(self).prompt_limit
-        return 6 * longest + 65_536
+        return 6 * self.given.prompt_limit + 65_536
+
+    @property
+    def given(self) -> Settings:
+        """The settings; the defaults where they are not understood, which the runtime says when it opens."""
+        try:
+            return settings_from(self)
+        except InvalidOption:
+            return Settings()
 
     # Where the server's loop runs ------------------------------------------------------------------------------------
 
@@ -144,14 +148,14 @@ class CoderExtension(ExtensionApp):
             await asyncio.gather(self._looking, return_exceptions=True)
             self._looking = None
         self._tell_no_more()
-        await self.hosted.close(timeout=STOPPING)
+        await self.hosted.close(timeout=self.given.drain_grace + STOPPING)
 
     def end(self) -> None:
         """The same where the server ends without it: as it does of an interrupt that no terminal sent, such as a
         hub's, which is how a hub stops a server."""
         if self.connection_file == connection.file_path(self.server.runtime_dir):  # not a fork, which has no thread
             self._tell_no_more()
-            self.hosted.end(STOPPING)
+            self.hosted.end(self.given.drain_grace + STOPPING)
 
     def _tell_no_more(self) -> None:
         connection.remove(self.connection_file)

@@ -40,7 +40,7 @@ class HostedRuntime:
         self._thread = threading.Thread(target=self._run, name="coder-nb", daemon=True)
         self._attempt: concurrent.futures.Future[Verbs] | None = None
         self._failed_at: float | None = None
-        self._closed = False
+        self._closing = self._closed = False
 
     def start(self) -> None:
         """Starts the thread and begins to open the runtime; returns at once."""
@@ -65,7 +65,7 @@ class HostedRuntime:
         """The runtime, once it is open; raises what keeps it from opening. A failure is not for ever: see `RETRY`."""
         if self._attempt is None:
             raise ConnectionLost(NOT_RUNNING)
-        if self._failed_at is not None and time.monotonic() > self._failed_at + RETRY:
+        if self._failed_at is not None and time.monotonic() > self._failed_at + RETRY and not self._closing:
             self._failed_at = None
             self._attempt = self.spawn(self._open())
         try:
@@ -88,7 +88,7 @@ class HostedRuntime:
         try:
             yield
         except asyncio.CancelledError:
-            if self._closed and future.cancelled():
+            if self._closing and future.cancelled():
                 raise ConnectionLost(NOT_RUNNING) from None
             raise
 
@@ -108,11 +108,11 @@ class HostedRuntime:
         await asyncio.get_running_loop().run_in_executor(None, self.end, timeout)
 
     def end(self, timeout: float) -> None:
-        """What `close` does, for whoever has no loop; blocks."""
-        if self._closed or not self._thread.is_alive():
+        """What `close` does, for whoever has no loop; blocks. While turns drain, the runtime answers for itself."""
+        if self._closing or not self._thread.is_alive():
             return
         closing = self.spawn(self._close())
-        self._closed = True
+        self._closing = True
         try:
             closing.result(timeout)
         except TimeoutError:
@@ -120,6 +120,7 @@ class HostedRuntime:
             self._log.warning("coder-nb: the runtime did not close within %g s; it ends with the server.", timeout)
         except Exception:
             self._log.exception("coder-nb: the runtime failed to close; what was committed is safe.")
+        self._closed = True
         self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(2.0)
 

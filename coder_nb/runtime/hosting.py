@@ -148,11 +148,12 @@ class Host:
 
     # The end ---------------------------------------------------------------------------------------------------------
 
-    async def drain(self, seconds: float) -> None:
-        """No turn begins any more, those that run end as interrupted; waits for them, but not longer than that."""
+    async def drain(self, seconds: float, *, grace: float) -> None:
+        """No turn begins any more; those that do not end by themselves within a grace end as interrupted, in a time."""
         self.draining = True
         for runner in self.runners.values():
             runner.finish()
+        await self.drained(grace)
         running = [runner.turn for runner in self.runners.values() if runner.turn is not None]
         for turn in running:
             await turn.stop(event="crash", message=recovery.REASON, code="interrupted")

@@ -32,7 +32,7 @@ from coder_nb.store.open import open_store
 from coder_nb.worktrees.worktrees import Worktrees
 
 DRAIN = 1.5
-"""Seconds that running turns get to end by themselves when the runtime is closed."""
+"""Seconds that turns get to end when they are interrupted because the runtime is closed."""
 DISPOSE = 1.0
 """Seconds that each further step of closing may take; agents that are deaf even to that are killed."""
 
@@ -66,10 +66,11 @@ class Runtime(Sessions, Prompting, Answering, Reading, Reviewing, Copies, Ends, 
         return runtime
 
     async def close(self) -> None:
-        """Drains, then disposes: no new prompt, running turns end as interrupted, agents, leases, store. Idempotent."""
+        """Drains, then disposes. No prompt is taken any more, turns that run get a grace to end by themselves and are
+        interrupted then; after the last of them the agents end, then the leases, then the store. Idempotent."""
         if self._host.draining:
             return
-        await self._host.drain(DRAIN)
+        await self._host.drain(DRAIN, grace=self.settings.drain_grace)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DISPOSE):
                 await self._pool.close()

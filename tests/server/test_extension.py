@@ -15,7 +15,7 @@ import pytest
 
 import coder_nb
 from coder_nb.core.verbs import Verbs
-from coder_nb.errors import InvalidOption, StoreLocked
+from coder_nb.errors import Conflict, InvalidOption, StoreLocked
 from coder_nb.ids import new_id
 from coder_nb.settings import Settings
 from jupyter_extension import hosted
@@ -64,6 +64,28 @@ async def test_a_request_that_the_stop_cuts_off_is_answered(server: Any, runtime
     await server.extension.stop_extension()
     reply = await asking
     assert (reply.status, reply.body["code"]) == (503, "connection_lost")
+
+
+async def test_while_the_runtime_drains_it_answers_for_itself(
+    server: Any, runtime: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    async def drain() -> None:
+        begun.set()
+        await asyncio.to_thread(go_on.wait, 30)
+
+    monkeypatch.setattr(runtime, "close", drain)
+    await server.extension.ready.wait()
+    stopping = asyncio.create_task(server.extension.stop_extension())
+    assert await asyncio.to_thread(begun.wait, 30)
+    assert (await server.ask("GET", "sessions")).status == 200
+    runtime.fails = Conflict("The server is stopping.")
+    path = f"chats/{runtime.chat.id}/prompts"
+    assert (await server.ask("POST", path, {"id": new_id(), "text": "hi"})).body["message"] == "The server is stopping."
+    go_on.set()
+    await stopping
+    assert (await server.ask("GET", "sessions")).body["code"] == "connection_lost"
 
 
 async def test_a_server_that_was_never_started_says_so(jp_serverapp: Any, jp_fetch: Any) -> None:

@@ -130,7 +130,7 @@ class Place:
     async def runtime(self, label: str = "a test", *, agents: dict[str, Any] | None = None, **settings: Any) -> Runtime:
         # Long enough for a busy machine where an agent does what it should; tests of one that does not give their own.
         given = {"cancel_grace": 30.0, "stop_grace": 1.0, "permission_grace": 0.3, "start_timeout": 60.0}
-        given = {"replay_pace": 0.0, "database": str(self.root / "store.sqlite")} | given | settings
+        given = {"drain_grace": 0.0, "replay_pace": 0.0, "database": str(self.root / "store.sqlite")} | given | settings
         known = {"scripted": scripted_agent.entry(), "other": scripted_agent.entry()} | (agents or {})
         runtime = await Runtime.open(Settings(agents=known, **given), label=label)
         self._open.append(runtime)
