@@ -148,7 +148,7 @@ const SESSION = { id: "s", owner: "ana", path: "/home/ana/shop", worktree: "/hom
 const QUEUED = [{ id: "q1", text: "And update the README.", agent: "opencode" }, { id: "q2", text: "Then show me the totals for every month of last year, as a table, sorted by how far they were off before the fix.", agent: "goose" }];
 
 /** A kernel that tells one chat, over comm messages. */
-function kernel(traits, { chat = {}, entries = [], changes = CHANGES, refuse, replies: more } = {}) {
+function kernel(traits, { chat = {}, entries = [], changes = CHANGES, refuse, may_execute = true, replies: more } = {}) {
   const listeners = new Map();
   const all = { view: "transcript", chat_id: chat.id, turn_id: "", runtime_id: "gallery", snapshot: {}, options: {}, ...traits };
   const emit = (message) => queueMicrotask(() => (listeners.get("msg:custom") ?? []).forEach((one) => one(message)));
@@ -165,11 +165,12 @@ function kernel(traits, { chat = {}, entries = [], changes = CHANGES, refuse, re
     send(message) {
       model.sent.push(message);
       if (message.op === "hello") {
-        const hello = { type: "hello", protocol: 1, runtime_id: "gallery", epoch: "1", chat: info, session: SESSION, first_pos: entries[0]?.pos ?? 0 };
+        const hello = { type: "hello", protocol: 1, runtime_id: "gallery", epoch: "1", chat: info, session: SESSION, may_execute, first_pos: entries[0]?.pos ?? 0 };
         emit({ op: "frames", seq: 0, frames: [hello, { type: "page", page: { entries, rev: pos } }, { type: "changes", changes }] });
       } else if (message.op === "call" && !message.route.endsWith("attend")) {
-        const failed = model.refuse && message.method === "POST";
-        emit({ op: "reply", id: message.id, status: failed ? 409 : 200, body: failed ? { code: "x", message: refuse } : replies[message.route.split("/").at(-1)] ?? { done: true } });
+        const route = message.route.split("/").at(-1);
+        const failed = message.method === "POST" && (typeof model.refuse === "object" ? model.refuse[route]?.shift() : model.refuse && { code: "x", message: model.refuse });
+        emit({ op: "reply", id: message.id, status: failed ? 409 : 200, body: failed || (replies[route] ?? { done: true }) });
       }
     },
   };

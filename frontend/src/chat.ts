@@ -8,12 +8,14 @@ import {
   type AgentInfo,
   type Change,
   type ChatInfo,
+  type CheckpointInfo,
   type Entry,
   type FileContent,
   type Frame,
   type Page,
   type PermissionMode,
   type Preview,
+  type Risk,
   type SessionInfo,
   type Snapshot,
   type Usage,
@@ -190,6 +192,34 @@ export class Chat {
     if (before === this.firstPos) this.firstPos = entries.length ? Math.min(...entries.map((e) => e.pos ?? 0)) : 1;
     this.tell("entries", this.fold({ entries, ...(page.chunks && { chunks: page.chunks }) }));
     return entries.length > 0;
+  }
+
+  /** What the chat can be restored to. */
+  checkpoints(): Promise<CheckpointInfo[]> {
+    return this.act((call) => call<CheckpointInfo[]>("GET", "checkpoints"));
+  }
+
+  /** Goes back to before a turn, or before a restore. */
+  async restore(id: string, files: boolean, conversation: boolean): Promise<void> {
+    await this.act((call) => call("POST", "restore", { turn_id: id, files, conversation }));
+  }
+
+  /** Ends the chat's agents and puts it away; rejects with what would be lost, unless it is forced. */
+  async close(force: boolean): Promise<void> {
+    await this.act((call) => call("POST", "close", { force }));
+  }
+
+  stash(): Promise<Risk> {
+    return this.ofSession<Risk>("stash");
+  }
+
+  keepBranch(name: string): Promise<Risk> {
+    return this.ofSession<Risk>("branch", { name });
+  }
+
+  private ofSession<T>(route: string, body: unknown = {}): Promise<T> {
+    const session = encodeURIComponent(this.session?.id ?? "");
+    return this.act(() => this.link!.call<T>("POST", `sessions/${session}/${route}`, body));
   }
 
   /** The agents' own commands, as they are known now. */

@@ -31,7 +31,7 @@ export const ATTEND_EVERY = 15_000;
 /** The answer of a call, or the error that it is. */
 export function settle<T>(status: number, answer: unknown): T {
   if (status >= 200 && status < 300) return answer as T;
-  const error = (answer ?? {}) as { code?: unknown; message?: unknown };
+  const error = (answer ?? {}) as { code?: unknown; message?: unknown; details?: unknown };
   const message = typeof error.message === "string" && error.message ? error.message : `The request failed with status ${status}.`;
-  throw new WireError(status, typeof error.code === "string" ? error.code : "error", message);
+  throw new WireError(status, typeof error.code === "string" ? error.code : "error", message, error.details);
 }

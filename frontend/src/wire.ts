@@ -258,6 +258,29 @@ export interface SessionInfo {
   branch?: string | null;
 }
 
+/** A state to which a chat can be restored. */
+export interface CheckpointInfo {
+  id: string;
+  /** Whether the files are still kept; left out where they are. */
+  files?: boolean;
+}
+
+/** What would be lost with a session's worktree. */
+export interface Risk {
+  session_id: string;
+  at_risk?: boolean;
+  dirty?: string[];
+  staged?: string[];
+  untracked?: string[];
+  ignored?: string[];
+  submodules?: string[];
+  detached?: number;
+  unmerged?: number;
+  unpushed?: number;
+  pending?: number;
+  error?: string;
+}
+
 export interface AgentInfo {
   name: string;
   label: string;
@@ -432,10 +455,13 @@ export interface Options {
 export class WireError extends Error {
   readonly status: number;
   readonly code: string;
+  /** More of it, by its code. */
+  readonly details: unknown;
 
-  constructor(status: number, code: string, message: string) {
+  constructor(status: number, code: string, message: string, details?: unknown) {
     super(message);
     this.status = status;
     this.code = code;
+    this.details = details;
   }
 }

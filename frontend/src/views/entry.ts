@@ -8,12 +8,15 @@ import { duration, plural, timeOfDay, usageLine } from "../text.ts";
 import type { Body, Checkpoint, Entry, Options, Plan, Text, ToolCall, TurnEnded, TurnStarted, UserMessage } from "../wire.ts";
 import { permissionRow } from "./permission.ts";
 import { diffTable } from "./difftable.ts";
+import { goBack } from "./going.ts";
 import { countLines, hunksOf, inputValue, output, pathName, stat } from "./pieces.ts";
 import { questionRow } from "./question.ts";
 
 export interface Context {
   readonly chat: Chat;
   readonly options: Options;
+  /** Whether the whole chat is shown, and not one turn of it. */
+  readonly whole: boolean;
   /** Says something to a screen reader. */
   announce(text: string): void;
 }
@@ -41,7 +44,7 @@ const ROWS: { [K in Body["kind"]]: Maker<BodyOf<K>> | null } = {
   mode: () => line("switch_mode", (body: BodyOf<"mode">) => [`Mode: ${body.available?.find((m) => m.id === body.current)?.label || body.current}`]),
   usage: null,
   file_change: () => line("file", (body: BodyOf<"file_change">) => [h("span", { class: "operation" }, OPERATIONS[body.operation ?? "edit"]), pathName(body.path), stat(body.additions, body.deletions)]),
-  checkpoint: () => line("clock", (body: Checkpoint) => (body.hides_from == null ? null : ["Went back to an earlier state; what came after it is hidden."])),
+  checkpoint: wentBack,
   compaction,
   notice: () => {
     const row = line("info", (body: BodyOf<"notice">) => [body.text]);
@@ -69,7 +72,7 @@ export const OPERATIONS = { create: "Created", edit: "Edited", delete: "Deleted"
 export function makeRow(entry: Entry, context: Context): Row | null {
   const kind = entry.body.kind;
   const maker = (kind in ROWS ? ROWS[kind] : raw) as Maker<Body> | null;
-  if (!maker || (entry.body.kind === "checkpoint" && entry.body.hides_from == null)) return null;
+  if (!maker || (entry.body.kind === "checkpoint" && entry.turn_id)) return null;
   const made = maker(context);
   made.element.classList.add("entry", `kind-${kind in ROWS ? kind : "raw"}`);
   made.element.dataset["entry"] = entry.id;
@@ -126,13 +129,28 @@ function turnStarted() {
 
 export const MODE_LABELS: Record<string, string> = { ask: "Ask", accept_edits: "Accept edits", plan: "Plan", bypass: "Bypass" };
 
-function userMessage() {
+/** A restore, which is a checkpoint of no turn; it is undone by going back to before it. */
+function wentBack(context: Context) {
+  const row = line("back", (body: Checkpoint) => [body.hides_from == null ? "The files went back to an earlier state." : "Went back to an earlier state; what came after it is hidden."]);
+  let undo: HTMLElement | null = null;
+  return {
+    element: row.element,
+    update(body: Checkpoint, entry: Entry) {
+      row.update(body, entry);
+      if (!undo && context.whole) row.element.append((undo = goBack(context, entry.id, "Undo", "Undo this restore, and all that came after it?")));
+    },
+  };
+}
+
+function userMessage(context: Context) {
   const element = h("div", { class: "user", role: "group", "aria-label": "Prompt" });
+  let back: HTMLElement | null = null;
   return {
     element,
-    update(body: UserMessage) {
+    update(body: UserMessage, entry: Entry) {
+      if (context.whole && entry.turn_id && body.prompt_id) back ??= goBack(context, entry.turn_id, "Restore", "Restore the state from before this prompt?");
       const files = (body.attachments ?? []).map((file) => h("span", { class: "tag" }, file.path ?? file.name));
-      element.replaceChildren(h("div", { class: "user-text" }, body.text), ...(files.length ? [h("div", { class: "tags" }, ...files)] : []));
+      element.replaceChildren(h("div", { class: "user-text" }, body.text), ...(files.length ? [h("div", { class: "tags" }, ...files)] : []), ...(back ? [back] : []));
     },
   };
 }

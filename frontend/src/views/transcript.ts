@@ -5,6 +5,7 @@ import { button, framed, h, setText } from "../dom.ts";
 import { icon } from "../icons.ts";
 import type { Entry, Options } from "../wire.ts";
 import { type Context, makeRow, type Row } from "./entry.ts";
+import { Closing } from "./going.ts";
 import { Header } from "./header.ts";
 import { doing, ErrorLine } from "./pieces.ts";
 import { QueueList } from "./queue.ts";
@@ -30,6 +31,7 @@ class TranscriptView {
   private readonly context: Context;
   private readonly header: Header;
   private readonly queue: QueueList;
+  private readonly closing: Closing | null;
   private readonly list = h("div", { class: "entries" });
   private readonly scroller: HTMLElement;
   private readonly older: HTMLButtonElement;
@@ -53,8 +55,10 @@ class TranscriptView {
   constructor(chat: Chat, turnId: string, options: Options) {
     this.chat = chat;
     this.turnId = turnId;
-    this.context = { chat, options, announce: (text) => setText(this.says, text) };
+    this.context = { chat, options, whole: turnId === "", announce: (text) => setText(this.says, text) };
     this.header = new Header(chat, turnId, this.errors);
+    this.closing = turnId ? null : new Closing(chat, this.context.announce);
+    if (this.closing) this.header.element.append(this.closing.button);
     this.queue = new QueueList(chat, this.errors);
     this.older = button("Load older entries", { class: "link older", hidden: true });
     doing(this.older, this.errors, () => this.loadOlder());
@@ -67,7 +71,7 @@ class TranscriptView {
     );
     this.latest = button("Jump to latest", { class: "latest", hidden: true, onclick: () => this.stick() }, icon("down"));
     const frame = h("div", { class: "frame" }, this.scroller, this.latest);
-    this.element = h("section", { class: "panel transcript", "aria-label": "Agent transcript" }, this.header.element, this.elsewhere, this.errors.element, frame, this.queue.element, this.says);
+    this.element = h("section", { class: "panel transcript", "aria-label": "Agent transcript" }, this.header.element, this.closing?.element, this.elsewhere, this.errors.element, frame, this.queue.element, this.says);
     this.scroller.addEventListener("scroll", () => this.scrolled(), { passive: true });
     this.resized = new ResizeObserver(() => this.stuck && this.toEnd());
     this.resized.observe(this.list);
@@ -109,7 +113,9 @@ class TranscriptView {
   private draw(): void {
     this.fold();
     this.header.update();
+    this.closing?.update();
     this.queue.update();
+    this.element.classList.toggle("may-go-back", this.chat.canAct && !this.chat.running);
     this.showTrouble();
     this.older.hidden = !this.mayLoadOlder();
     const running = this.chat.running;
