@@ -125,6 +125,11 @@ const AGENTS = [
   { name: "goose", label: "goose", backend: "acp", available: true, version: "1.20.0", icon: "goose" },
   { name: "claude", label: "Claude", backend: "claude", available: false, reason: "It is off.", cure: "Set c.CoderApp.agents to enable it.", icon: "claude" },
 ];
+const OFFERS = [
+  { agent: "opencode", memory: "resumed", told: true, model: "zai/glm-4.7", carries: 5_000_000, modes: ["plan", "ask", "accept_edits", "bypass"], images: true, files: true, models: [{ id: "zai/glm-4.7", label: "GLM 4.7" }, { id: "zai/glm-4.7-air", label: "GLM 4.7 Air" }, { id: "openai/gpt-5.6", label: "GPT 5.6" }], efforts: { "zai/glm-4.7": ["low", "high"], "openai/gpt-5.6": ["minimal", "low", "medium", "high"] } },
+  { agent: "goose", memory: "history", told: true, carries: 5_000_000, modes: ["plan", "ask", "accept_edits"], images: false, files: true },
+  { agent: "claude", memory: "new", told: true, carries: 5_000_000 },
+];
 const USAGE = [
   ...DONE.filter((e) => e.body.kind === "usage").map(({ id, chat_id, turn_id, agent, ts, body: { kind, ...figures } }) => ({ entry_id: id, chat_id, session_id: "s", turn_id, agent, ts, ...figures })),
   { entry_id: "u9", chat_id: CHAT, session_id: "s", turn_id: T2, agent: "goose", ts: NOW + 100_000, tokens: { input: 1200, output: 80 }, model: "qwen3-coder", cost_nanousd: 410000, cost_source: "computed" },
@@ -153,7 +158,7 @@ function kernel(traits, { chat = {}, entries = [], changes = CHANGES, refuse, ma
   const all = { view: "transcript", chat_id: chat.id, turn_id: "", runtime_id: "gallery", snapshot: {}, options: {}, ...traits };
   const emit = (message) => queueMicrotask(() => (listeners.get("msg:custom") ?? []).forEach((one) => one(message)));
   const info = { id: CHAT, session_id: "s", run_status: "idle", ...chat };
-  const replies = { agents: AGENTS, usage: USAGE, ...more };
+  const replies = { agents: AGENTS, usage: USAGE, offers: [], ...more };
   const model = {
     emit,
     refuse,
@@ -191,16 +196,25 @@ function section(title) {
 const live = (title, traits, script = {}) => {
   const id = nextChat();
   const model = kernel(traits, { ...script, chat: { id, ...script.chat } });
-  model.close = widget.render({ model, el: section(title) });
+  model.root = section(title);
+  model.close = widget.render({ model, el: model.root });
   return model;
 };
 const saved = (title, snapshot) => standalone(section(title), { version: 1, session: SESSION, ...snapshot, chat: { id: nextChat(), session_id: "s", ...snapshot.chat } });
+
+/** Attaches files as somebody does who drops them. */
+function attach(box, files) {
+  const carried = new DataTransfer();
+  for (const file of files) carried.items.add(file);
+  const target = box.querySelector(".coder-nb-view").shadowRoot.querySelector(".composer-box");
+  target.dispatchEvent(new DragEvent("drop", { dataTransfer: carried, bubbles: true, cancelable: true }));
+}
 
 const TALL = { options: { max_height: "none" } };
 
 if (query.has("blank")) {
   // For tests, which put in what they look at.
-  window.gallery = { hunk, change, REVIEW, REVIEWED, live, saved, entry, DONE, RUNNING, ASKING, QUESTION, CHANGES, QUEUED, T2, POOL, LOG };
+  window.gallery = { hunk, change, REVIEW, REVIEWED, live, saved, entry, DONE, RUNNING, ASKING, QUESTION, CHANGES, QUEUED, OFFERS, attach, T2, POOL, LOG };
 } else if (!query.has("many")) {
   saved("A finished turn, saved", { ...TALL, entries: DONE, changes: CHANGES, usage: USAGE.slice(0, 2) });
   live("A running turn that asks a question", { ...TALL, view: "transcript" }, { chat: { run_status: "running", turn_id: T2 }, entries: ASKING });
@@ -208,6 +222,7 @@ if (query.has("blank")) {
   live("Ends", TALL, { chat: { held: true, queued: QUEUED.slice(0, 1) }, entries: ENDS });
   live("Nothing yet", {}, {});
   live("Composer", { view: "composer" }, { chat: { run_status: "running", turn_id: T2, queued: QUEUED } });
+  const going = live("Composer in a chat that goes on", { view: "composer" }, { replies: { offers: OFFERS } });
   live("Composer, refused", { view: "composer" }, { refuse: "Agent 'opencode' is not installed here. Install it with: npm install -g opencode-ai" });
   live("Changes", { view: "diff", ...TALL }, {});
   saved("Changes, saved", { view: "diff", changes: CHANGES.slice(0, 1), entries: [] });
@@ -218,6 +233,7 @@ if (query.has("blank")) {
   live("Pool", { view: "pool", snapshot: { pool: POOL } }, { replies: { pool: POOL, log: LOG } });
   live("Empty pool", { view: "pool", snapshot: { pool: [] } }, { replies: { pool: [] } });
   for (let frames = 0; frames < 5; frames++) await new Promise(requestAnimationFrame);
+  attach(going.root, [new File([Uint8Array.from(atob(DOT), (c) => c.charCodeAt(0))], "totals.png", { type: "image/png" }), new File(["day,amount\n"], "sales-of-january.csv", { type: "text/csv" })]);
   if (query.has("open")) {
     // Everything that unfolds is unfolded in this picture, and a refusal is shown.
     const refused = document.querySelector("[data-title='Composer, refused'] .coder-nb-view").shadowRoot;

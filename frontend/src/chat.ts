@@ -6,6 +6,7 @@ import type { Link } from "./transport.ts";
 import {
   type AgentCommands,
   type AgentInfo,
+  type AgentOffer,
   type Change,
   type ChatInfo,
   type CheckpointInfo,
@@ -13,16 +14,15 @@ import {
   type FileContent,
   type Frame,
   type Page,
-  type PermissionMode,
   type Preview,
-  type Risk,
+  type Prompt,
   type SessionInfo,
   type Snapshot,
   type Usage,
   type UsageRow,
 } from "./wire.ts";
 
-export type Aspect = "entries" | "state" | "changes" | "previews" | "comments" | "usage" | "agents";
+export type Aspect = "entries" | "state" | "changes" | "previews" | "comments" | "usage" | "agents" | "offers";
 export type Verb = "apply" | "reject" | "revert";
 type Listener = (aspect: Aspect, ids: readonly string[]) => void;
 
@@ -37,6 +37,7 @@ export class Chat {
   previews: ReadonlyMap<string, Preview> = new Map();
   comments: readonly Comment[] = [];
   agents: readonly AgentInfo[] | null = null;
+  offers: readonly AgentOffer[] | null = null;
   mayExecute = true;
   /** Where this page stands with whoever runs the chat: `saved` is a snapshot that nobody feeds. */
   connection: "saved" | "connecting" | "up" | "down" | "gone" = "saved";
@@ -50,6 +51,7 @@ export class Chat {
   private link: Link | null = null;
   private following: { close(): void } | null = null;
   private epoch = "";
+  private seenRev = 0;
   private greeted = false;
 
   constructor(id: string) {
@@ -132,8 +134,16 @@ export class Chat {
 
   // ---- what a view may ask for; each rejects with a `WireError` whose message can be shown
 
-  prompt(id: string, text: string, agent: string | null, mode: PermissionMode): Promise<void> {
-    return this.act(async (call) => this.take(await call("POST", "prompts", { id, text, agent, mode })));
+  prompt(prompt: Prompt): Promise<void> {
+    return this.act(async (call) => this.take(await call("POST", "prompts", prompt)));
+  }
+
+  /** Says that somebody has looked at all that is known here, where that is news. */
+  seen(): void {
+    const { rev } = this.transcript;
+    if (!this.canAct || !this.info?.unseen || rev <= this.seenRev) return;
+    this.seenRev = rev;
+    this.act((call) => call("POST", "seen", { rev })).catch(() => (this.seenRev = 0)); // said again with what comes next
   }
 
   withdraw(promptId: string): Promise<boolean> {
@@ -236,6 +246,12 @@ export class Chat {
     if (!this.link) return;
     this.agents = await this.link.call<AgentInfo[]>("GET", "agents");
     this.tell("agents");
+  }
+
+  /** What the next prompt may ask of each agent, as it is now. */
+  async loadOffers(): Promise<void> {
+    this.offers = await this.act((call) => call<AgentOffer[]>("GET", "offers"));
+    this.tell("offers");
   }
 
   private act<T>(work: (call: <R>(method: "GET" | "POST" | "DELETE", route: string, body?: unknown) => Promise<R>) => Promise<T>): Promise<T> {

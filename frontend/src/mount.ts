@@ -6,6 +6,7 @@ import css from "./styles.css";
 import { followTheme } from "./theme.ts";
 import { composerView } from "./views/composer.ts";
 import { diffView } from "./views/diff.ts";
+import { tellSeen } from "./views/seen.ts";
 import { transcriptView } from "./views/transcript.ts";
 import { usageView } from "./views/usage.ts";
 import type { Options, ViewName } from "./wire.ts";
@@ -16,7 +17,15 @@ let sheet: CSSStyleSheet | undefined;
 
 /** Shows a view of the whole chat, or of one turn; returns how to take it away again. */
 export function mount(element: HTMLElement, chat: Chat, view: ViewName, turnId: string, options: Options): () => void {
-  return place(element, view, options, (root) => show(root, chat, view, turnId, options));
+  return place(element, view, options, (root, host) => {
+    const hide = show(root, chat, view, turnId, options);
+    if (view !== "transcript") return hide;
+    const unsee = tellSeen(host, chat, turnId);
+    return () => {
+      hide();
+      unsee();
+    };
+  });
 }
 
 /** Puts something into a host of its own, in the page's theme; returns how to take it away again. */

@@ -231,8 +231,31 @@ export interface Prompt {
   text: string;
   agent?: string | null;
   model?: string | null;
+  effort?: string | null;
   mode?: PermissionMode | null;
+  attachments?: Attachment[];
   created_at?: number;
+}
+
+/** What a chat is doing, as `coder_nb/core/attention.py` says it. */
+export interface Attention {
+  state?: "waiting" | "failed" | "finished" | "working" | "starting" | "idle";
+  why?: "" | "permission" | "question" | "held" | "slot";
+  place?: number | null;
+}
+
+/** What the next prompt may ask of an agent, and what it would do with the agent's memory. */
+export interface AgentOffer {
+  agent: string;
+  memory: "resumed" | "history" | "new";
+  told?: boolean;
+  model?: string | null;
+  models?: Choice[];
+  efforts?: Record<string, string[]>;
+  modes?: PermissionMode[];
+  images?: boolean | null;
+  files?: boolean | null;
+  carries?: number;
 }
 
 export interface ChatInfo {
@@ -246,6 +269,8 @@ export interface ChatInfo {
   held?: boolean;
   error?: string | null;
   queued?: Prompt[];
+  unseen?: boolean;
+  attention?: Attention | null;
   runner?: string | null;
 }
 

@@ -1,21 +1,16 @@
-/** The composer: a prompt, the agent that gets it, how much it may do by itself; send, stop, and what waits. */
+/** The composer: a prompt and what goes with it, the agent that gets it and how it works; send, stop, and what waits. */
 
 import type { Aspect, Chat } from "../chat.ts";
 import { button, framed, h, setText } from "../dom.ts";
 import { agentIcon, icon } from "../icons.ts";
 import { newId } from "../ids.ts";
-import type { AgentInfo, PermissionMode } from "../wire.ts";
+import type { AgentInfo, AgentOffer } from "../wire.ts";
+import { Attachments } from "./attach.ts";
 import { CommandList } from "./commands.ts";
-import { MODE_LABELS } from "./entry.ts";
+import { MemoryChips, Pickers } from "./offers.ts";
 import { doing, ErrorLine } from "./pieces.ts";
 import { QueueList } from "./queue.ts";
 
-const MODES: Record<PermissionMode, string> = {
-  ask: "Asks before it changes or runs something",
-  accept_edits: "Edits files in the worktree without asking; asks before it runs something",
-  plan: "Reads only, and makes a plan",
-  bypass: "Does everything without asking",
-};
 const SEND_KEYS = /Mac|iPhone|iPad/.test(navigator.platform) ? "⌘ Enter" : "Ctrl+Enter";
 
 export function composerView(root: HTMLElement, chat: Chat): () => void {
@@ -32,7 +27,9 @@ class ComposerView {
   private readonly box: HTMLTextAreaElement;
   private readonly agent: HTMLSelectElement;
   private readonly sign = h("span", { class: "picker-sign" });
-  private readonly mode: HTMLSelectElement;
+  private readonly pickers = new Pickers();
+  private readonly attached: Attachments;
+  private readonly chips: MemoryChips;
   private readonly why = h("div", { class: "hint agent-why", hidden: true });
   private readonly send: HTMLButtonElement;
   private readonly stop: HTMLButtonElement;
@@ -42,6 +39,8 @@ class ComposerView {
   private readonly unlisten: () => void;
   private agents: readonly AgentInfo[] | null = null;
   private asked = false;
+  /** The turn at whose beginning or end what agents offer was asked for last; it is another after each. */
+  private offeredAt: string | null = null;
   /** The id under which the text in the box goes out: a try that failed on the way is repeated as the same prompt. */
   private promptId = newId();
 
@@ -50,23 +49,23 @@ class ComposerView {
     this.queue = new QueueList(chat, this.errors);
     this.box = h("textarea", { rows: 2, placeholder: `Ask an agent …  (${SEND_KEYS} sends)`, "aria-label": `Prompt, ${SEND_KEYS} sends`, spellcheck: true });
     this.agent = h("select", { "aria-label": "Agent" });
-    this.mode = h("select", { "aria-label": "What the agent may do by itself" });
-    for (const [mode, title] of Object.entries(MODES)) this.mode.append(h("option", { value: mode, title }, MODE_LABELS[mode] ?? mode));
+    this.attached = new Attachments((why) => this.errors.show(why), () => (this.promptId = newId()));
+    this.chips = new MemoryChips((agent) => this.chooseAgent(agent));
     this.send = button("Send", { class: "primary", title: SEND_KEYS }, icon("send"));
     this.stop = button("Stop", { class: "stop", hidden: true, title: "Stop this turn; the agent stays ready" }, icon("stop"));
     this.tell = button("Tell it now", { class: "tell", hidden: true, title: "Say this to the turn that runs, instead of queueing it" }, icon("send"));
     this.commands = new CommandList(this.box, chat, () => this.agent.value);
-    const pickers = [h("label", { class: "picker" }, this.sign, this.agent), h("label", { class: "picker" }, this.mode)];
-    const bar = h("div", { class: "composer-bar" }, ...pickers, h("span", { class: "spacer" }), this.stop, this.tell, this.send);
-    const card = h("div", { class: "composer-box" }, this.commands.element, this.box, bar);
-    this.element = h("section", { class: "composer", "aria-label": "Prompt an agent" }, this.queue.element, card, this.why, this.errors.element);
+    const pickers = [h("label", { class: "picker" }, this.sign, this.agent), ...this.pickers.elements];
+    const bar = h("div", { class: "composer-bar" }, this.attached.button, ...pickers, h("span", { class: "spacer" }), this.stop, this.tell, this.send);
+    const card = h("div", { class: "composer-box" }, this.commands.element, this.box, this.attached.element, bar);
+    this.attached.listen(card, this.box);
+    this.element = h("section", { class: "composer", "aria-label": "Prompt an agent" }, this.queue.element, card, this.chips.element, this.why, this.errors.element);
     doing(this.send, this.errors, () => this.submit());
     doing(this.stop, this.errors, () => chat.stop());
     doing(this.tell, this.errors, () => this.steer());
     this.box.addEventListener("keydown", (event) => this.key(event));
     this.box.addEventListener("input", () => this.typed());
     this.agent.addEventListener("change", () => this.picked());
-    this.mode.addEventListener("change", () => (this.mode.title = MODES[this.mode.value as PermissionMode]));
     this.unlisten = chat.listen((aspect) => this.heard(aspect));
     this.draw();
   }
@@ -77,7 +76,7 @@ class ComposerView {
   }
 
   private heard(aspect: Aspect): void {
-    if (aspect === "state" || aspect === "agents" || aspect === "entries") this.paint();
+    if (aspect === "state" || aspect === "agents" || aspect === "offers" || aspect === "entries") this.paint();
   }
 
   private key(event: KeyboardEvent): void {
@@ -102,7 +101,11 @@ class ComposerView {
       this.box.focus();
       throw new Error("The prompt is empty. Write what the agent should do, then send it.");
     }
-    await this.chat.prompt(this.promptId, text, this.agent.value || null, this.mode.value as PermissionMode);
+    const obstacle = this.attached.obstacle;
+    if (obstacle) throw new Error(obstacle);
+    const { attachments } = this.attached;
+    await this.chat.prompt({ id: this.promptId, text, agent: this.agent.value || null, ...this.pickers.chosen, ...(attachments.length > 0 && { attachments }) });
+    this.attached.drop(attachments);
     this.sent(text);
   }
 
@@ -112,6 +115,7 @@ class ComposerView {
       this.box.focus();
       throw new Error("There is nothing to say yet. Write it, then say it.");
     }
+    if (this.attached.attachments.length) throw new Error("Files cannot be told to a turn that runs. Queue the prompt, or remove them.");
     if (!(await this.chat.steer(text))) throw new Error("This agent takes nothing while it works. Queue it, or stop the turn first.");
     this.sent(text);
   }
@@ -129,12 +133,39 @@ class ComposerView {
       chat.loadAgents().catch((error: unknown) => this.errors.show(error));
     }
     if (chat.agents !== this.agents) this.listAgents(chat.agents ?? []);
+    this.askOffers();
+    this.showOffer();
     this.queue.update();
     this.stop.hidden = this.tell.hidden = !chat.running || !chat.canAct;
     setText(this.send.querySelector("span")!, chat.running || chat.info?.queued?.length ? "Queue" : "Send");
-    for (const control of [this.box, this.agent, this.mode, this.send]) control.disabled = !chat.canAct;
+    const { model, effort, mode } = this.pickers;
+    for (const control of [this.box, this.agent, model, effort, mode, this.attached.button, this.send]) control.disabled = !chat.canAct;
     if (!chat.canAct) this.box.placeholder = this.whyNot();
     else this.box.placeholder = `Ask an agent …  (${SEND_KEYS} sends)`;
+  }
+
+  /** What agents offer is another after each turn, and after each time that the chat went back. */
+  private askOffers(): void {
+    const { chat } = this;
+    if (!chat.live || chat.connection !== "up" || !chat.info) return;
+    const now = `${chat.info.turn_id ?? ""} ${chat.info.rev ?? 0}`;
+    if (now === this.offeredAt || (chat.running && chat.offers)) return;
+    this.offeredAt = now;
+    chat.loadOffers().catch(() => {}); // without them, what an agent takes is tried
+  }
+
+  private showOffer(): void {
+    const offers = this.chat.offers ?? [];
+    const usable = new Map((this.agents ?? []).filter((agent) => agent.available).map((agent) => [agent.name, agent.label]));
+    const offer: AgentOffer | null = offers.find((one) => one.agent === this.agent.value) ?? null;
+    this.pickers.show(this.agent.value, offer);
+    this.attached.offered(usable.get(this.agent.value) ?? "", offer);
+    this.chips.update(offers, this.agent.value, usable);
+  }
+
+  private chooseAgent(name: string): void {
+    this.agent.value = name;
+    this.picked();
   }
 
   private whyNot(): string {
@@ -171,5 +202,7 @@ class ComposerView {
     this.sign.replaceChildren(agentIcon(chosen?.icon || this.agent.value || "?"));
     this.commands.update();
     this.agent.title = chosen ? [chosen.label, chosen.version].filter(Boolean).join(" ") : "";
+    this.showOffer();
+    this.errors.show(this.attached.obstacle);
   }
 }

@@ -87,7 +87,7 @@ export class Tray {
 
   private async send(): Promise<void> {
     const sent = this.chat.comments;
-    await this.chat.prompt(newId(), commentsPrompt(sent), this.agent(), "ask");
+    await this.chat.prompt({ id: newId(), text: commentsPrompt(sent), agent: this.agent(), mode: "ask" });
     this.chat.setComments(this.chat.comments.filter((one) => !sent.includes(one)));
   }
 }

@@ -4,7 +4,7 @@ import type { Chat } from "../chat.ts";
 import { button, h, setText } from "../dom.ts";
 import { agentIcon, agentLabel, icon, spinner } from "../icons.ts";
 import { clock, duration, usageLine } from "../text.ts";
-import type { Entry, TurnEnded, TurnStarted } from "../wire.ts";
+import type { Attention, Entry, TurnEnded, TurnStarted } from "../wire.ts";
 import { ENDS, MODE_LABELS } from "./entry.ts";
 import { doing, type ErrorLine } from "./pieces.ts";
 
@@ -13,6 +13,21 @@ interface Turn {
   started: Entry & { body: TurnStarted };
   ended: TurnEnded | null;
 }
+
+type Words = { words: string; tone: string; sign: string };
+
+const WAITS: Record<string, Words> = {
+  permission: { words: "Waits for your permission", tone: "warn", sign: "lock" },
+  question: { words: "Waits for your answer", tone: "warn", sign: "question" },
+  held: { words: "Held until you go on", tone: "warn", sign: "clock" },
+};
+
+/** What a chat is doing, as it is said in its head; what is over is said by its end. */
+const DOING: Partial<Record<string, (now: Attention) => Words | null>> = {
+  waiting: ({ why }) => WAITS[why ?? ""] ?? null,
+  starting: ({ why, place }) => ({ words: why === "slot" && place ? `Waits for a free place, number ${place}` : "Starting", tone: "accent", sign: why === "slot" ? "clock" : "spinner" }),
+  working: () => ({ words: "Running", tone: "accent", sign: "spinner" }),
+};
 
 export class Header {
   readonly element: HTMLElement;
@@ -123,11 +138,14 @@ export class Header {
     this.state.title = chat.why;
   }
 
-  private words(running: boolean): { words: string; tone: string; sign: string } {
+  private words(running: boolean): Words {
     const { chat } = this;
     if (chat.connection === "gone") return { words: "Not connected", tone: "warn", sign: "warning" };
     if (chat.connection === "down") return { words: chat.linkedBy === "kernel" ? "Waiting for the kernel …" : "Reconnecting …", tone: "warn", sign: "spinner" };
-    if (running) return { words: this.stopping !== null ? "Stopping …" : "Running", tone: "accent", sign: "spinner" };
+    if (running && this.stopping !== null) return { words: "Stopping …", tone: "accent", sign: "spinner" };
+    const doing = chat.live && (running || !this.turnId) ? DOING[chat.info?.attention?.state ?? "idle"]?.(chat.info!.attention!) : null;
+    if (doing) return doing;
+    if (running) return { words: "Running", tone: "accent", sign: "spinner" };
     if (chat.info?.run_status === "error") return { words: "Error", tone: "bad", sign: "warning" };
     if (this.turn?.ended) {
       const end = ENDS[this.turn.ended.end];
