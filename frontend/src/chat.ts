@@ -16,6 +16,7 @@ import {
   type Page,
   type Preview,
   type Prompt,
+  type Risk,
   type SessionInfo,
   type Snapshot,
   type Usage,

@@ -5,7 +5,8 @@ import { h, plainText, setText } from "../dom.ts";
 import { agentIcon, agentLabel, icon, spinner } from "../icons.ts";
 import { GrowingMarkdown } from "../markdown.ts";
 import { duration, plural, timeOfDay, usageLine } from "../text.ts";
-import type { Body, Checkpoint, Entry, Options, Plan, Text, ToolCall, TurnEnded, TurnStarted, UserMessage } from "../wire.ts";
+import type { Attachment, Body, Checkpoint, Entry, Options, Plan, Text, ToolCall, TurnEnded, TurnStarted, UserMessage } from "../wire.ts";
+import { PICTURES } from "./attach.ts";
 import { permissionRow } from "./permission.ts";
 import { diffTable } from "./difftable.ts";
 import { goBack } from "./going.ts";
@@ -129,6 +130,12 @@ function turnStarted() {
 
 export const MODE_LABELS: Record<string, string> = { ask: "Ask", accept_edits: "Accept edits", plan: "Plan", bypass: "Bypass" };
 
+/** A picture that went with a prompt, where it is there and of a kind in which nothing can run. */
+function picture(file: Attachment): HTMLElement | null {
+  if (!file.data || !PICTURES.includes(file.mime_type ?? "")) return null;
+  return h("img", { class: "picture", src: `data:${file.mime_type};base64,${file.data}`, alt: file.name });
+}
+
 /** A restore, which is a checkpoint of no turn; it is undone by going back to before it. */
 function wentBack(context: Context) {
   const row = line("back", (body: Checkpoint) => [body.hides_from == null ? "The files went back to an earlier state." : "Went back to an earlier state; what came after it is hidden."]);
@@ -149,7 +156,7 @@ function userMessage(context: Context) {
     element,
     update(body: UserMessage, entry: Entry) {
       if (context.whole && entry.turn_id && body.prompt_id) back ??= goBack(context, entry.turn_id, "Restore", "Restore the state from before this prompt?");
-      const files = (body.attachments ?? []).map((file) => h("span", { class: "tag" }, file.path ?? file.name));
+      const files = (body.attachments ?? []).map((file) => picture(file) ?? h("span", { class: "tag" }, file.path ?? file.name));
       element.replaceChildren(h("div", { class: "user-text" }, body.text), ...(files.length ? [h("div", { class: "tags" }, ...files)] : []), ...(back ? [back] : []));
     },
   };
