@@ -113,6 +113,7 @@ async def _found(stage: Stage, session: AgentSession, first: list[Counts]) -> di
         "commands": bool(can.commands),
         "tokens": "last answer" if first == [TOLD] else {0: "–", 2: "each answer"}.get(len(first), "sum"),
         "cost": bool(can.cost),
+        "memory": matrix.memory(session.pid),
         "through_us": any(str(frame.get("method")).startswith("fs/write") for frame in frames),
     }
 

@@ -156,7 +156,8 @@ async def test_two_turns_on_one_native_session_are_told_once_and_counted_to_the_
         assert [e for e in (*first, *second, *stage.idle) if isinstance(e, RawReceived)] == []
         assert not [event for event in stage.idle if not isinstance(event, CommandsChanged)]
         await _hold_the_server_to_be_ours_alone(pid)
-        can = await matrix.found(stage.backend, "opencode", session, tmp_path / "work", usage_of(first))
+        cwd, answers = tmp_path / "work", usage_of(first)
+        can = await matrix.found(stage.backend, "opencode", session, cwd, answers, pid=stage.pid)
         matrix.hold("own", "opencode", can)
 
 
