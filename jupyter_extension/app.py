@@ -77,7 +77,7 @@ class CoderExtension(ExtensionApp):
         """Names the connection file in the environment: before any kernel is started, and a path only."""
         self.hosted = HostedRuntime(self.open_runtime, log=self.log)
         self.ready = asyncio.Event()
-        self.token = secrets.token_urlsafe(32)
+        self.token = f"cnb_{secrets.token_urlsafe(32)}"  # of the shape of a key, which no export shows
         self.connection_file = connection.file_path(self.server.runtime_dir)
         os.environ[connection.VARIABLE] = str(self.connection_file)
         identity = KernelIdentity(parent=self)

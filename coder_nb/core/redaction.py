@@ -24,23 +24,24 @@ _ORDINARY = re.compile(
     re.IGNORECASE,
 )
 """What a ``.env`` file may hold that is no secret, and that a transcript would be unreadable without."""
-_ASSIGNED = re.compile(r"^\s*(?:export\s+)?[A-Za-z_][A-Za-z0-9_.]*\s*=\s*(?P<value>.+?)\s*$", re.MULTILINE)
+# No pattern looks further from one place than a fixed way, or at what it takes: else a long text would take for ever.
+_ASSIGNED = re.compile(r"^[ \t]*(?:export[ \t]+)?[A-Za-z_][A-Za-z0-9_.]*[ \t]*=(?P<value>.+)$", re.MULTILINE)
 _ENV_FILE = re.compile(r"(?:^|[\s/\"'=])\.env(?:\.[A-Za-z0-9_-]+)?(?:$|[\s\"';|&)])")
 _SHAPES = re.compile(
     r"""
       -----BEGIN\ [A-Z ]*PRIVATE\ KEY-----.*?(?:-----END\ [A-Z ]*PRIVATE\ KEY-----|\Z)
-    | \b(?:sk|rk|pk)[-_][A-Za-z0-9_-]{16,}
+    | \b(?:sk|rk|pk|cnb)[-_][A-Za-z0-9_-]{16,}
     | \bgh[pousr]_[A-Za-z0-9]{20,} | \bgithub_pat_[A-Za-z0-9_]{20,} | \bglpat-[A-Za-z0-9_-]{16,}
     | \b(?:AKIA|ASIA)[0-9A-Z]{16}\b | \bAIza[0-9A-Za-z_-]{30,} | \bhf_[A-Za-z0-9]{20,} | \bxox[abeprs]-[A-Za-z0-9-]{10,}
-    | \beyJ[A-Za-z0-9_-]{8,}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*
+    | \beyJ[A-Za-z0-9_-]{8,1000}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*
     | (?<=[Bb]earer\ )[A-Za-z0-9._~+/=-]{12,}
     | (?<=://)[^\s/:@]*:[^\s/@]+(?=@)
     """,
     re.VERBOSE | re.DOTALL,
 )
 _NAMED = re.compile(
-    r"""(?P<name>[A-Za-z0-9_-]*(?:key|token|secret|passw(?:or)?d|credential)[A-Za-z0-9_-]*["']?\s*[:=]\s*["']?)"""
-    r"""(?P<value>(?=[^\s"',;]*\d)(?=[^\s"',;]*[A-Za-z])[A-Za-z0-9+/_=.~-]{12,})""",
+    r"""(?P<name>(?:key|token|secret|passw(?:or)?d|credential)[A-Za-z0-9_-]{0,64}["']?\s*[:=]\s*["']?)"""
+    r"""(?P<value>(?=[^\s"',;]{0,200}\d)(?=[^\s"',;]{0,200}[A-Za-z])[A-Za-z0-9+/_=.~-]{12,})""",
     re.IGNORECASE,
 )
 """``API_KEY = "a1b2..."``: a name that says so, and a value of letters and digits."""
@@ -94,9 +95,19 @@ def secrets_of(environ: Mapping[str, str]) -> frozenset[str]:
     return frozenset(v for name, v in environ.items() if SECRET_NAME.search(name) and len(v) >= SHORTEST)
 
 
+def secrets_within(settings: Any) -> frozenset[str]:
+    """The values of fields whose names say that they are secret, anywhere in JSON-like data."""
+    if isinstance(settings, Mapping):
+        named = secrets_of({name: value for name, value in settings.items() if isinstance(value, str)})
+        return named.union(*map(secrets_within, settings.values()))
+    if isinstance(settings, list | tuple):
+        return frozenset().union(*map(secrets_within, settings))
+    return frozenset()
+
+
 def secrets_in(dotenv: str) -> frozenset[str]:
     """The values that a ``.env`` file assigns, but for those that are plainly no secret."""
-    values = (_unquoted(found["value"]) for found in _ASSIGNED.finditer(dotenv))
+    values = (_unquoted(found["value"].strip()) for found in _ASSIGNED.finditer(dotenv))
     return frozenset(value for value in values if len(value) >= SHORTEST and not _ORDINARY.fullmatch(value))
 
 

@@ -6,8 +6,9 @@ copy of a worktree) is taken away again where that fails.
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,7 @@ from coder_nb.core.values import AgentSessionInfo, Change, ChatInfo, ForkedFrom,
 from coder_nb.errors import AgentUnavailable, Conflict, NotFound
 from coder_nb.runtime.context import Context
 from coder_nb.runtime.told import Telling
+from coder_nb.settings import Settings
 from coder_nb.store.base import Lease
 
 _replace = msgspec.structs.replace
@@ -42,12 +44,17 @@ async def exported(context: Context, chat_id: str, *, redact: bool) -> Exported:
         changes=await context.store.changes.of_chat(chat_id),
     )
     plain = export.durable(whole)
-    return export.redacted(plain, redactor(session, page.entries, os.environ)) if redact else plain
+    if not redact:
+        return plain
+    hides = redactor(context.settings, session, page.entries)
+    return await asyncio.to_thread(export.redacted, plain, hides)  # seconds, where the chat is long
 
 
-def redactor(session: SessionInfo, entries: Sequence[Entry], environ: Mapping[str, str]) -> redaction.Redactor:
-    """Hides the secrets of this process's environment, of the session's ``.env`` files, and those that agents saw."""
-    known = redaction.secrets_of(environ) | redaction.secrets_seen(entries)
+def redactor(settings: Settings, session: SessionInfo, entries: Sequence[Entry]) -> redaction.Redactor:
+    """Hides the secrets of this process's environment and settings, of the session's ``.env`` files, and those that
+    agents saw."""
+    known = redaction.secrets_of(os.environ) | redaction.secrets_seen(entries)
+    known |= redaction.secrets_within([settings.mcp_servers, settings.agents])
     for folder in {session.path, session.worktree or session.path}:
         for file in sorted(Path(folder).glob(".env*")):
             try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from typing import cast
@@ -78,7 +77,7 @@ async def _frames(
     chat = await context.store.catalog.get_chat(found.chat_id)
     session = await context.store.catalog.get_session(chat.session_id)
     page = await context.store.log.tail(chat.id, 2**62)
-    view = View(lambda entries: copying.redactor(session, entries, os.environ), page.entries)
+    view = View(lambda entries: copying.redactor(context.settings, session, entries), page.entries)
     frames = cast("AsyncGenerator[Frame]", stream(chat.id, tail=tail))
     async with contextlib.aclosing(frames):
         async for frame in frames:

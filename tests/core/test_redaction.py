@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+import time
 
 import msgspec
 import pytest
@@ -10,11 +11,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coder_nb.core.entries import Entry, Location, Text, ToolCall, Unknown
-from coder_nb.core.redaction import HIDDEN, Redactor, secrets_in, secrets_of, secrets_seen
+from coder_nb.core.redaction import (
+    HIDDEN,
+    Redactor,
+    secrets_in,
+    secrets_of,
+    secrets_seen,
+    secrets_within,
+)
 
 CANARIES = (
     "sk-ant-api03-Zm9vYmFyYmF6cXV4",
     "sk_live_51H8abcdefghijkl",
+    "cnb_Zm9vYmFyYmF6cXV4Zm9vYmFy",
     "ghp_0123456789abcdefghijABCDEFGHIJ",
     "AKIAIOSFODNN7EXAMPLE",
     "AIzaSyA-0123456789abcdefghijklmnopqrs",
@@ -119,3 +128,37 @@ def test_no_known_secret_is_left_whatever_stands_around_it(secrets: list[str], a
 def test_redacting_twice_is_redacting_once(text: str) -> None:
     redactor = Redactor(["canary"])
     assert redactor.text(redactor.text(text)) == redactor.text(text)
+
+
+def test_the_secrets_of_settings_are_found_by_the_names_of_their_fields() -> None:
+    servers = {"db": {"command": "serve", "args": ["--fast"], "env": {"DB_PASSWORD": "hunter22", "MODE": "readonly"}}}
+    assert secrets_within([servers, {"mine": {"env": {"API_KEY": "abc-123-def"}}}]) == {"hunter22", "abc-123-def"}
+    assert secrets_within({"timeout_tokens": 3, "key": "ab", "none": None}) == frozenset()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x",
+        "aB3-",
+        "key",
+        "key=",
+        "token-",
+        "secret_a1",
+        "-eyJ",
+        "eyJa.",
+        " ",
+        "\n",
+        "A=",
+        "a= ",
+        "://a:",
+        "-----BEGIN A",
+        "sk-",
+    ],
+)
+def test_a_long_text_takes_time_in_proportion_to_its_length_whatever_it_repeats(text: str) -> None:
+    long = text * (100_000 // len(text))
+    began = time.process_time()
+    Redactor(("a secret of mine",)).text(long)
+    secrets_in(long)
+    assert time.process_time() - began < 10, "else it is minutes"

@@ -85,7 +85,7 @@ class Server:
 
         Raises `AgentDied` where it ended, `AgentTimeout` where it did not listen within `start_timeout`.
         """
-        password = secrets.token_urlsafe(24)
+        password = f"cnb_{secrets.token_urlsafe(24)}"  # of the shape of a key, which no export shows
         env = {**env, "OPENCODE_SERVER_PASSWORD": password, "OPENCODE_SERVER_USERNAME": _USER}
         command = [*argv, "serve", "--hostname", "127.0.0.1", "--port", str(_free_port())]
         child = await spawner.spawn(command, cwd=Path.home(), env=env, name=name)
