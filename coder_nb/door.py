@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 from typing import TYPE_CHECKING, Any
 
 from coder_nb.client.chat import Chat
@@ -92,6 +93,18 @@ def sessions(*, dtype_backend: Backend = None) -> pd.DataFrame:
     return with_backend(sessions_frame(link.run(link.verbs.sessions)), dtype_backend)
 
 
+def attention(*, dtype_backend: Backend = None) -> pd.DataFrame:
+    """What each chat is doing, one row each; those that want you most come first.
+
+    ``waiting`` for you (`why` says for what), ``failed``, ``finished`` and not seen yet, ``working``, ``starting``, or
+    ``idle``.
+    """
+    from coder_nb.analysis.frames import attention_frame, with_backend
+
+    link = _home.link()
+    return with_backend(attention_frame(link.run(link.verbs.attention)), dtype_backend)
+
+
 def usage(*, dtype_backend: Backend = None) -> pd.DataFrame:
     """Tokens and cost of all chats, one row a report; sum over the rows that are `counted`.
 
@@ -114,6 +127,29 @@ def everything(**options: Any) -> History:
     from coder_nb.client.everything import everything as gathered
 
     return gathered(_home.link(), **options)
+
+
+def rules(*, revoked: bool = False) -> pd.DataFrame:
+    """What you have allowed or forbidden without being asked, one row a rule; with `revoked`, ended ones as well."""
+    from coder_nb.analysis.frames import rules_frame
+
+    link = _home.link()
+    found = link.run(link.verbs.rules)
+    return rules_frame(rule for rule in found if revoked or rule.revoked_at is None)
+
+
+def revoke(rule_id: str) -> bool:
+    """Ends a rule at once, wherever it holds; False where it had ended. Raises `NotFound`."""
+    link = _home.link()
+    return link.run(link.verbs.revoke, rule_id, by=getpass.getuser())
+
+
+def audit(*, dtype_backend: Backend = None) -> pd.DataFrame:
+    """Every permission that an agent asked for: what, when, in which turn, and who or which rule answered it."""
+    from coder_nb.analysis.frames import audit_frame, with_backend
+
+    link = _home.link()
+    return with_backend(audit_frame(link.run(link.verbs.audit)), dtype_backend)
 
 
 def agents() -> pd.DataFrame:

@@ -24,6 +24,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The agent of a chat's first prompt where none is named; empty for the first one that is available."""
     most_permissive_mode: PermissionMode = "bypass"
     """The administrator's limit: modes less careful than this one are lowered to it."""
+    most_lasting_rule: typing.Literal["none", "session", "project", "everywhere"] = "everywhere"
+    """The administrator's limit on rules: the widest place in which a user's rule may allow something unasked."""
+    forbidden_commands: tuple[str, ...] = ()
+    """Beginnings of commands, such as ``git push``, that no mode, rule or answer allows. A guard against accidents:
+    who means harm can write a program and run that."""
     permission_mode: PermissionMode = "ask"
     """The mode of a prompt that names none."""
     agents: dict[str, dict[str, typing.Any]] = {}
@@ -69,7 +74,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     max_readers: int = 500
     """How many pages and kernels may follow chats at the same time."""
     sweep: float = 60.0
-    """How often the agents that have been idle for too long are looked for."""
+    """How often it is looked which working directories nobody uses, and how long a server is kept without a chat."""
+    agent_memory: int = 0
+    """How many bytes of memory an agent may take, with all that it has started, before it is started again as soon as
+    it has no turn; at twice as many it is ended in its turn. A server may take that for each of its chats. 0 is any."""
+    restarts: int = 4
+    """How often an agent that ends by itself is started again by itself in ten minutes; after that only by a prompt."""
     start_timeout: float = 30.0
     """How long an agent may take to start."""
     start_tries: int = 2
@@ -81,11 +91,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     drain_grace: float = 1.0
     """How long turns that run have to end by themselves when the server stops, before they are interrupted."""
     health_interval: float = 15.0
-    """How often a server that several chats share is asked how it is."""
+    """How often it is looked how agents are, and a server that several chats share is asked."""
     health_timeout: float = 5.0
-    """How long such a server has to answer."""
+    """How long they have to answer."""
     stale_busy: float = 120.0
-    """How long such a server may be busy and deaf before it is started again."""
+    """How long they may be busy and deaf before they are ended and started again."""
     permission_grace: float = 2.0
     """How long a permission waits for somebody to appear before it is denied because nobody is there."""
     lease_ttl: float = 30.0
@@ -104,6 +114,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a turn is stopped where it reaches a budget, and none begins beyond one."""
     prompt_limit: int = 900_000
     """The longest prompt, in bytes of UTF-8."""
+    attachment_limit: int = 5_000_000
+    """How many bytes of files and pictures a prompt may carry."""
     commit_interval: float = 0.1
     """The longest time from a text's being shown to its being stored."""
     delta_interval: float = 0.03

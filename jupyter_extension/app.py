@@ -9,6 +9,7 @@ import os
 import secrets
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,12 +17,13 @@ from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from traitlets import default
 
-from coder_nb.core.values import Health
+from coder_nb.core.values import ChatAttention, Health
 from coder_nb.core.verbs import Verbs
 from coder_nb.errors import InvalidOption
 from coder_nb.settings import Settings
 from jupyter_extension import connection
 from jupyter_extension.connection import Connection, KernelAuthorizer, KernelIdentity
+from jupyter_extension.events import SCHEMA, Events, emit
 from jupyter_extension.hosted import HostedRuntime
 from jupyter_extension.routes import handlers
 from jupyter_extension.traits import settings_from, settings_traits
@@ -43,6 +45,8 @@ class CoderExtension(ExtensionApp):
     vars().update(settings_traits())  # one trait a field of `Settings`, so that there is one list of what can be set
 
     hosted: HostedRuntime
+    _loop: asyncio.AbstractEventLoop
+    _events: Events
     ready: asyncio.Event
     """Set when the runtime has opened, or has failed to, and kernels have been told."""
     busy = 0
@@ -58,7 +62,12 @@ class CoderExtension(ExtensionApp):
         from coder_nb.runtime import Runtime
 
         label = f"the Jupyter server at {self.url} (pid {os.getpid()})"
-        return await Runtime.open(settings_from(self), label=label)
+        return await Runtime.open(settings_from(self), label=label, told=self.tell)
+
+    def tell(self, told: ChatAttention) -> None:
+        """Has the server emit what a chat is doing; called on the runtime's loop."""
+        with suppress(RuntimeError):  # a server that has ended has no loop, and nobody listens
+            self._loop.call_soon_threadsafe(emit, self._events, told)
 
     @property
     def url(self) -> str:
@@ -88,8 +97,9 @@ class CoderExtension(ExtensionApp):
         self.handlers.extend(handlers(hosted=self.hosted, token=self.token, body_limit=self.body_limit()))
 
     def body_limit(self) -> int:
-        """The longest body of a request: the longest prompt, had each of its bytes to be escaped, and some room."""
-        return 6 * self.given.prompt_limit + 65_536
+        """The longest body of a request: the longest prompt, had each of its bytes to be escaped, its files, and some
+        room."""
+        return 6 * self.given.prompt_limit + 2 * self.given.attachment_limit + 65_536
 
     @property
     def given(self) -> Settings:
@@ -106,6 +116,10 @@ class CoderExtension(ExtensionApp):
 
         Kernels are told where we are at once: what they ask waits for the runtime.
         """
+        self._loop = asyncio.get_running_loop()
+        assert serverapp.event_logger is not None, "the server makes it before it starts its extensions"
+        serverapp.event_logger.register_event_schema(SCHEMA)
+        self._events = serverapp.event_logger
         self.hosted.start()
         _before_threads_end(self.end)
         self._tell("")

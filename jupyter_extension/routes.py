@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from jupyter_extension.base import RestHandler, Route, pattern
-from jupyter_extension.rest import answering, copies, ends, insight, prompting, reading, reviewing, sessions
+from jupyter_extension.rest import (
+    answering,
+    attention,
+    copies,
+    ends,
+    insight,
+    prompting,
+    reading,
+    reviewing,
+    ruling,
+    sessions,
+)
 from jupyter_extension.shared import PAGE, PageHandler, SharedHandler
 from jupyter_extension.websocket import StreamHandler
 
@@ -29,6 +40,7 @@ ROUTES = (
     Route("GET", "worktrees", ends.worktrees, "read"),
     Route("POST", "worktrees/reap", ends.reap, "execute"),
     Route("GET", "usage", insight.all_usage, "read"),
+    Route("GET", "attention", attention.attention, "read"),
     Route("GET", "chats/{chat_id}", sessions.chat, "read"),
     Route("DELETE", "chats/{chat_id}", ends.delete_chat, "execute", status=204),
     Route("POST", "chats/{chat_id}/close", ends.close_chat, "execute", status=204),
@@ -43,6 +55,12 @@ ROUTES = (
     Route("POST", "chats/{chat_id}/permissions/{request_id}", answering.answer, "execute"),
     Route("POST", "chats/{chat_id}/questions/{request_id}", answering.reply, "execute"),
     Route("POST", "chats/{chat_id}/attend", answering.attend, "execute", status=204),
+    Route("GET", "rules", ruling.all_rules, "read"),
+    Route("POST", "rules", ruling.make_rule, "execute"),
+    Route("DELETE", "rules/{rule_id}", ruling.revoke, "execute"),
+    Route("GET", "sessions/{session_id}/rules", ruling.rules, "read"),
+    Route("GET", "audit", ruling.whole_audit, "read"),
+    Route("GET", "chats/{chat_id}/audit", ruling.audit, "read"),
     Route("GET", "chats/{chat_id}/turns", sessions.turns, "read"),
     Route("GET", "chats/{chat_id}/entries", reading.entries, "read"),
     Route("GET", "chats/{chat_id}/changes", reviewing.changes, "read"),
@@ -51,6 +69,8 @@ ROUTES = (
     Route("POST", "chats/{chat_id}/changes/revert", reviewing.revert, "execute"),
     Route("GET", "chats/{chat_id}/changes/preview", reviewing.preview, "read"),
     Route("GET", "chats/{chat_id}/changes/{change_id}/content", reviewing.content, "read"),
+    Route("GET", "chats/{chat_id}/offers", insight.offers, "read"),
+    Route("POST", "chats/{chat_id}/seen", attention.seen, "execute"),
     Route("GET", "chats/{chat_id}/usage", insight.usage, "read"),
     Route("POST", "chats/{chat_id}/fork", copies.fork, "execute"),
     Route("GET", "chats/{chat_id}/export", copies.export, "read"),

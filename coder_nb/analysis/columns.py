@@ -9,7 +9,9 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from coder_nb.core import entries as core
+from coder_nb.core.audit import AuditRow
 from coder_nb.core.entries import Entry
+from coder_nb.core.rules import said
 
 Kind = Literal["string", "category", "int", "float", "bool", "time"]
 """The pandas dtypes: string, category, Int64, Float64, boolean, datetime64[ms, UTC]."""
@@ -163,10 +165,27 @@ AGENT_SESSIONS = (
     Column("backend", "category", attrgetter("backend"), "how it is driven"),
     Column("status", "category", attrgetter("status"), "new, starting, warm, busy, cold, crashed or closed"),
     Column("native_id", "string", attrgetter("native_id"), "the agent's own id of the conversation"),
-    Column("model", "string", attrgetter("model"), "the model it uses"),
+    Column("next", "category", attrgetter("next"), "what its next prompt finds of its memory: resumed, history or new"),
+    Column("model", "string", attrgetter("model"), "the model that it used last"),
     Column("pid", "int", attrgetter("pid"), "its process, while it has one"),
     Column("host", "string", attrgetter("host"), "the machine that has its context"),
     Column("last_active", "time", attrgetter("last_active_at"), "when it last took a turn"),
+)
+
+ATTENTION = (
+    Column("chat_id", "string", attrgetter("chat_id"), "the chat"),
+    Column("state", "category", attrgetter("state"), "waiting, failed, finished (unseen), working, starting or idle"),
+    Column("why", "category", lambda row: row.why or None, "what it waits for: permission, question, held, or a slot"),
+    Column("place", "int", attrgetter("place"), "its place among those that wait for a slot"),
+    Column("since", "time", attrgetter("since"), "since when"),
+    Column("agent", "category", attrgetter("agent"), "who takes the turn, or took the last one"),
+    Column("title", "string", lambda row: row.title or None, "what it began with"),
+    Column("path", "string", attrgetter("path"), "the working directory"),
+    Column("session", "string", attrgetter("session"), "the session's name"),
+    Column("chat", "string", attrgetter("chat"), "the chat's name"),
+    Column("session_id", "string", attrgetter("session_id"), "the session"),
+    Column("turn_id", "string", attrgetter("turn_id"), "the turn that runs"),
+    Column("error", "string", attrgetter("error"), "how the last turn failed"),
 )
 
 CHECKPOINTS = (
@@ -179,6 +198,50 @@ CHECKPOINTS = (
     Column("files", "bool", attrgetter("files"), "whether the files are still kept"),
     Column("hidden", "bool", attrgetter("hidden"), "whether a later restore has hidden it"),
     Column("commit", "string", attrgetter("commit"), "the private commit that holds the files"),
+)
+
+
+def _waited(row: AuditRow) -> float | None:
+    return None if row.waited_ms is None else row.waited_ms / 1000
+
+
+def _rules(row: AuditRow) -> str | None:
+    return ", ".join(row.rules) or None
+
+
+RULES = (
+    Column("rule_id", "string", attrgetter("id"), "what `cnb.revoke` takes"),
+    Column("does", "category", attrgetter("does"), "allow or deny"),
+    Column("covers", "string", lambda row: said(row.covers), "what it is about, all of it"),
+    Column("scope", "category", attrgetter("scope"), "where it holds: session, project or everywhere"),
+    Column("session_id", "string", attrgetter("session_id"), "the session, where it holds in one"),
+    Column("path", "string", lambda row: row.path or None, "the project, where it holds in one"),
+    Column("by", "category", lambda row: row.by or None, "who made it"),
+    Column("time", "time", attrgetter("created_at"), "when it was made"),
+    Column("entry_id", "string", attrgetter("entry_id"), "the permission it was made with; NA where by itself"),
+    Column("revoked", "time", attrgetter("revoked_at"), "when it was ended; NA while it is in force"),
+    Column("revoked_by", "category", lambda row: row.revoked_by or None, "who ended it"),
+)
+
+AUDIT = (
+    Column("entry_id", "string", attrgetter("entry_id"), "the entry that asks"),
+    Column("session_id", "string", attrgetter("session_id"), "the session"),
+    Column("path", "string", attrgetter("path"), "its directory"),
+    Column("chat_id", "string", attrgetter("chat_id"), "the chat"),
+    Column("turn_id", "string", attrgetter("turn_id"), "the turn"),
+    Column("agent", "category", attrgetter("agent"), "who asked"),
+    Column("time", "time", attrgetter("ts"), "when it was asked"),
+    Column("tool", "category", attrgetter("tool"), "the normal name of the tool"),
+    Column("kind", "category", attrgetter("tool_kind"), "the kind of deed"),
+    Column("title", "string", attrgetter("title"), "what the agent calls it"),
+    Column("command", "string", attrgetter("command"), "the command, or the files, where they can be told"),
+    Column("status", "category", attrgetter("status"), "pending, allowed, denied or expired"),
+    Column("by", "category", attrgetter("by"), "a user, callback, stdin, rule, mode, administrator or nobody"),
+    Column("answer", "string", attrgetter("answer"), "the answer that was chosen of those the agent offered"),
+    Column("answered", "time", attrgetter("answered_at"), "when it was answered; NA where it never was"),
+    Column("seconds", "float", _waited, "how long it waited for the answer"),
+    Column("rule_id", "string", _rules, "what answered, or was made with the answer"),
+    Column("why", "string", lambda row: row.why or None, "which rule or mode answered, in words"),
 )
 
 WORKTREES = (

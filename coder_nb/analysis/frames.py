@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from coder_nb.analysis import columns
 from coder_nb.analysis.columns import Column, Kind
+from coder_nb.core.audit import AuditRow
 from coder_nb.core.entries import Entry
 from coder_nb.core.risk import WorktreeInfo
+from coder_nb.core.rules import Rule
 from coder_nb.core.values import (
     AgentCommands,
     AgentInfo,
     AgentSessionInfo,
     Change,
+    ChatAttention,
     CheckpointInfo,
     NativeSession,
     SessionInfo,
@@ -56,9 +59,24 @@ def agent_sessions_frame(agent_sessions: Iterable[AgentSessionInfo]) -> pd.DataF
     return frame(agent_sessions, columns.AGENT_SESSIONS)
 
 
+def attention_frame(attention: Iterable[ChatAttention]) -> pd.DataFrame:
+    """One row a chat, with what it is doing."""
+    return frame(attention, columns.ATTENTION)
+
+
 def checkpoints_frame(checkpoints: Iterable[CheckpointInfo]) -> pd.DataFrame:
     """One row a state to which a chat can be restored."""
     return frame(checkpoints, columns.CHECKPOINTS)
+
+
+def rules_frame(rules: Iterable[Rule]) -> pd.DataFrame:
+    """One row a rule; shown with the whole of what it covers."""
+    return _told_whole(frame(rules, columns.RULES))
+
+
+def audit_frame(rows: Iterable[AuditRow]) -> pd.DataFrame:
+    """One row a permission that was asked for, and how it was answered."""
+    return frame(rows, columns.AUDIT)
 
 
 def worktrees_frame(worktrees: Iterable[WorktreeInfo]) -> pd.DataFrame:

@@ -14,8 +14,14 @@ from coder_nb.analysis.columns import Column
 FRAMES: dict[str, tuple[Sequence[Column], str]] = {
     "`cnb.sessions()`": (columns.SESSIONS, "One row a session of the store; key `session_id`."),
     "`cnb.agents()`": (columns.AGENTS, "One row an agent; key `agent`."),
+    "`cnb.attention()`": (columns.ATTENTION, "One row a chat, those that want you most first; key `chat_id`."),
     "`session.agent_sessions()`": (columns.AGENT_SESSIONS, "One row an agent's own context; key `chat_id`, `agent`."),
     "`cnb.reap()`": (columns.WORKTREES, "One row a worktree on this machine; key `path`."),
+    "`cnb.rules()`": (columns.RULES, "One row a rule by which permissions are answered; key `rule_id`."),
+    "`cnb.audit()`": (
+        columns.AUDIT,
+        "One row a permission that was asked for, and how it was answered; key `entry_id`.",
+    ),
     "`session.checkpoints.frame`": (columns.CHECKPOINTS, "One row a state to go back to; key `checkpoint_id`."),
     "`session.commands`": (columns.COMMANDS, "One row a slash command or skill; key `agent`, `name`."),
     "`session.native_sessions(agent)`": (columns.NATIVE_SESSIONS, "One row a session that the agent keeps itself."),

@@ -324,6 +324,9 @@ class AgentSession(Protocol):
     def stderr_tail(self) -> str:
         """The end of what its process wrote to its standard error, secrets blanked out; empty where it has none."""
 
+    async def healthy(self) -> bool:
+        """Whether it answers; never asked while a prompt runs, and bounded. True where nobody can tell."""
+
     def fits(self, mode: PermissionMode) -> bool:
         """Whether it can be prompted in a mode as it is; otherwise it is closed, and opened again in that mode."""
 
@@ -356,6 +359,9 @@ class Plain:
 
     def stderr_tail(self) -> str:
         return ""
+
+    async def healthy(self) -> bool:
+        return True
 
     def fits(self, mode: PermissionMode) -> bool:
         return True

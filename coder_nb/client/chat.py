@@ -7,6 +7,7 @@ import getpass
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from coder_nb.client import exporting
+from coder_nb.client.attaching import attachments
 from coder_nb.client.cell import current_cell, stdin_allowed
 from coder_nb.client.changes import Changes
 from coder_nb.client.checkpoints import Checkpoints
@@ -27,6 +29,7 @@ from coder_nb.client.snapshot import Snapshot, take
 from coder_nb.client.transcript import Entries
 from coder_nb.client.turn import STOP_WAIT, Turn
 from coder_nb.core import prompts
+from coder_nb.core.attention import Attention
 from coder_nb.core.entries import Entry
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.core.values import Change, ChatInfo, Files, Prompt
@@ -60,13 +63,24 @@ class Chat(ChatFrames):
         """The chat as it is now: whether it runs, what waits, whether its queue is held."""
         return self._link.run(self._link.verbs.get_chat, self.id)
 
+    @property
+    def attention(self) -> Attention:
+        """What the chat is doing: its `.state`, `.why` it waits, and its `.place` among those that wait for a slot."""
+        return self.info.attention or Attention()
+
+    def seen(self) -> bool:
+        """Says that you have looked: what has ended is not news any more. False where it was not. Pages say it too."""
+        return self._link.run(self._link.verbs.seen, self.id, self.info.rev)
+
     def prompt(
         self,
         text: str,
         *,
         agent: str | None = None,
         model: str | None = None,
+        effort: str | None = None,
         mode: PermissionMode | None = None,
+        files: Sequence[str | PathLike[str]] = (),
         on_permission: OnPermission | None = None,
         on_question: OnQuestion | None = None,
         display: bool = True,
@@ -74,17 +88,19 @@ class Chat(ChatFrames):
     ) -> Turn:
         """Hands a prompt in at once and returns its turn, to `await` or `wait()` for; in a notebook it is shown live.
 
-        Prompts of one chat run one after another. `agent` is by default the one of the last turn; `mode` is ``ask``,
-        ``accept_edits``, ``plan`` or ``bypass``. `on_permission` is called with each `Permission` and `on_question`
-        with each `Question`, in a thread or, where it is asynchronous, beside the kernel's loop. What cannot be
-        prompted raises here and leaves no trace.
+        Prompts of one chat run one after another. `agent` is by default the one of the last turn, `effort` how much it
+        thinks; `mode` is ``ask``, ``accept_edits``, ``plan`` or ``bypass``; `files` go with it: text, PDFs, pictures.
+        `on_permission` is called with each `Permission` and `on_question` with each `Question`, in a thread or, where
+        it is asynchronous, beside the kernel's loop. What cannot be prompted raises here and leaves no trace.
         """
         prompt = Prompt(
             id=new_id(),
             text=text,
             agent=agent,
             model=model,
+            effort=effort,
             mode=mode,
+            attachments=attachments(files),
             once=once,
             cell=current_cell(),
             answers=(
@@ -109,7 +125,9 @@ class Chat(ChatFrames):
         *,
         agent: str | None = None,
         model: str | None = None,
+        effort: str | None = None,
         mode: PermissionMode | None = None,
+        files: Sequence[str | PathLike[str]] = (),
         on_permission: OnPermission | None = None,
         on_question: OnQuestion | None = None,
         display: bool = True,
@@ -121,7 +139,9 @@ class Chat(ChatFrames):
             text,
             agent=agent,
             model=model,
+            effort=effort,
             mode=mode,
+            files=files,
             on_permission=on_permission,
             on_question=on_question,
             display=display,
@@ -248,6 +268,7 @@ class Chat(ChatFrames):
             on_permission=on_permission,
             on_question=on_question,
             on_turn=None if shown is None else shown.begin,
+            answers=bool(prompt.answers),
         )
         turn = Turn(self, prompt, follower, after=after, display=shown)
         if shown is not None:

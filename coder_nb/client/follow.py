@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
@@ -16,6 +17,7 @@ from coder_nb.core import entries as core
 from coder_nb.core.entries import Entry
 from coder_nb.core.values import Frame
 from coder_nb.core.verbs import Verbs
+from coder_nb.errors import CoderError
 
 OnPermission = Callable[[Permission], "bool | None | Awaitable[bool | None]"]
 """Called with each permission of a turn; it decides on the object, or returns whether to allow."""
@@ -23,6 +25,8 @@ OnPermission = Callable[[Permission], "bool | None | Awaitable[bool | None]"]
 OnQuestion = Callable[[Question], "str | Sequence[str] | None | Awaitable[str | Sequence[str] | None]"]
 """Called with each question of a turn; it answers on the object, or returns the answer."""
 
+ATTEND_EVERY = 10.0
+"""Seconds between two signs of life of a caller who can answer what the agent asks."""
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
@@ -44,7 +48,9 @@ class Follower:
         on_permission: OnPermission | None = None,
         on_question: OnQuestion | None = None,
         on_turn: Callable[[str], None] | None = None,
+        answers: bool = False,
     ) -> None:
+        """With `answers`, the runtime is told again and again that whoever can answer is here."""
         self.watch = Watch(prompt_id)
         self.withdrawn = False
         """Whether the prompt was taken out of the queue before its turn came."""
@@ -53,16 +59,27 @@ class Follower:
         self._verbs, self._chat_id = verbs, chat_id
         self._on_permission, self._on_question, self._on_turn = on_permission, on_question, on_turn
         self._callbacks: dict[str, asyncio.Task[None]] = {}
+        self._answers = answers
 
     async def follow(self, after: int) -> None:
         """Follows the chat from a revision until the turn has ended, or its prompt was withdrawn."""
         try:
             async with asyncio.TaskGroup() as group:
+                staying = group.create_task(self._stay(), name="stay") if self._answers else None
                 await self._read(after, group)
+                if staying is not None:
+                    staying.cancel()
                 for task in self._callbacks.values():
                     task.cancel()
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None  # what the reader met, or the answer that could not be given
+
+    async def _stay(self) -> None:
+        """Says that the caller is here; one that has gone is asked no more."""
+        while True:
+            with contextlib.suppress(CoderError):  # who follows hears of it
+                await self._verbs.attend(self._chat_id, who="caller", prompt_id=self.watch.prompt_id)
+            await asyncio.sleep(ATTEND_EVERY)
 
     async def _read(self, after: int, group: asyncio.TaskGroup) -> None:
         async with following(self._verbs.stream(self._chat_id, after=after)) as frames:
@@ -115,7 +132,8 @@ class Follower:
             except Exception as error:
                 self._failed(error, permission)
                 permission.deny()
-            await self._verbs.answer(self._chat_id, body.request_id, permission.answer, by="callback")
+            answer, always = permission.answer, permission.always
+            await self._verbs.answer(self._chat_id, body.request_id, answer, by="callback", always=always)
         else:
             question = Question(body)
             try:

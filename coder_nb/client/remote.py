@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from coder_nb.client.verbs.answering import Answering
+from coder_nb.client.verbs.attention import Attending
 from coder_nb.client.verbs.copies import Copies
 from coder_nb.client.verbs.ends import Ends
 from coder_nb.client.verbs.insight import Insight
 from coder_nb.client.verbs.prompting import Prompting
 from coder_nb.client.verbs.reading import Reading
 from coder_nb.client.verbs.reviewing import Reviewing
+from coder_nb.client.verbs.ruling import Ruling
 from coder_nb.client.verbs.sessions import Sessions
 
 
-class Remote(Sessions, Prompting, Answering, Reading, Reviewing, Copies, Ends, Insight):
+class Remote(Sessions, Prompting, Answering, Ruling, Reading, Reviewing, Copies, Ends, Insight, Attending):
     """A server's runtime, reached with the token of its connection file: implements `core.verbs.Verbs`."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import getpass
+from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +15,10 @@ from coder_nb.client.follow import OnPermission, OnQuestion
 from coder_nb.client.link import Link
 from coder_nb.client.transcript import Entries
 from coder_nb.client.turn import Turn
+from coder_nb.core import offering
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.core.risk import Risk
+from coder_nb.core.rules import Does, Scope
 from coder_nb.core.values import SessionInfo
 
 if TYPE_CHECKING:
@@ -91,7 +95,9 @@ class Session:
         *,
         agent: str | None = None,
         model: str | None = None,
+        effort: str | None = None,
         mode: PermissionMode | None = None,
+        files: Sequence[str | PathLike[str]] = (),
         on_permission: OnPermission | None = None,
         on_question: OnQuestion | None = None,
         display: bool = True,
@@ -102,7 +108,9 @@ class Session:
             text,
             agent=agent,
             model=model,
+            effort=effort,
             mode=mode,
+            files=files,
             on_permission=on_permission,
             on_question=on_question,
             display=display,
@@ -115,7 +123,9 @@ class Session:
         *,
         agent: str | None = None,
         model: str | None = None,
+        effort: str | None = None,
         mode: PermissionMode | None = None,
+        files: Sequence[str | PathLike[str]] = (),
         on_permission: OnPermission | None = None,
         on_question: OnQuestion | None = None,
         display: bool = True,
@@ -127,7 +137,9 @@ class Session:
             text,
             agent=agent,
             model=model,
+            effort=effort,
             mode=mode,
+            files=files,
             on_permission=on_permission,
             on_question=on_question,
             display=display,
@@ -201,10 +213,37 @@ class Session:
         return self.main.file_changes(dtype_backend=dtype_backend)
 
     def agent_sessions(self) -> pd.DataFrame:
-        """Each agent's own context in the session's chats: its native id, whether it is warm, its process."""
+        """Each agent's own context in the session's chats: whether it is warm, and what the next prompt finds of it."""
         from coder_nb.analysis.frames import agent_sessions_frame
 
         return agent_sessions_frame(self._link.run(self._link.verbs.agent_sessions, self.id))
+
+    def allow(self, command: str = "", *, edits: str | None = None, tool: str = "", scope: Scope = "session") -> str:
+        """Lets agents do something without asking from now on; gives the rule's id, by which `cnb.revoke` ends it.
+
+        `command` is the beginning of commands, such as ``"pytest"`` or ``"git status"``; `edits` a file, a folder
+        (``"src/"``) or all files (``""``); `tool` the agent's own name of a tool. It holds in this ``session``, in the
+        ``project``, or ``everywhere``, and covers what it says and nothing else. Raises `InvalidOption` for a rule that
+        would cover more than it says, or more than the administrator allows.
+        """
+        return self._rule("allow", command, edits, tool, scope)
+
+    def forbid(self, command: str = "", *, edits: str | None = None, tool: str = "", scope: Scope = "session") -> str:
+        """Has agents refused something in every mode, as `allow` has it allowed; a guard against accidents."""
+        return self._rule("deny", command, edits, tool, scope)
+
+    def rules(self) -> pd.DataFrame:
+        """The rules that are in force here, one row each; `cnb.rules()` has all."""
+        from coder_nb.analysis.frames import rules_frame
+
+        return rules_frame(self._link.run(self._link.verbs.rules, self.id))
+
+    def _rule(self, does: Does, command: str, edits: str | None, tool: str, scope: Scope) -> str:
+        covers = offering.covers_of(command, edits, tool)
+        made = self._link.run(
+            self._link.verbs.make_rule, covers, does=does, scope=scope, session_id=self.id, by=getpass.getuser()
+        )
+        return made.id
 
     def keep(self, *, days: int | None = None, mib: int | None = None) -> None:
         """For how many days without use, and up to how many MiB, the session's chats are kept; 0 is for ever and any.

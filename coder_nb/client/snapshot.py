@@ -9,7 +9,7 @@ import msgspec
 from msgspec.structs import replace
 
 from coder_nb.core.codec import encode
-from coder_nb.core.entries import Entry, Permission, Raw, ToolCall, Value
+from coder_nb.core.entries import Entry, Permission, Raw, ToolCall, UserMessage, Value
 from coder_nb.core.values import Change, ChatInfo, SessionInfo, UsageRow
 from coder_nb.core.verbs import Verbs
 
@@ -45,6 +45,10 @@ def _cut(entry: Entry) -> Entry:
     body = entry.body
     if isinstance(body, Permission) and body.status != "pending":
         return replace(entry, body=replace(body, input=_short(body.input), diffs=()))
+    if isinstance(body, UserMessage) and any(one.data for one in body.attachments):
+        return replace(
+            entry, body=replace(body, attachments=tuple(replace(one, data=None) for one in body.attachments))
+        )
     if isinstance(body, Raw):
         return replace(entry, body=replace(body, data=_short(body.data)))
     if not isinstance(body, ToolCall):

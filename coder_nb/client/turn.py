@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import time
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
@@ -121,6 +122,8 @@ class Turn:
         return self._settled()
 
     def _settled(self) -> Turn:
+        if self._display is None and self._follower.watch.ended is not None:  # else the page that shows it says so
+            self._portal.call(self._say_seen)
         error = self._error()
         if error is None:
             return self
@@ -147,6 +150,11 @@ class Turn:
         if self._display is not None:
             await asyncio.to_thread(self._display.finish, await self._snapshot())
 
+    async def _say_seen(self) -> None:
+        """Whoever has waited for the turn, where no page shows it, knows how it ended."""
+        with contextlib.suppress(CoderError):
+            await self._verbs.seen(self.chat.id, self._follower.watch.ended_rev)
+
     async def _snapshot(self) -> Snapshot | None:
         if self.id is None:
             return None
@@ -168,7 +176,8 @@ class Turn:
             take_answer(permission, input(question(permission)))
         except EOFError:
             permission.deny()
-        self._portal.call(self._verbs.answer, self.chat.id, body.request_id, permission.answer, by="stdin")
+        answer, always = permission.answer, permission.always
+        self._portal.call(self._verbs.answer, self.chat.id, body.request_id, answer, by="stdin", always=always)
 
     def _ask_question(self, body: core.Question) -> None:
         asked = Question(body)

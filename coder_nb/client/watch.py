@@ -14,6 +14,8 @@ class Watch:
         self.prompt_id = prompt_id
         self.turn_id: str | None = None
         self.ended: TurnEnded | None = None
+        self.ended_rev = 0
+        """At which revision of the chat that was."""
         self.chat: ChatInfo | None = None
         self._fold = Transcript()
         self._pending: dict[str, Permission | Question] = {}
@@ -54,7 +56,7 @@ class Watch:
         if entry.turn_id is None or entry.turn_id != self.turn_id:
             return
         if isinstance(body, TurnEnded):
-            self.ended = body
+            self.ended, self.ended_rev = body, entry.rev
         elif isinstance(body, Permission | Question):
             if body.status == "pending":
                 self._pending[entry.id] = body

@@ -74,6 +74,20 @@ def commands_of(text: str) -> Commands:
     return Commands(tuple(word.text for word in read[0]))
 
 
+def covers_of(command: str = "", edits: str | None = None, tool: str = "") -> AnyCovers:
+    """What a rule is about, as a person names it; raises `InvalidOption` unless it is one thing."""
+    named: list[AnyCovers] = []
+    if command:
+        named.append(commands_of(command))
+    if edits is not None:
+        named.append(Edits(edits.removeprefix("./")))
+    if tool:
+        named.append(Uses(tool))
+    if len(named) != 1:
+        raise InvalidOption("A rule is about one thing: give the beginning of a command, or `edits=`, or `tool=`.")
+    return named[0]
+
+
 def check(rule: Rule) -> None:
     """Raises `InvalidOption` for a rule that would allow what it does not say, or that could never hold."""
     covers = rule.covers

@@ -51,6 +51,13 @@ def answerer(*, browser_seen_ms: int | None, callback: bool, stdin: bool) -> Ans
     return "stdin" if stdin else None
 
 
+def for_now(options: Iterable[PermissionOption]) -> tuple[PermissionOption, ...]:
+    """The agent's options without those that hold for good, where the same can be said for this once."""
+    given = tuple(options)
+    once = {option.kind.removesuffix("_once") for option in given if option.kind.endswith("_once")}
+    return tuple(o for o in given if not (o.kind.endswith("_always") and o.kind.removesuffix("_always") in once))
+
+
 def option_for(options: Iterable[PermissionOption], *, allow: bool, always: bool = False) -> PermissionOption | None:
     """The agent's option that means this answer: the narrow one unless `always`; None where it offers none."""
     word = "allow" if allow else "reject"

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Collection
+
 import msgspec
 
 from coder_nb.core import permissions
+from coder_nb.core.entries import Attachment
 from coder_nb.core.values import Prompt
-from coder_nb.errors import InvalidOption
+from coder_nb.errors import InvalidOption, PromptTooLong
+
+MOST_ATTACHED = 20
+"""How many files and pictures may go with one prompt."""
+_LONGEST = 1000
+_NAME = re.compile(rf"[^\x00-\x1f\x7f]{{1,{_LONGEST}}}")
+_MIME = re.compile(r"[\w.+-]{1,100}/[\w.+-]{1,100}")
 
 
 def check(prompt: Prompt) -> None:
@@ -16,3 +26,32 @@ def check(prompt: Prompt) -> None:
         msgspec.convert(msgspec.to_builtins(prompt), Prompt)
     except (msgspec.ValidationError, TypeError) as error:
         raise InvalidOption(f"A prompt's text, agent and model are strings ({error}): pass strings.") from error
+
+
+def check_attachments(attached: Collection[Attachment], *, limit: int) -> None:
+    """Raises `InvalidOption` for what is no file of a prompt, `PromptTooLong` where they are too many or too much."""
+    if len(attached) > MOST_ATTACHED:
+        raise PromptTooLong(
+            f"{len(attached)} files go with the prompt and the limit is {MOST_ATTACHED}: name the others in the prompt."
+        )
+    for one in attached:
+        if not (_NAME.fullmatch(one.name) and _MIME.fullmatch(one.mime_type)):
+            raise InvalidOption("A file of the prompt has no plain name and type: give it such as `a.png`, `image/png`.")
+        if one.path is None and not one.data:
+            raise InvalidOption(f"{one.name} is empty: attach a file that holds something, or name it by its path.")
+        if one.path is not None and not _is_inside(one.path):
+            raise InvalidOption(
+                f"The path of {one.name} leads out of the directory: give it relative to that, without `..`."
+            )
+    size = sum(len(one.data or b"") for one in attached)
+    if size > limit:
+        raise PromptTooLong(
+            f"The files of the prompt have {size:,} bytes and the limit is {limit:,} (`attachment_limit`): make them "
+            "smaller, or put them into the project and name them in the prompt."
+        )
+
+
+def _is_inside(path: str) -> bool:
+    """Whether a path is one below the directory that it is relative to, on any system."""
+    parts = re.split(r"[/\\]", path)
+    return bool(_NAME.fullmatch(path)) and parts[0] != "" and ":" not in parts[0] and ".." not in parts

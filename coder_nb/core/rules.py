@@ -85,6 +85,13 @@ _PLAIN = re.compile(r"[\w@%+=:,./-]+\Z")
 WHERE: dict[Scope, str] = {"session": "in this session", "project": "in this project", "everywhere": "everywhere"}
 
 
+class Always(Value):
+    """That an answer holds from now on: which of the rules that were offered is made, and where it holds."""
+
+    offer: str
+    scope: Scope = "session"
+
+
 class Place(NamedTuple):
     """Where the agent works."""
 

@@ -258,6 +258,8 @@ class AgentOffer(Value):
     """Whether it takes pictures; None where it has not said, and they may be tried."""
     files: bool | None = None
     """Whether it takes files that are carried along; None where it has not said, and they may be tried."""
+    carries: int = 0
+    """How many bytes of both a prompt may carry."""
 
 
 class Hunk(Value):

@@ -9,14 +9,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
+from coder_nb.core.audit import AuditRow
 from coder_nb.core.entries import Page
 from coder_nb.core.export import Exported
 from coder_nb.core.risk import Risk, WorktreeInfo
+from coder_nb.core.rules import Always, AnyCovers, Does, Rule, Scope
 from coder_nb.core.values import (
     AgentCommands,
     AgentInfo,
+    AgentOffer,
     AgentSessionInfo,
     Change,
+    ChatAttention,
     ChatInfo,
     CheckpointInfo,
     FileContent,
@@ -92,10 +96,13 @@ class Verbs(Protocol):
     async def withdraw(self, chat_id: str, prompt_id: str) -> bool:
         """Takes a prompt that still waits out of the inbox; False where it is not waiting (any more)."""
 
-    async def answer(self, chat_id: str, request_id: str, option_id: str | None, *, by: str) -> bool:
+    async def answer(
+        self, chat_id: str, request_id: str, option_id: str | None, *, by: str, always: Always | None = None
+    ) -> bool:
         """Answers a pending permission by one of its options, None to refuse; False where it is no longer pending.
 
-        Raises `InvalidOption` for an answer that was not offered.
+        With `always`, one of the rules that were offered is made with it, which allows or forbids as the answer does.
+        Raises `InvalidOption` for an answer or a rule that was not offered.
         """
 
     async def reply(self, chat_id: str, request_id: str, answer: Sequence[str] | None, *, by: str) -> bool:
@@ -104,8 +111,28 @@ class Verbs(Protocol):
         Raises `InvalidOption` for an answer that the question does not take.
         """
 
-    async def attend(self, chat_id: str, *, who: str) -> None:
-        """Says that a browser, or another place where the agent's requests can be answered, is there and watching."""
+    async def attend(self, chat_id: str, *, who: str, prompt_id: str | None = None) -> None:
+        """Says that a browser, or another place where the agent's requests can be answered, is there and watching.
+
+        With `prompt_id`, that the caller who waits for this prompt is: it is asked only for as long as it says so.
+        """
+
+    async def rules(self, session_id: str | None = None) -> tuple[Rule, ...]:
+        """The user's rules, revoked ones too, the oldest first; of a session, those that are in force there."""
+
+    async def make_rule(
+        self, covers: AnyCovers, *, does: Does, scope: Scope, session_id: str | None = None, by: str
+    ) -> Rule:
+        """Makes a rule, or gives the one that says the same; a session is needed but for one that holds everywhere.
+
+        Raises `InvalidOption` for a rule that would allow what it does not say, or reach further than it may.
+        """
+
+    async def revoke(self, rule_id: str, *, by: str) -> bool:
+        """Ends a rule at once; False where it had ended."""
+
+    async def audit(self, chat_id: str | None = None) -> tuple[AuditRow, ...]:
+        """The permissions of a chat or of all: what was asked, who or which rule answered; the oldest first."""
 
     async def turns(self, chat_id: str) -> tuple[TurnInfo, ...]:
         """The chat's turns, the first first."""
@@ -163,6 +190,18 @@ class Verbs(Protocol):
         """One row a report of an agent; of one chat, or of all."""
 
     async def agent_sessions(self, session_id: str) -> tuple[AgentSessionInfo, ...]: ...
+
+    async def offers(self, chat_id: str) -> tuple[AgentOffer, ...]:
+        """What the next prompt of a chat may ask of each agent, and what it would do with the agent's memory."""
+
+    async def attention(self) -> tuple[ChatAttention, ...]:
+        """What each chat that was not put away is doing; those that want their user most come first."""
+
+    async def seen(self, chat_id: str, rev: int) -> bool:
+        """Somebody has looked at a chat up to a revision: what ended until then is not news. False where nothing was.
+
+        Whoever shows a chat says so, and only while it can be seen.
+        """
 
     async def native_sessions(self, session_id: str, agent: str) -> tuple[NativeSession, ...]:
         """What an agent keeps by itself for the session's directory, the latest first; empty where it cannot tell."""

@@ -38,6 +38,17 @@ WORDS: Mapping[str, Word] = {
     "agent_started": Word("an agent session is warm", ("chat", "agent", "pid", "resumed", "ms")),
     "agent_failed": Word("an agent session could not be opened", ("chat", "agent", "code"), "warning"),
     "agent_crashed": Word("an agent has ended by itself", ("chat", "agent", "pid"), "warning"),
+    "agent_closed": Word(
+        "an agent session was let go; `why` is idle, limit, dead, deaf or memory",
+        ("chat", "agent", "why"),
+    ),
+    "server_started": Word("a server that chats share was started again", ("server", "agent", "pid")),
+    "server_failed": Word("a server could not be started again", ("server", "agent", "code"), "warning"),
+    "server_ended": Word(
+        "a server has ended; `why` is crash, unused, deaf or memory",
+        ("server", "agent", "pid", "why"),
+        "warning",
+    ),
     "limit_reached": Word("there is as much of something as there may be", ("chat", "agent", "limit"), "warning"),
     "reader_stuck": Word("a reader took nothing for too long, and was sent away", ("chat",), "warning"),
 }

@@ -19,10 +19,13 @@ HELP = """\
                        prompt an agent with the rest of the cell
 %coder agents          which agents there are, and what those need that cannot be used
 %coder sessions        all sessions
+%coder attention       what each chat is doing, and which want you
 %coder session [PATH]  the session that the magics use from now on
 %coder status          what runs, and where
 %coder changes         what was changed, to apply or reject
 %coder usage           tokens and cost
+%coder rules           what agents may do here without asking
+%coder audit           every permission that was asked for, and who answered
 %coder stop            stop the running turn"""
 
 
@@ -37,10 +40,13 @@ class CoderMagics(Magics):
         self._commands: Mapping[str, Callable[[str], Any]] = {
             "agents": lambda rest: door.agents(),
             "sessions": lambda rest: door.sessions(),
+            "attention": lambda rest: door.attention(),
             "session": self._use,
             "status": self._status,
             "changes": lambda rest: self._chat().changes,
             "usage": lambda rest: self._chat().usage(),
+            "rules": lambda rest: door.session(self._path).rules(),
+            "audit": lambda rest: door.audit(),
             "stop": self._stop,
         }
 
@@ -102,7 +108,8 @@ class CoderMagics(Magics):
             return
         waiting = f", {len(info.queued)} prompts waiting" if info.queued else ""
         held = "; held until `chat.go_on()`" if info.held else ""
-        print(f"Chat {info.name!r} on {self._path}: {info.run_status}{waiting}{held}.")
+        doing = info.attention.state if info.attention else info.run_status
+        print(f"Chat {info.name!r} on {self._path}: {doing}{waiting}{held}.")
 
     def _stop(self, rest: str) -> None:
         print("Stopped." if self._chat().stop() else "Nothing runs.")

@@ -31,14 +31,14 @@ def recent(breaker: Breaker, *, now: float) -> tuple[float, ...]:
 
 
 def starts_at(breaker: Breaker, *, now: float, limit: int) -> float | None:
-    """When it may start by itself after its last crash: not before `now`. None where it has crashed too often.
+    """From when on it may start by itself: at once after a first crash. None where it has crashed too often.
 
-    The first crash costs no time. With the limit nought it never starts by itself. A prompt starts it in any case.
+    With the limit nought it never starts by itself. A prompt starts it in any case.
     """
     count = len(recent(breaker, now=now))
     if count > limit:
         return None
-    return now if count < 2 else max(now, breaker.crashes[-1] + min(LONGEST, FIRST * 2 ** (count - 2)))
+    return breaker.crashes[-1] + (min(LONGEST, FIRST * 2 ** (count - 2)) if count > 1 else 0.0) if count else now
 
 
 def state(breaker: Breaker, *, now: float, limit: int) -> State:

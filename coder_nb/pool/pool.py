@@ -9,7 +9,11 @@ from contextlib import asynccontextmanager
 from coder_nb.backends.base import AgentSession
 from coder_nb.errors import Conflict
 from coder_nb.pool import policy
-from coder_nb.pool.policy import Fact, Key
+from coder_nb.pool.policy import Fact, Key, Letting
+
+Start = Callable[[], Awaitable[AgentSession]]
+WANTED = 256
+"""How many that died are kept in mind, to be started again."""
 
 
 class _Slot:
@@ -18,8 +22,12 @@ class _Slot:
     def __init__(self) -> None:
         self.lock = asyncio.Lock()
         self.session: AgentSession | None = None
+        self.start: Start | None = None
+        """By what it was opened, where it can be opened by the same again."""
         self.busy = False
         self.retired = False
+        self.why = ""
+        """Why it is ended in the middle of its turn."""
         self.users = 0
         """How many hold or await it: without any, and without a session, it is given up."""
         self.last_active = 0.0
@@ -31,13 +39,16 @@ class Pool:
     def __init__(self, *, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._slots: dict[Key, _Slot] = {}
+        self._wanted: dict[Key, Start] = {}
         self._closed = False
+        self.changed: Callable[[], None] = lambda: None
+        """Called when there is one more, or one is wanted again: somebody may have to look."""
 
     @asynccontextmanager
     async def lease(
         self,
         key: Key,
-        start: Callable[[], Awaitable[AgentSession]],
+        start: Start,
         fits: Callable[[AgentSession], bool] = lambda session: True,
         *,
         keep: bool = True,
@@ -47,9 +58,8 @@ class Pool:
         One that does not fit, or is dead, is closed, and started anew; one that is dead at the end is forgotten, and
         one that is not to be kept is closed.
         """
-        if self._closed:
-            raise Conflict("The server is stopping: start it again, then prompt again.")
-        slot = self._slots.setdefault(key, _Slot())
+        self._wanted.pop(key, None)  # whoever is here starts it
+        slot = self._slot(key)
         slot.users += 1
         try:
             async with slot.lock, self._turn(key, slot, start, fits, keep=keep) as session:
@@ -60,19 +70,14 @@ class Pool:
 
     @asynccontextmanager
     async def _turn(
-        self,
-        key: Key,
-        slot: _Slot,
-        start: Callable[[], Awaitable[AgentSession]],
-        fits: Callable[[AgentSession], bool],
-        *,
-        keep: bool,
+        self, key: Key, slot: _Slot, start: Start, fits: Callable[[AgentSession], bool], *, keep: bool
     ) -> AsyncIterator[AgentSession]:
         if slot.session is not None and not (slot.session.alive and fits(slot.session)):
             await self._close(key)
         if slot.session is None:
-            slot.session = await start()
-        slot.busy = True
+            slot.session, slot.start = await start(), start
+            self.changed()
+        slot.busy, slot.why = True, ""
         session = slot.session
         try:
             yield session
@@ -88,15 +93,28 @@ class Pool:
         return slot.session if slot else None
 
     def facts(self) -> list[Fact]:
-        """What `policy` decides by."""
-        return [Fact(key, slot.busy, slot.last_active) for key, slot in self._slots.items() if slot.session is not None]
+        """What `policy` decides by, but for what only a look at the processes can tell."""
+        return [fact for key in list(self._slots) if (fact := self.fact(key)) is not None]
 
-    async def sweep(self, *, ttl: float, limit: int) -> list[Key]:
-        """Closes what has been idle for `ttl` seconds or is beyond `limit`; returns what it closed."""
-        keys = dict.fromkeys(policy.idle(self.facts(), now=self._clock(), ttl=ttl))
-        rest = [fact for fact in self.facts() if fact.key not in keys]
-        keys |= dict.fromkeys(policy.over_limit(rest, limit=limit))
-        return [key for key in keys if await self.evict(key)]
+    def fact(self, key: Key) -> Fact | None:
+        """The same of one."""
+        slot = self._slots.get(key)
+        if slot is None or slot.session is None:
+            return None
+        return Fact(key, slot.busy, slot.last_active, slot.session.alive)
+
+    def starting(self) -> list[Key]:
+        """Those that are just being opened."""
+        return [key for key, slot in self._slots.items() if slot.session is None and slot.lock.locked()]
+
+    # What becomes of them --------------------------------------------------------------------------------------------
+
+    async def let_go(self, letting: Letting) -> bool:
+        """Does what was decided, if it still holds at this very moment; returns whether it was done."""
+        key = letting.fact.key
+        if not policy.still(letting, self.fact(key)):
+            return False
+        return await (self.restart(key) if letting.way == "restart" else self.evict(key))
 
     async def evict(self, key: Key) -> bool:
         """Closes a warm session that is not busy; looked at again at the moment of closing."""
@@ -108,17 +126,83 @@ class Pool:
         self._give_up_empty(key, slot)
         return True
 
+    async def restart(self, key: Key) -> bool:
+        """Closes a session that is not busy, if there is one, and opens it again as it was opened last.
+
+        False where it is busy, or nobody knows how. Raises what opening it raises.
+        """
+        slot = self._slots.get(key)
+        start = self._wanted.get(key) or (slot.start if slot else None)
+        if start is None or (slot is not None and slot.lock.locked()):
+            return False
+        slot = self._slot(key)
+        slot.users += 1
+        try:
+            async with slot.lock:
+                await self._close(key)
+                slot.session, slot.start = await start(), start
+                slot.last_active = self._clock()
+                self._wanted.pop(key, None)
+                if slot.retired:
+                    await self._close(key)
+        finally:
+            slot.users -= 1
+            self._give_up_empty(key, slot)
+        return slot.session is not None
+
+    async def end(self, key: Key, why: str) -> bool:
+        """Closes a session in the middle of its turn, which fails with that sentence; False where none runs."""
+        slot = self._slots.get(key)
+        if slot is None or slot.session is None or not slot.busy:
+            return False
+        slot.why = why
+        await slot.session.close()
+        return True
+
+    def why_ended(self, key: Key) -> str:
+        """The sentence with which a session was ended in the turn that runs; empty where it was not."""
+        slot = self._slots.get(key)
+        return slot.why if slot else ""
+
     async def retire(self, key: Key) -> None:
         """Closes a warm session, a busy one as soon as its turn has ended, as what it remembers is not all any more."""
+        self._wanted.pop(key, None)
         slot = self._slots.get(key)
-        if slot is not None and slot.session is not None and not await self.evict(key):
+        if slot is not None and (slot.session is not None or slot.lock.locked()) and not await self.evict(key):
             slot.retired = True
+
+    async def retire_chat(self, chat_id: str) -> None:
+        """As `retire`, of all agents of a chat."""
+        for key in dict.fromkeys((*self._slots, *self._wanted)):
+            if key[0] == chat_id:
+                await self.retire(key)
+
+    def want(self, key: Key, start: Start) -> None:
+        """Keeps in mind that one which died in its turn is to be started again, until somebody leases or retires it."""
+        self._wanted[key] = start
+        if len(self._wanted) > WANTED:
+            del self._wanted[next(iter(self._wanted))]
+        self.changed()
+
+    def give_up(self, key: Key) -> None:
+        """It is not wanted any more."""
+        self._wanted.pop(key, None)
+
+    @property
+    def wanted(self) -> tuple[Key, ...]:
+        return tuple(self._wanted)
 
     async def close(self) -> None:
         """Closes all of them at once; a turn that still runs on one sees its session end."""
         self._closed = True
+        self._wanted.clear()
         keys = [key for key, slot in self._slots.items() if slot.session is not None]
         await asyncio.gather(*(self._close(key) for key in keys), return_exceptions=True)
+
+    def _slot(self, key: Key) -> _Slot:
+        if self._closed:
+            raise Conflict("The server is stopping: start it again, then prompt again.")
+        return self._slots.setdefault(key, _Slot())
 
     async def _close(self, key: Key) -> None:
         slot = self._slots.get(key)

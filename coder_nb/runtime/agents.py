@@ -38,14 +38,21 @@ class Agents:
         self._settings = settings
         self._specs = registry(settings.agents)
         self._mcp_servers = mcp.servers(settings.mcp_servers)
+        self.sharing = OpencodeBackend(settings, self._specs, spawner)
+        """The one whose agent sessions share servers."""
         self._backends: dict[str, Backend] = {
             "acp": AcpBackend(settings, self._specs, spawner),
-            "opencode": OpencodeBackend(settings, self._specs, spawner),
+            "opencode": self.sharing,
             "native": NativeBackend(settings, self._specs, spawner, history),
             "claude": ClaudeBackend(settings, self._specs, spawner, history, spool=settings.spool_path()),
             "replay": ReplayBackend(settings),
         }
         self._probes: dict[str, tuple[float, Probe]] = {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of all agents, in the order of the registry."""
+        return tuple(self._specs)
 
     def spec(self, agent: str) -> AgentSpec:
         """Raises `UnknownAgent`, with the names there are."""

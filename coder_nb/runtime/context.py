@@ -7,6 +7,7 @@ import socket
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
@@ -26,15 +27,19 @@ from coder_nb.core.permissions import PermissionMode
 from coder_nb.core.transcript import visible
 from coder_nb.core.values import AgentSessionInfo, TurnInfo
 from coder_nb.errors import CoderError, NotFound
+from coder_nb.pool.breaker import State
+from coder_nb.pool.crashes import Crashes
 from coder_nb.pool.policy import Key
-from coder_nb.pool.pool import Pool
+from coder_nb.pool.pool import Pool, Start
 from coder_nb.runtime.agents import Agents
 from coder_nb.runtime.asking import Pending, Presence
+from coder_nb.runtime.attention import Lookout
 from coder_nb.runtime.begun import Begun, Sorter
 from coder_nb.runtime.feed import Feed
 from coder_nb.runtime.journal import Journal, key_of
 from coder_nb.runtime.recap import WAITS, Story
 from coder_nb.runtime.routing import Situation
+from coder_nb.runtime.rulebook import Rulebook
 from coder_nb.runtime.spending import Spending
 from coder_nb.settings import Settings
 from coder_nb.store.base import Lease, Store
@@ -54,13 +59,17 @@ IDLE_EVENTS = 100
 class Facts:
     """What is kept of an agent session beside what it tells of itself."""
 
-    def __init__(self, config_hash: str, known: AgentSessionInfo | None) -> None:
+    def __init__(self, lease: Lease, config_hash: str, known: AgentSessionInfo | None) -> None:
+        self.lease = lease
+        """Under which it was opened."""
         self.config_hash = config_hash
         self.changed = bool(known and known.config_hash and known.config_hash != config_hash)
         """Whether its settings are others than when its native session began."""
         self.commands: tuple[Command, ...] = known.commands if known else ()
         self.mode: PermissionMode | None = None
         """The mode of its last turn, and so of what it begins by itself."""
+        self.model: str | None = None
+        """The model that it has said last to have used."""
 
 
 class Idle:
@@ -93,8 +102,12 @@ class Context:
         self.worktrees = worktrees
         self.presence = Presence(clock=time.monotonic)
         self.pending = Pending()
+        self.rulebook = Rulebook(settings, store)
         self.spending = Spending(settings, store)
         self.journal = Journal(self.now)
+        self.lookout: Lookout | None = None
+        """Who wants to hear of each chat that its state has changed, if anybody does."""
+        self.crashes = Crashes(clock=time.monotonic, limit=settings.restarts)
         self.epoch = ids.new_id()
         self.host = socket.gethostname()
         self._feeds: WeakValueDictionary[str, Feed] = WeakValueDictionary()
@@ -119,7 +132,8 @@ class Context:
 
     def feed(self, chat_id: str) -> Feed:
         """The listeners of a chat; gone when nobody writes or listens."""
-        return self._feeds.setdefault(chat_id, Feed())
+        told = self.lookout.changed if self.lookout else _nobody
+        return self._feeds.setdefault(chat_id, Feed(partial(told, chat_id)))
 
     @property
     def feeds(self) -> Mapping[str, Feed]:
@@ -136,12 +150,13 @@ class Context:
         cwd: Path,
         mode: PermissionMode,
         model: str | None,
+        effort: str | None = None,
         env: Mapping[str, str] | None = None,
         began: Callable[[Begun], None],
     ) -> AgentSession:
         """Starts an agent session, with its earlier native session where that is within reach."""
         known = await self.store.catalog.get_agent_session(chat_id, agent)
-        facts = Facts(self.agents.config_hash(agent, cwd), known)
+        facts = Facts(lease, self.agents.config_hash(agent, cwd), known)
         native_id = known.native_id if known and self._is_within_reach(known) and not facts.changed else None
         turns = [turn for turn in await self.visible_turns(chat_id) if turn.agent == agent and turn.end]
         opening = Opening(
@@ -150,6 +165,7 @@ class Context:
             cwd=cwd,
             mode=mode,
             model=model,
+            effort=effort,
             native_id=native_id,
             fork=None if native_id or known is None else await self._fork(known),
             turns=len(turns),
@@ -218,6 +234,7 @@ class Context:
             self.journal.bury(key_of(chat_id, agent), session.stderr_tail())
             self.journal.note("agent_crashed", chat=chat_id, agent=agent, pid=session.pid)
         known = await self.store.catalog.get_agent_session(chat_id, agent)
+        facts, can = self._facts[session], session.capabilities
         info = AgentSessionInfo(
             chat_id=chat_id,
             agent=agent,
@@ -225,14 +242,44 @@ class Context:
             status=status,  # type: ignore[arg-type]  # one of three members of the Literal
             native_id=session.native_id,
             earlier=_given_up(known, session.native_id),
-            models=session.capabilities.models,
-            commands=self._facts[session].commands,
-            config_hash=self._facts[session].config_hash,
+            model=facts.model or (known.model if known else None),
+            models=can.models,
+            efforts=dict(can.efforts),
+            images=can.images,
+            files=can.files,
+            commands=facts.commands,
+            config_hash=facts.config_hash,
             host=self.host,
             pid=session.pid,
             last_active_at=self.now(),
         )
         await self.store.catalog.put_agent_session(lease, info)
+
+    async def keep_in_mind(self, key: Key, session: AgentSession) -> None:
+        """Writes down how a session is that has no turn."""
+        await self.remember(self._facts[session].lease, *key, session, settled=True)
+
+    def died(self, key: Key, session: AgentSession, start: Start | None) -> State:
+        """An agent has ended in its turn: that counts, and one with a process of its own is wanted again.
+
+        One that shares a server is as soon opened again with its next prompt: the server is what is started.
+        """
+        state = self.crashes.note(key_of(*key))
+        if start is not None and session.pid is not None and state != "open":
+            self.pool.want(key, start)
+        return state
+
+    async def would_go_on(self, chat_id: str, agent: str, known: AgentSessionInfo | None, cwd: Path | None) -> bool:
+        """Whether a prompt finds an agent's own memory, as its session would be opened now in that directory."""
+        session = self.pool.get((chat_id, agent))
+        if session is not None and session.alive:
+            return session in self._prompted or session.resumed in ("resumed", "forked")
+        if known is None:
+            return False
+        if known.native_id is None:
+            return await self._fork(known) is not None
+        as_it_was = cwd is None or known.config_hash in ("", self.agents.config_hash(agent, cwd))
+        return as_it_was and self._is_within_reach(known)
 
     def said_between_turns(self, chat_id: str, agent: str) -> list[AnyEvent]:
         """What an agent said while it had no turn (its commands, its mode), once: it goes into the next turn."""
@@ -291,6 +338,10 @@ class Context:
         if cost is None:
             return usage
         return _replace(usage, cost_nanousd=cost, cost_source="computed")
+
+
+def _nobody(chat_id: str) -> None:
+    """Nobody wants to hear of it."""
 
 
 def _given_up(known: AgentSessionInfo | None, native_id: str | None) -> tuple[str, ...]:

@@ -152,7 +152,7 @@ async def _end(
                 await context.store.trees.mark(lease, session.id, "active", was=(how,))
                 raise _refusal(found)
             for chat in await context.store.catalog.chats(session.id):
-                await _retire(context, chat.id)
+                await context.pool.retire_chat(chat.id)
             await _remove(context, lease, session, how)
             runner.tree.forget()
     finally:
@@ -173,7 +173,7 @@ async def _remove(context: Context, lease: Lease, session: SessionInfo, how: Tre
 async def _end_chat(context: Context, chat: ChatInfo, runner: Runner, *, force: bool) -> None:
     if runner.turn is not None and runner.turn.chat_id == chat.id:
         await _quiet(runner, force=force)
-    await _retire(context, chat.id)
+    await context.pool.retire_chat(chat.id)
 
 
 async def _quiet(runner: Runner, *, force: bool) -> None:
@@ -190,12 +190,6 @@ async def _quiet(runner: Runner, *, force: bool) -> None:
 def _check_idle(runner: Runner) -> None:
     if runner.turn is not None:
         raise Conflict("An agent is still working on these files: stop it or wait for it.")
-
-
-async def _retire(context: Context, chat_id: str) -> None:
-    for fact in context.pool.facts():
-        if fact.key[0] == chat_id:
-            await context.pool.retire(fact.key)
 
 
 async def _let_go(context: Context, lease: Lease, session_id: str, note: str) -> None:

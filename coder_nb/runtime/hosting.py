@@ -11,7 +11,9 @@ import os
 import msgspec
 
 from coder_nb import errors
+from coder_nb.core.attention import of_chat
 from coder_nb.core.values import ChatInfo
+from coder_nb.pool.places import Places
 from coder_nb.runtime import deletion, recovery
 from coder_nb.runtime.context import Context
 from coder_nb.runtime.leaseholder import Leaseholder
@@ -24,6 +26,8 @@ _log = logging.getLogger("coder_nb.runtime")
 _replace = msgspec.structs.replace
 PATHS = 1000
 """Of how many sessions the working directory is kept in mind."""
+PLACES = 0.3
+"""Seconds after which those that wait for a place are told where they are now."""
 STOPPING = "The server is stopping: start it again, then try again."
 
 
@@ -48,7 +52,8 @@ class Host:
         self.draining = False
         self._tasks = tasks
         self._paths: dict[str, str] = {}
-        self._slots = asyncio.Semaphore(context.settings.max_running)
+        self._places_told: set[str] = set()
+        self.places = Places(context.settings.max_running, moved=self._moved)
 
     @property
     def busy(self) -> int:
@@ -67,7 +72,7 @@ class Host:
         lease = await self.lease_on(path)
         runner = self.runners.get(session_id)
         if runner is None:
-            runner = Runner(self.context, self.leases, session_id=session_id, path=path, slots=self._slots)
+            runner = Runner(self.context, self.leases, session_id=session_id, path=path, places=self.places)
             self.runners[session_id] = runner
             runner.task = self._tasks.start(runner.run(), name=f"run session {session_id}")
         return lease, runner
@@ -93,7 +98,8 @@ class Host:
         for path in self.leases.unused_for(unused):
             runners = [runner for runner in self.runners.values() if runner.path == path]
             chats = [chat for runner in runners for chat in await catalog.chats(runner.session_id)]
-            needed = any(runner.turn for runner in runners) or any(chat.queued or chat.id in warm for chat in chats)
+            at_work = any(runner.turn or runner.ending or runner.tree.busy for runner in runners)
+            needed = at_work or any(chat.queued or chat.id in warm for chat in chats)
             if needed or path not in self.leases.unused_for(unused):  # asked for in the meantime
                 continue
             for runner in runners:
@@ -112,7 +118,22 @@ class Host:
         runner = await self.leases.runner(path)
         if chat.turn_id is not None and runner is None and self.leases.held(path) is None:
             chat = await self._settled(chat, path)
-        return _replace(chat, runner=runner, asking=self.context.pending.asking(chat.id))
+        place = None if chat.turn_id else self.places.of(chat.id)
+        seen = _replace(chat, runner=runner, asking=self.context.pending.asking(chat.id), place=place)
+        return _replace(seen, attention=of_chat(seen))
+
+    def _moved(self, chat_id: str) -> None:
+        """The place of a chat among those that wait has changed; of many that do so at once, each is told once."""
+        if not self._places_told:
+            asyncio.get_running_loop().call_later(PLACES, self._tell_places)
+        self._places_told.add(chat_id)
+
+    def _tell_places(self) -> None:
+        moved, self._places_told = self._places_told, set()
+        if self.context.lookout is not None:
+            self.context.lookout.moved(moved)
+        for chat_id in moved & set(self.context.feeds):
+            self.context.feed(chat_id).tell(state=True)
 
     async def settle_the_dead(self) -> None:
         """Gives an end to the turns of runners that died before this runtime was opened."""
@@ -142,9 +163,7 @@ class Host:
             if runner.turn is not None:
                 await runner.turn.stop(message=errors.LeaseLost().message, code=errors.LeaseLost.code)
             for chat in await self.context.store.catalog.chats(runner.session_id):
-                for fact in self.context.pool.facts():
-                    if fact.key[0] == chat.id:
-                        await self.context.pool.retire(fact.key)
+                await self.context.pool.retire_chat(chat.id)
 
     # The end ---------------------------------------------------------------------------------------------------------
 

@@ -91,6 +91,7 @@ def _offer(
         told=told,
         model=here.model if here is not None else None,
         modes=MODES[: MODES.index(most) + 1],
+        carries=context.settings.attachment_limit,
     )
     if said is None:
         return offer

@@ -10,6 +10,7 @@ from collections import deque
 from coder_nb.core import lifecycle
 from coder_nb.core.values import ChatInfo, Prompt
 from coder_nb.errors import CoderError, Conflict, LeaseLost, NotFound
+from coder_nb.pool.places import Places
 from coder_nb.runtime import recovery
 from coder_nb.runtime.begun import Begun
 from coder_nb.runtime.context import Context
@@ -26,10 +27,8 @@ BEGUN = 100
 class Runner:
     """The worker of one session; its task runs `run` for as long as the runtime lives."""
 
-    def __init__(
-        self, context: Context, leases: Leaseholder, *, session_id: str, path: str, slots: asyncio.Semaphore
-    ) -> None:
-        self._context, self._leases, self._slots = context, leases, slots
+    def __init__(self, context: Context, leases: Leaseholder, *, session_id: str, path: str, places: Places) -> None:
+        self._context, self._leases, self._places = context, leases, places
         self.session_id, self.path = session_id, path
         self.task: asyncio.Task[None]
         """What runs `run`; whoever started it sets it, and ends it."""
@@ -58,7 +57,7 @@ class Runner:
             await self._wake.wait()
             self._wake.clear()
             while (due := await self._next()) is not None:
-                async with self._slots:
+                async with self._places.place(due[0].id):
                     if not await self._take(*due):
                         break
 

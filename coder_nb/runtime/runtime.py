@@ -10,21 +10,26 @@ import contextlib
 import time
 
 from coder_nb import __version__, ids
+from coder_nb.core import offering
 from coder_nb.pool import register
 from coder_nb.pool.pool import Pool
 from coder_nb.pool.process import Keeper
 from coder_nb.runtime.agents import Agents
+from coder_nb.runtime.attention import Lookout, Told
 from coder_nb.runtime.context import Context
 from coder_nb.runtime.hosting import Host
-from coder_nb.runtime.loops import Loops
+from coder_nb.runtime.supervision import Supervisor
 from coder_nb.runtime.tasks import Tasks
+from coder_nb.runtime.upkeep import duties, follow_others
 from coder_nb.runtime.verbs.answering import Answering
+from coder_nb.runtime.verbs.attention import Attending
 from coder_nb.runtime.verbs.copies import Copies
 from coder_nb.runtime.verbs.ends import Ends
 from coder_nb.runtime.verbs.insight import Insight
 from coder_nb.runtime.verbs.prompting import Prompting
 from coder_nb.runtime.verbs.reading import Reading
 from coder_nb.runtime.verbs.reviewing import Reviewing
+from coder_nb.runtime.verbs.ruling import Ruling
 from coder_nb.runtime.verbs.sessions import Sessions
 from coder_nb.settings import Settings
 from coder_nb.store.base import Store
@@ -37,7 +42,7 @@ DISPOSE = 1.0
 """Seconds that each further step of closing may take; agents that are deaf even to that are killed."""
 
 
-class Runtime(Sessions, Prompting, Answering, Reading, Reviewing, Copies, Ends, Insight):
+class Runtime(Sessions, Prompting, Answering, Ruling, Reading, Reviewing, Copies, Ends, Insight, Attending):
     """Implements `core.verbs.Verbs`; what each call promises is said there. Lives on one event loop."""
 
     def __init__(self, settings: Settings, store: Store, *, runtime_id: str, label: str) -> None:
@@ -51,15 +56,26 @@ class Runtime(Sessions, Prompting, Answering, Reading, Reviewing, Copies, Ends, 
         worktrees = Worktrees(settings.worktrees_path(), settings)
         context = Context(settings, store=store, pool=self._pool, agents=self._agents, worktrees=worktrees)
         super().__init__(Host(context, self._tasks, runtime_id=runtime_id, label=label))
-        self._loops = Loops(self._host, delete_chat=self.delete_chat)
+        self._supervisor = Supervisor(context, duties(self._host, delete_chat=self.delete_chat))
+        self._supervising: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, settings: Settings, *, label: str) -> Runtime:
-        """A running runtime over the store of the settings. Raises `StoreError`s with their cures."""
+    async def open(cls, settings: Settings, *, label: str, told: Told | None = None) -> Runtime:
+        """A running runtime over the store of the settings. Raises `StoreError`s with their cures.
+
+        `told` is called on its loop with what a chat of its own is doing, whenever that has changed.
+        """
+        offering.forbidding(settings.forbidden_commands)  # refused before anything is opened
         left_behind = await asyncio.to_thread(register.reap, settings.registers_path())
         store = await open_store(settings)
         runtime = cls(settings, store, runtime_id=ids.new_id(), label=label)
-        runtime._loops.start(runtime._tasks)
+        tasks = runtime._tasks
+        if told is not None:
+            lookout = runtime._context.lookout = Lookout(runtime.watched, told)
+            tasks.start(lookout.run(), name="look out for what chats are doing")
+        tasks.start(runtime._host.leases.keep(), name="renew leases")
+        tasks.start(follow_others(runtime._host), name="follow other processes")
+        runtime._supervising = tasks.start(runtime._supervisor.run(), name="supervise")
         for ended in left_behind:
             runtime._context.journal.note("left_behind", runtime=ended.runtime_id, processes=ended.processes)
         runtime._context.journal.note("runtime_opened", runtime=runtime.runtime_id, version=__version__)
@@ -71,6 +87,9 @@ class Runtime(Sessions, Prompting, Answering, Reading, Reviewing, Copies, Ends, 
         if self._host.draining:
             return
         await self._host.drain(DRAIN, grace=self.settings.drain_grace)
+        if self._supervising is not None:  # nothing is started again from here on
+            self._supervising.cancel()
+            await asyncio.wait({self._supervising}, timeout=DISPOSE)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(DISPOSE):
                 await self._pool.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,12 +19,16 @@ from coder_nb.core.entries import End, TurnEnded, TurnStarted, Usage, UserMessag
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.core.values import Prompt, TurnInfo
 from coder_nb.core.words import Field
+from coder_nb.pool.breaker import State
+from coder_nb.pool.pool import Start
 from coder_nb.runtime import recovery
 from coder_nb.runtime.asking import Kind
 from coder_nb.runtime.begun import Begun
 from coder_nb.runtime.context import Context
 from coder_nb.runtime.interview import Interview
+from coder_nb.runtime.journal import key_of
 from coder_nb.runtime.recorder import Recorder
+from coder_nb.runtime.rulebook import Desk
 from coder_nb.runtime.tree import Tree
 from coder_nb.runtime.writer import Writer
 from coder_nb.store.base import Lease, RunState
@@ -105,11 +109,12 @@ class Turn:
             self._recorder,
             chat_id=chat_id,
             prompt=prompt,
-            mode=self._mode,
             touched=self._writer.touch,
             nobody=lambda: self.stop(message=errors.NobodyToAsk().message, code=errors.NobodyToAsk.code),
         )
+        self._desk: Desk | None = None
         self._why: _Why | None = None
+        self._looping = False
         self._last_resort: asyncio.TimerHandle | None = None
 
     # The way of a prompt ---------------------------------------------------------------------------------------------
@@ -141,6 +146,9 @@ class Turn:
         began = TurnStarted(agent=self.agent, label=self._label, model=prompt.model, mode=self._mode)
         self._recorder.add(_replace(began, prompt_id=prompt.id, cell=prompt.cell))
         self._recorder.add(UserMessage(text=prompt.text, prompt_id=prompt.id, attachments=prompt.attachments))
+        if prompt.mode not in (None, self._mode):
+            text = f"The administrator allows no more than the mode {self._mode}: this turn runs in it."
+            self._recorder.on(base.Noticed(text=text, code="mode_limited", level="warning"))
         state = RunState(
             run_status="running",
             turn_id=self.id,
@@ -156,6 +164,8 @@ class Turn:
         try:
             return await self._drive()
         except errors.CoderError as error:
+            if isinstance(error, errors.AgentFailed):
+                self._died(self._context.crashes.note(key_of(self.chat_id, self.agent)))
             return Done(end="failed", message=error.message, code=error.code)
         except Exception as error:
             _log.exception("turn %s broke", self.id)
@@ -169,12 +179,16 @@ class Turn:
         cwd, checkpoint = await self._tree.prepare(self._lease, self.id)
         self._recorder.add(checkpoint)
         self._record_all(self._tree.notices)
+        session = await self._context.store.catalog.get_session(self._tree.session_id)
+        desk = self._desk = Desk(self._context.rulebook, session, self._mode, cwd)
+        self._mode = await desk.agents_mode()
         done = Done(end="failed", message="The agent's turn ended without an end.", code="agent_protocol")
         key, fits = (self.chat_id, self.agent), lambda session: session.fits(self._mode)
         keep = await self._context.keeps_warm(key, once=self.prompt.once)
-        async with self._context.pool.lease(key, self._start(cwd), fits, keep=keep) as agent:
+        start = self._start(cwd)
+        async with self._context.pool.lease(key, start, fits, keep=keep) as agent:
             asked = await self._asked(agent)
-            self._context.facts(agent).mode = self._mode
+            self._context.facts(agent).mode = desk.mode
             self._prompting = agent
             self._writer.prompted()
             try:
@@ -187,23 +201,41 @@ class Turn:
                 self._prompting = None
                 await self._interview.withdraw()
             await self._context.remember(self._lease, self.chat_id, self.agent, agent, settled=True)
+            if why := self._context.pool.why_ended(key):
+                done = _replace(done, message=why)
+        if done.end == "completed":
+            self._context.crashes.forgive(key_of(*key))
+        elif done.end == "failed" and not done.alive and self._why is None:
+            self._died(self._context.died(key, agent, start if keep and self._begun is None else None))
         return done
 
-    def _start(self, cwd: Path) -> Callable[[], Awaitable[AgentSession]]:
+    def _start(self, cwd: Path) -> Start:
+        """How the agent is started; kept for as long as it is warm, so that it must not hold on to this turn."""
+        if self._begun is not None:
+            return self._begun.no_other
+        context, lease, tree, began = self._context, self._lease, self._tree, self._began
+        chat_id, agent, mode = self.chat_id, self.agent, self._mode
+        model, effort, python = self.prompt.model, self.prompt.effort, self.prompt.python
+
         async def start() -> AgentSession:
-            env = await asyncio.to_thread(self._tree.environment, self.prompt.python)
-            return await self._context.open_agent(
-                self._lease,
-                self.chat_id,
-                self.agent,
-                cwd=cwd,
-                mode=self._mode,
-                model=self.prompt.model,
-                env=env,
-                began=self._began,
+            env = await asyncio.to_thread(tree.environment, python)
+            return await context.open_agent(
+                lease, chat_id, agent, cwd=cwd, mode=mode, model=model, effort=effort, env=env, began=began
             )
 
-        return start if self._begun is None else self._begun.no_other
+        return start
+
+    def _died(self, state: State) -> None:
+        """The agent has ended by itself; where it does so again and again, what waits for it is not spent on it."""
+        if state != "open":
+            return
+        self._looping = True
+        often = self._context.crashes.count(key_of(self.chat_id, self.agent))
+        text = (
+            f"{self._context.agents.spec(self.agent).label} has ended by itself {often} times within ten minutes: only "
+            "a prompt starts it now, and what waits in this chat is held until you go on."
+        )
+        self._record_all([base.Noticed(text=text, code="crash_loop", level="warning")])
 
     async def _asked(self, agent: AgentSession) -> Asked:
         self._hear_idle()
@@ -217,6 +249,7 @@ class Turn:
             user_text=prompt.text,
             mode=self._mode,
             model=prompt.model,
+            effort=prompt.effort,
             attachments=prompt.attachments,
         )
 
@@ -241,7 +274,7 @@ class Turn:
         state = RunState(
             run_status=lifecycle.step(lifecycle.RUN, "running", end),
             clear_turn=True,
-            held=await recovery.held(self._context.store, self.chat_id) if self._why and self._why.hold else None,
+            held=await recovery.held(self._context.store, self.chat_id) if self._holds else None,
             error=(done.message or "The turn failed.") if failed else None,
             clear_error=not failed,
         )
@@ -253,6 +286,11 @@ class Turn:
 
     def _note(self, word: str, **fields: Field) -> None:
         self._context.journal.note(word, chat=self.chat_id, turn=self.id, agent=self.agent, **fields)
+
+    @property
+    def _holds(self) -> bool:
+        """Whether what waits has to wait on."""
+        return self._looping or (self._why is not None and self._why.hold)
 
     # Stopping --------------------------------------------------------------------------------------------------------
 
@@ -320,10 +358,11 @@ class Turn:
             self._context.commands_are(self.agent, agent, event.commands)
         if entry is not None and isinstance(entry.body, Usage):
             usage = _replace(await self._context.priced(entry.body), native_id=agent.native_id)
+            self._context.facts(agent).model = usage.model or self._context.facts(agent).model
             self._recorder.update(entry.id, usage, open=False)
             await self._judge(await self._context.spending.spend(self.chat_id, usage))
-        if entry is not None:
-            await self._interview.take(agent, entry)
+        if entry is not None and self._desk is not None:
+            await self._interview.take(agent, entry, self._desk)
         self._writer.touch()
         if self._recorder.ahead:
             await self._writer.caught_up()

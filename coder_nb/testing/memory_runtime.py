@@ -10,11 +10,14 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from coder_nb.core import questions
+from coder_nb.core.attention import Attention, of_chat
+from coder_nb.core.audit import AuditRow, row
 from coder_nb.core.entries import (
     AnyBody,
     Delta,
     End,
     Entry,
+    Offer,
     Page,
     Permission,
     PermissionOption,
@@ -29,14 +32,17 @@ from coder_nb.core.entries import (
 from coder_nb.core.parts import choose, halves, is_whole
 from coder_nb.core.permissions import Answerer
 from coder_nb.core.risk import Risk, WorktreeInfo
+from coder_nb.core.rules import SCOPES, Always, AnyCovers, Does, Rule, Scope
 from coder_nb.core.values import (
     PROTOCOL,
     AgentCommands,
     AgentInfo,
+    AgentOffer,
     AgentSessionInfo,
     Change,
     ChangesFrame,
     ChangeStatus,
+    ChatAttention,
     ChatInfo,
     CheckpointInfo,
     DeltaFrame,
@@ -59,9 +65,9 @@ from coder_nb.ids import new_id
 T = TypeVar("T")
 OPTIONS = (
     PermissionOption(id="once", label="Allow", kind="allow_once"),
-    PermissionOption(id="always", label="Always allow", kind="allow_always"),
     PermissionOption(id="no", label="Reject", kind="reject_once"),
 )
+OFFERS = (Offer(id="commands", label="ls …", text="commands that begin with `ls`"),)
 AGENTS = (
     AgentInfo(name="replay", label="Replay", backend="replay", available=True, version="1", default=True),
     AgentInfo(name="goose", label="Goose", backend="acp", available=False, reason="not found", cure="install it"),
@@ -107,16 +113,29 @@ class Stage:
 
     async def ask(self, title: str, *, asking: Answerer, kind: ToolKind = "execute") -> tuple[str | None, str]:
         """Asks for a permission; returns the option chosen and by whom."""
-        body = Permission(request_id=new_id(), title=title, tool="terminal", tool_kind=kind, options=OPTIONS)
+        body = Permission(
+            request_id=new_id(),
+            title=title,
+            tool="terminal",
+            tool_kind=kind,
+            options=OPTIONS,
+            offers=OFFERS,
+            scopes=SCOPES,
+        )
         entry = self.put(body, open=True)
         answer: asyncio.Future[tuple[str | None, str]] = asyncio.get_running_loop().create_future()
         self._runtime.waiting[body.request_id] = answer
-        self._runtime.update(self._chat_id, asking=asking)
+        self._runtime.update(self._chat_id, asking=asking, asks="permission")
         option, by = await answer
-        self._runtime.update(self._chat_id, asking=None)
-        status = "allowed" if option in ("once", "always") else "denied"
+        self._runtime.update(self._chat_id, asking=None, asks=None)
+        status = "allowed" if option == "once" else "denied"
         self.put(replace(body, status=status, option_id=option, by=by), entry_id=entry.id)
         return option, by
+
+    @property
+    def always(self) -> Always | None:
+        """The rule that was asked for with the latest answer."""
+        return self._runtime.said_always[-1]
 
     async def question(self, text: str, *, asking: Answerer, **fields: Any) -> tuple[tuple[str, ...], str]:
         """Asks a question; returns the answer, empty where it was declined, and by whom."""
@@ -124,9 +143,9 @@ class Stage:
         entry = self.put(body, open=True)
         answer: asyncio.Future[tuple[tuple[str, ...], str]] = asyncio.get_running_loop().create_future()
         self._runtime.questions[body.request_id] = (body, answer)
-        self._runtime.update(self._chat_id, asking=asking)
+        self._runtime.update(self._chat_id, asking=asking, asks="question")
         said, by = await answer
-        self._runtime.update(self._chat_id, asking=None)
+        self._runtime.update(self._chat_id, asking=None, asks=None)
         self.put(replace(body, status="answered" if said else "declined", answer=said, by=by), entry_id=entry.id)
         return said, by
 
@@ -154,7 +173,12 @@ class MemoryRuntime:
         self.waiting: dict[str, asyncio.Future[tuple[str | None, str]]] = {}
         self.questions: dict[str, tuple[Question, asyncio.Future[tuple[tuple[str, ...], str]]]] = {}
         self.attended: list[str] = []
+        self.ruled: list[Rule] = []
+        self.said_always: list[Always | None] = []
         self.offered: tuple[AgentCommands, ...] = ()
+        self.offering: tuple[AgentOffer, ...] = ()
+        self._ended: dict[str, int] = {}
+        """At which revision each chat's last turn ended."""
         self.closed = False
         self._sessions: dict[str, SessionInfo] = {}
         self._log: dict[str, dict[str, Entry]] = {}
@@ -187,7 +211,8 @@ class MemoryRuntime:
         return entry
 
     def update(self, chat_id: str, **fields: object) -> ChatInfo:
-        self.chats[chat_id] = replace(self.chats[chat_id], **fields)
+        chat = replace(self.chats[chat_id], **fields)
+        self.chats[chat_id] = replace(chat, attention=of_chat(chat))
         self.tell(chat_id, StateFrame(chat=self.chats[chat_id]))
         return self.chats[chat_id]
 
@@ -280,7 +305,10 @@ class MemoryRuntime:
         self.update(chat_id, queued=left)
         return True
 
-    async def answer(self, chat_id: str, request_id: str, option_id: str | None, *, by: str) -> bool:
+    async def answer(
+        self, chat_id: str, request_id: str, option_id: str | None, *, by: str, always: Always | None = None
+    ) -> bool:
+        self.said_always.append(always)
         waiting = self.waiting.pop(request_id, None)
         if waiting is None or waiting.done():
             return False
@@ -296,8 +324,59 @@ class MemoryRuntime:
         waiting.set_result((tuple(answer or ()), by))
         return True
 
-    async def attend(self, chat_id: str, *, who: str) -> None:
-        self.attended.append(who)
+    async def attend(self, chat_id: str, *, who: str, prompt_id: str | None = None) -> None:
+        self.attended.append(prompt_id or who)
+
+    async def rules(self, session_id: str | None = None) -> tuple[Rule, ...]:
+        return tuple(rule for rule in self.ruled if session_id is None or rule.revoked_at is None)
+
+    async def make_rule(
+        self, covers: AnyCovers, *, does: Does, scope: Scope, session_id: str | None = None, by: str
+    ) -> Rule:
+        rule = Rule(id=new_id(), does=does, scope=scope, covers=covers, session_id=session_id, by=by, created_at=1)
+        self.ruled.append(rule)
+        return rule
+
+    async def revoke(self, rule_id: str, *, by: str) -> bool:
+        place = next(place for place, rule in enumerate(self.ruled) if rule.id == rule_id)
+        done = self.ruled[place].revoked_at is None
+        self.ruled[place] = replace(self.ruled[place], revoked_at=2, revoked_by=by)
+        return done
+
+    async def audit(self, chat_id: str | None = None) -> tuple[AuditRow, ...]:
+        chats = self.chats.values() if chat_id is None else [self.chats[chat_id]]
+        return tuple(
+            row(entry, entry.body, session_id=chat.session_id, path=self._sessions[chat.session_id].path)
+            for chat in chats
+            for entry in self._log[chat.id].values()
+            if isinstance(entry.body, Permission)
+        )
+
+    async def offers(self, chat_id: str) -> tuple[AgentOffer, ...]:
+        return self.offering
+
+    async def attention(self) -> tuple[ChatAttention, ...]:
+        return tuple(self._doing(chat) for chat in self.chats.values())
+
+    async def seen(self, chat_id: str, rev: int) -> bool:
+        chat = _found(self.chats, chat_id)
+        if not chat.unseen or rev < self._ended.get(chat_id, 0):
+            return False
+        self.update(chat_id, unseen=False)
+        return True
+
+    def _doing(self, chat: ChatInfo) -> ChatAttention:
+        now, session = chat.attention or Attention(), self._sessions[chat.session_id]
+        return ChatAttention(
+            chat_id=chat.id,
+            session_id=session.id,
+            path=session.path,
+            session=session.name,
+            chat=chat.name,
+            state=now.state,
+            why=now.why,
+            turn_id=chat.turn_id,
+        )
 
     async def turns(self, chat_id: str) -> tuple[TurnInfo, ...]:
         return tuple(self._turns[chat_id])
@@ -474,7 +553,8 @@ class MemoryRuntime:
             turn, state=body.end, end=body.end, message=body.message, code=body.code, ended_at=2
         )
         stage.put(body)
-        self.update(chat_id, run_status="idle", turn_id=None, asking=None)
+        self._ended[chat_id] = self.chats[chat_id].rev
+        self.update(chat_id, run_status="idle", turn_id=None, asking=None, unseen=True)
         return stopped
 
     def _decide(

@@ -11,6 +11,7 @@ command is echoed.
   ``plan`` they are refused, in ``yolo`` allowed.
 * ``usage IN OUT`` (with the answer to the prompt) · ``meta IN OUT`` (beside an empty text) · ``cost USD`` (cumulative)
 * ``hang`` (until it is stopped) · ``deaf`` (also after that) · ``late MS`` (as hang; answers a Stop late, and talks on)
+* ``mute`` (answers no request after this prompt) · ``hog MIB`` (of memory, which it keeps)
 * ``die CODE`` · ``kill`` (itself) · ``half`` (a line, and exits) · ``garbage`` · ``badutf8`` · ``huge BYTES`` ·
   ``stderr BYTES`` · ``grandchild`` (leaves one in a session of its own)
 * ``recall`` (says the earlier prompts of this native session, also after it was resumed) · ``pid`` · ``cwd`` ·
@@ -82,6 +83,7 @@ class Agent:
         self.terminal = ""
         self.answered: dict[str, Any] = {}
         self.cost = 0.0
+        self.kept = b""
         self.calls = 0
         self.requests = 0
         self.stopping = threading.Event()
@@ -337,7 +339,7 @@ class Agent:
                         shell.communicate()
                         raise Stopped from None
 
-        self.tool("shell", "execute", rest, deed)
+        self.tool("shell", "execute", rest, deed, rawInput={"command": rest})
 
     def ask(self, rest: str) -> None:
         self.tool("nothing", "other", rest or "Do nothing", lambda: "done")
@@ -393,6 +395,12 @@ class Agent:
         time.sleep(int(rest) / 1000)
         self.say("too late")
         raise Stopped
+
+    def mute(self, _: str) -> None:
+        self.options["silent"] = True
+
+    def hog(self, rest: str) -> None:
+        self.kept = b"x" * (int(rest) << 20)
 
     def die(self, rest: str) -> None:
         sys.stderr.write("the script says so\n")
@@ -511,6 +519,8 @@ _DEEDS: dict[str, Callable[[Agent, str], None]] = {
     "hang": Agent.hang,
     "deaf": Agent.deaf,
     "late": Agent.late,
+    "mute": Agent.mute,
+    "hog": Agent.hog,
     "die": Agent.die,
     "kill": Agent.kill,
     "garbage": Agent.garbage,

@@ -10,6 +10,7 @@ import msgspec
 
 from coder_nb.core.codec import decode, encode
 from coder_nb.core.export import Exported
+from coder_nb.core.rules import Always, AnyCovers, Does, Scope
 from coder_nb.core.values import Files, Prompt
 from coder_nb.core.verbs import Verbs
 from coder_nb.errors import BadRequest, CoderError, Forbidden, NotFound
@@ -67,8 +68,26 @@ def _entries(verbs: Verbs, ids: tuple[str, ...], query: Query, body: Any) -> Awa
 
 
 def _answer(verbs: Verbs, ids: tuple[str, ...], query: Query, body: Any) -> Awaitable[object]:
-    option = body.get("option_id")
-    return _done(verbs.answer(ids[0], ids[1], None if option is None else str(option), by=WHO))
+    option, always = body.get("option_id"), body.get("always")
+    return _done(
+        verbs.answer(
+            ids[0],
+            ids[1],
+            None if option is None else str(option),
+            by=WHO,
+            always=None if always is None else msgspec.convert(always, Always),
+        )
+    )
+
+
+def _make_rule(verbs: Verbs, ids: tuple[str, ...], query: Query, body: Any) -> Awaitable[object]:
+    return verbs.make_rule(
+        msgspec.convert(body["covers"], AnyCovers),
+        does=msgspec.convert(body["does"], Does),
+        scope=msgspec.convert(body["scope"], Scope),
+        session_id=body.get("session_id"),
+        by=WHO,
+    )
 
 
 def _reply(verbs: Verbs, ids: tuple[str, ...], query: Query, body: Any) -> Awaitable[object]:
@@ -137,6 +156,7 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("GET", "sessions/*/agent-sessions"): lambda v, ids, q, b: v.agent_sessions(ids[0]),
     ("POST", "sessions/*/chats"): _open_chat,
     ("GET", "usage"): lambda v, ids, q, b: v.usage(),
+    ("GET", "attention"): lambda v, ids, q, b: v.attention(),
     ("GET", "chats/*"): lambda v, ids, q, b: v.get_chat(ids[0]),
     ("POST", "chats/*/prompts"): lambda v, ids, q, b: v.prompt(ids[0], msgspec.convert(b, Prompt)),
     ("DELETE", "chats/*/prompts/*"): lambda v, ids, q, b: _done(v.withdraw(ids[0], ids[1])),
@@ -146,7 +166,15 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("POST", "chats/*/go-on"): lambda v, ids, q, b: v.go_on(ids[0]),
     ("POST", "chats/*/permissions/*"): _answer,
     ("POST", "chats/*/questions/*"): _reply,
-    ("POST", "chats/*/attend"): lambda v, ids, q, b: v.attend(ids[0], who=WHO),
+    ("GET", "chats/*/offers"): lambda v, ids, q, b: v.offers(ids[0]),
+    ("POST", "chats/*/seen"): lambda v, ids, q, b: _done(v.seen(ids[0], int(b["rev"]))),
+    ("POST", "chats/*/attend"): lambda v, ids, q, b: v.attend(ids[0], who=WHO, prompt_id=(b or {}).get("prompt_id")),
+    ("GET", "rules"): lambda v, ids, q, b: v.rules(),
+    ("POST", "rules"): _make_rule,
+    ("DELETE", "rules/*"): lambda v, ids, q, b: _done(v.revoke(ids[0], by=WHO)),
+    ("GET", "sessions/*/rules"): lambda v, ids, q, b: v.rules(ids[0]),
+    ("GET", "audit"): lambda v, ids, q, b: v.audit(),
+    ("GET", "chats/*/audit"): lambda v, ids, q, b: v.audit(ids[0]),
     ("GET", "chats/*/turns"): lambda v, ids, q, b: v.turns(ids[0]),
     ("GET", "chats/*/entries"): _entries,
     ("GET", "chats/*/changes"): lambda v, ids, q, b: v.changes(ids[0]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coder_nb.core.values import AgentInfo, AgentSessionInfo, Health, UsageRow
+from coder_nb.core.values import AgentInfo, AgentOffer, AgentSessionInfo, Health, UsageRow
 from coder_nb.core.verbs import Verbs
 from jupyter_extension.hosted import HostedRuntime
 
@@ -17,6 +17,10 @@ async def agents(runtime: Verbs) -> tuple[AgentInfo, ...]:
 
 async def agent_sessions(runtime: Verbs, session_id: str) -> tuple[AgentSessionInfo, ...]:
     return await runtime.agent_sessions(session_id)
+
+
+async def offers(runtime: Verbs, chat_id: str) -> tuple[AgentOffer, ...]:
+    return await runtime.offers(chat_id)
 
 
 async def all_usage(runtime: Verbs) -> tuple[UsageRow, ...]:

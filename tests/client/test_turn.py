@@ -42,7 +42,8 @@ def ends(end: End, message: str = "", code: str = "") -> Play:
 
 async def asks(stage: Stage) -> End:
     option, by = await stage.ask("rm -r build", asking="callback")
-    stage.put(Text(text=f"{option} by {by}"))
+    always = f", {stage.always.offer} in the {stage.always.scope}" if stage.always else ""
+    stage.put(Text(text=f"{option} by {by}{always}"))
     return "completed"
 
 
@@ -210,7 +211,7 @@ def test_what_cannot_be_prompted_raises_at_once_and_leaves_no_trace(open_chat: O
     ("decide", "expected"),
     [
         (lambda permission: permission.allow(), "once by callback"),
-        (lambda permission: permission.allow(always=True), "always by callback"),
+        (lambda permission: permission.allow(always=True), "once by callback, commands in the session"),
         (lambda permission: permission.deny(), "no by callback"),
         (lambda permission: True, "once by callback"),
         (lambda permission: None, "no by callback"),

@@ -55,6 +55,8 @@ def test_it_never_starts_in_the_past_and_never_remembers_without_bound(waits: li
         state = breaker.crashed(state, now=now, limit=limit)
         at = breaker.starts_at(state, now=now, limit=limit)
         assert at is None or now <= at <= now + breaker.LONGEST
+        later = breaker.starts_at(state, now=now + breaker.LONGEST, limit=limit)
+        assert (at is None) or (later is not None and later <= now + breaker.LONGEST)  # its time does come
         assert len(state.crashes) <= limit + 1
         told = breaker.state(state, now=now, limit=limit)
         assert told == ("open" if at is None else "closed" if at == now else "waiting")

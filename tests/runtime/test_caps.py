@@ -12,6 +12,8 @@ import pytest
 from support.place import DEADLINE, Place
 
 from coder_nb.backends.base import AgentSession, Noticed
+from coder_nb.pool import policy
+from coder_nb.pool.policy import Limits
 from coder_nb.pool.pool import Pool
 from coder_nb.runtime.asking import Presence
 from coder_nb.runtime.context import IDLE_CHATS, IDLE_EVENTS, Context, Idle
@@ -43,7 +45,8 @@ async def test_a_thousand_chats_leave_no_more_places_in_the_pool_than_it_may_kee
         now += 1
         async with pool.lease((f"chat {number}", "agent"), start):
             pass
-        await pool.sweep(ttl=100, limit=10)
+        for letting in policy.lettings(pool.facts(), Limits(idle=100, live=10), now=now):
+            await pool.let_go(letting)
     assert len(pool._slots) == 10
     for number in range(CHATS):
         async with pool.lease((f"other {number}", "agent"), start, keep=False):
@@ -118,3 +121,18 @@ async def test_a_session_that_nobody_uses_any_more_has_no_worker(place: Place) -
     assert not person.runtime._host.runners
     turn = await person.prompt("say two")
     assert turn.end == "completed"
+
+
+async def test_a_directory_in_which_something_is_done_is_not_given_to_others_however_long_it_takes(place: Place) -> None:
+    person = await place.person(sweep=0.1, idle_eviction=0.0)
+    await person.prompt("say one")
+    host, path = person.runtime._host, person.session.path
+    _, runner = await host.worker(person.session.id)
+    async with asyncio.timeout(DEADLINE):
+        async with runner.tree.alone():
+            while person.runtime._pool.facts() or path not in host.leases.unused_for(0.1):
+                await asyncio.sleep(0.02)
+            await host.release_idle()
+            assert host.leases.held(path) is not None
+        while host.leases.held(path) is not None:
+            await asyncio.sleep(0.02)

@@ -28,12 +28,15 @@ from tornado.websocket import WebSocketClientConnection, websocket_connect
 from coder_nb.core.entries import Entry, Page, Text
 from coder_nb.core.export import Exported
 from coder_nb.core.risk import Risk, WorktreeInfo
+from coder_nb.core.rules import Always, AnyCovers, Does, Rule, Scope
 from coder_nb.core.values import (
     PROTOCOL,
     AgentCommands,
     AgentInfo,
+    AgentOffer,
     AgentSessionInfo,
     Change,
+    ChatAttention,
     ChatInfo,
     CheckpointInfo,
     FileContent,
@@ -181,18 +184,26 @@ class MemoryRuntime:
         self._heard("withdraw", chat_id, prompt_id)
         return False
 
-    async def answer(self, chat_id: str, request_id: str, option_id: str | None, *, by: str) -> bool:
-        self._heard("answer", chat_id, request_id, option_id, by)
+    async def answer(
+        self, chat_id: str, request_id: str, option_id: str | None, *, by: str, always: Always | None = None
+    ) -> bool:
+        self._heard("answer", chat_id, request_id, option_id, by, *([always] if always else []))
         return True
 
     async def reply(self, chat_id: str, request_id: str, answer: Sequence[str] | None, *, by: str) -> bool:
         self._heard("reply", chat_id, request_id, answer, by)
         return True
 
-    async def attend(self, chat_id: str, *, who: str) -> None:
-        self._heard("attend", chat_id, who)
+    async def attend(self, chat_id: str, *, who: str, prompt_id: str | None = None) -> None:
+        self._heard("attend", chat_id, who, *([prompt_id] if prompt_id else []))
         async with self._told:
             self._told.notify_all()
+
+    async def make_rule(
+        self, covers: AnyCovers, *, does: Does, scope: Scope, session_id: str | None = None, by: str
+    ) -> Rule:
+        self._heard("make_rule", covers, does, scope, session_id, by)
+        return Rule(id=self.session.id, does=does, scope=scope, covers=covers)
 
     async def attended(self, times: int) -> None:
         """Returns when so many signs of life have come."""
@@ -291,6 +302,18 @@ class MemoryRuntime:
     async def agent_sessions(self, session_id: str) -> tuple[AgentSessionInfo, ...]:
         self._heard("agent_sessions", session_id)
         return ()
+
+    async def offers(self, chat_id: str) -> tuple[AgentOffer, ...]:
+        self._heard("offers", chat_id)
+        return ()
+
+    async def attention(self) -> tuple[ChatAttention, ...]:
+        self._heard("attention")
+        return ()
+
+    async def seen(self, chat_id: str, rev: int) -> bool:
+        self._heard("seen", chat_id, rev)
+        return True
 
     async def checkpoints(self, chat_id: str) -> tuple[CheckpointInfo, ...]:
         self._heard("checkpoints", chat_id)

@@ -229,6 +229,7 @@ class TestSettings:
         monkeypatch.setenv("CODER_NB_MAX_LIVE", "7")
         monkeypatch.setenv("CODER_NB_MAX_RUNNING", "8")
         monkeypatch.setenv("CODER_NB_PROMPT_LIMIT", "1000")
+        monkeypatch.setenv("CODER_NB_ATTACHMENT_LIMIT", "1000")
 
     async def test_what_is_configured_wins_over_the_environment(self, server: Any) -> None:
         assert settings_from(server.extension) == Settings(
@@ -238,9 +239,10 @@ class TestSettings:
             max_live=3,
             max_running=8,
             prompt_limit=1000,
+            attachment_limit=1000,
         )
 
-    async def test_the_limit_of_bodies_follows_the_limit_of_prompts(self, server: Any, runtime: Any) -> None:
+    async def test_the_limit_of_bodies_follows_the_limits_of_prompts_and_their_files(self, server: Any, runtime: Any) -> None:
         reply = await server.ask("POST", f"chats/{runtime.chat.id}/prompts", b" " * 80_000)
         assert reply.status == 413
 
@@ -250,7 +252,7 @@ async def test_a_setting_that_is_not_understood_is_named(server: Any) -> None:
     server.extension.agents = {"mine": 3}
     with pytest.raises(InvalidOption, match=r"CoderExtension\.agents"):
         settings_from(server.extension)
-    assert server.extension.body_limit() == 6 * Settings().prompt_limit + 65_536
+    assert server.extension.body_limit() == 6 * Settings().prompt_limit + 2 * Settings().attachment_limit + 65_536
 
 
 def test_every_setting_is_a_trait_with_its_help() -> None:

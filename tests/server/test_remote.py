@@ -14,6 +14,7 @@ from coder_nb.client.find import find_server
 from coder_nb.client.remote import Remote
 from coder_nb.core.entries import Entry, Text
 from coder_nb.core.export import Exported
+from coder_nb.core.rules import Edits
 from coder_nb.core.values import Hello, PageFrame, Prompt
 from coder_nb.core.verbs import Verbs
 from coder_nb.errors import CoderError, NotFound, StoreLocked
@@ -78,6 +79,21 @@ async def test_each_verb_arrives_as_it_was_said(server: Any, runtime: Any) -> No
         ("usage", (), {}, ("usage", None)),
         ("usage", (chat,), {}, ("usage", chat)),
         ("agent_sessions", (session,), {}, ("agent_sessions", session)),
+        ("offers", (chat,), {}, ("offers", chat)),
+        ("attention", (), {}, ("attention",)),
+        ("seen", (chat, 7), {}, ("seen", chat, 7)),
+        ("attend", (chat,), {"who": "a kernel", "prompt_id": chat}, ("attend", chat, "the notebook", chat)),
+        ("rules", (session,), {}, ("rules", session)),
+        ("rules", (), {}, ("rules",)),
+        ("audit", (chat,), {}, ("audit", chat)),
+        ("audit", (), {}, ("audit",)),
+        ("revoke", (chat,), {"by": "me"}, ("revoke", chat, "the notebook")),
+        (
+            "make_rule",
+            (Edits("src/"),),
+            {"does": "allow", "scope": "session", "session_id": session, "by": "me"},
+            ("make_rule", Edits("src/"), "allow", "session", session, "me"),
+        ),
         ("checkpoints", (chat,), {}, ("checkpoints", chat)),
         ("restore", (chat, "t"), {"conversation": False}, ("restore", chat, "t", True, False)),
         ("risk", (session,), {}, ("risk", session)),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from coder_nb.core.rules import Always, Commands
 from coder_nb.core.values import Prompt
 from coder_nb.ids import new_id
 from jupyter_extension.routes import ROUTES, SHARED, STREAM
@@ -31,6 +32,9 @@ async def test_the_routes_ask_the_runtime_what_their_callers_ask(server: Any, ru
         ("POST", "sessions", {"path": "~/work", "new": True}, 200, ("open_session", "~/work", "main", True)),
         ("GET", f"sessions/{session}", None, 200, ("get_session", session)),
         ("GET", f"sessions/{session}/agent-sessions", None, 200, ("agent_sessions", session)),
+        ("GET", "attention", None, 200, ("attention",)),
+        ("GET", f"chats/{chat}/offers", None, 200, ("offers", chat)),
+        ("POST", f"chats/{chat}/seen", {"rev": 7}, 200, ("seen", chat, 7)),
         ("POST", f"sessions/{session}/chats", None, 200, ("open_chat", session, "main", False)),
         ("POST", f"sessions/{session}/chats", {"name": "fix"}, 200, ("open_chat", session, "fix", False)),
         (
@@ -118,6 +122,31 @@ async def test_an_answer_is_given_in_the_name_of_who_gave_it(server: Any, runtim
     assert runtime.asked[-1] == ("answer", runtime.chat.id, "toolu_01:a", None, "stdin")
     await server.ask("POST", path, {}, headers=server.kernel)
     assert runtime.asked[-1][-1] == "the notebook"
+
+
+async def test_an_answer_may_ask_for_a_rule(server: Any, runtime: Any) -> None:
+    path = f"chats/{runtime.chat.id}/permissions/p"
+    always = {"offer": "commands", "scope": "project"}
+    assert (await server.ask("POST", path, {"option_id": "yes", "always": always})).body == {"done": True}
+    assert runtime.asked[-1][-1] == Always("commands", "project")
+    for wrong in ({"offer": "commands", "scope": "planet"}, {"scope": "session"}, "commands"):
+        assert (await server.ask("POST", path, {"option_id": "yes", "always": wrong})).status == 400
+
+
+async def test_a_rule_is_made_in_the_name_of_who_makes_it(server: Any, runtime: Any) -> None:
+    body = {"covers": {"of": "commands", "words": ["pytest"]}, "does": "allow", "scope": "everywhere", "by": "stdin"}
+    assert (await server.ask("POST", "rules", body)).status == 200
+    *asked, name = runtime.asked[-1]
+    assert asked == ["make_rule", Commands(("pytest",)), "allow", "everywhere", None]
+    assert name.startswith("Anonymous")
+    await server.ask("POST", "rules", body, headers=server.kernel)
+    assert runtime.asked[-1][-1] == "stdin"
+    for wrong in ({"of": "planets"}, {"of": "commands"}, {"of": "commands", "words": "pytest"}):
+        assert (await server.ask("POST", "rules", {**body, "covers": wrong})).status == 400
+    assert (await server.ask("POST", "rules", {**body, "session_id": "../x"})).status == 400
+    await server.ask("DELETE", f"rules/{runtime.chat.id}")
+    assert runtime.asked[-1][:2] == ("revoke", runtime.chat.id)
+    assert runtime.asked[-1][-1].startswith("Anonymous")
 
 
 async def test_a_question_is_answered_in_the_name_of_who_answered_it(server: Any, runtime: Any) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 HEALTH = "/global/health"
 ANSWERS: dict[str, Any] = {
     HEALTH: {"healthy": True, "version": "9.9.9"},
-    "/session": {"id": "ses_scripted"},
     "/agent": [{"name": "build", "mode": "primary"}, {"name": "plan", "mode": "primary"}],
     "/config/providers": {"providers": []},
     "/session/status": {},
@@ -22,9 +21,10 @@ ANSWERS: dict[str, Any] = {
 
 
 class Checks:
-    """How often it was asked how it is, and whether it is to answer badly once."""
+    """How often it was asked how it is and for a session, and whether it is to answer badly once."""
 
     count = 0
+    sessions = 0
     ill = False
 
 
@@ -37,6 +37,9 @@ def answer(path: str) -> tuple[int, Any]:
         ill, Checks.ill = Checks.ill, False
         Checks.count += 1
         return (500, {}) if ill else (200, ANSWERS[path])
+    if path == "/session":
+        Checks.sessions += 1
+        return 200, {"id": f"ses_scripted{Checks.sessions}"}
     return 200, ANSWERS.get(path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -67,6 +68,8 @@ class Connection:
         self._tasks: list[asyncio.Task[None]] = []
         self.dead: AgentDied | None = None
         self._heard = 0
+        self.heard_at = time.monotonic()
+        """When the agent said something last."""
 
     def open(self) -> None:
         """Starts reading and writing."""
@@ -177,7 +180,7 @@ class Connection:
             pass  # the reader sees its end too, after what it said last
 
     def _take(self, frame: dict[str, Any] | wire.Garbage) -> None:
-        self._heard += 1
+        self._heard, self.heard_at = self._heard + 1, time.monotonic()
         if isinstance(frame, wire.Garbage):
             self._listener.garbled(frame.text)
         elif isinstance(method := frame.get("method"), str):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from typing import Any
 
@@ -34,10 +35,12 @@ from coder_nb.backends.base import (
 )
 from coder_nb.backends.registry import AgentSpec
 from coder_nb.core.permissions import PermissionMode
-from coder_nb.errors import AgentDied, AgentFailed, AgentNotLoggedIn, CoderError
+from coder_nb.errors import AgentDied, AgentFailed, AgentNotLoggedIn, AgentTimeout, CoderError
 from coder_nb.settings import Settings
 
 _LONGEST_GARBAGE = 2000
+SILENCE = 8
+"""For how many intervals of its health checks an agent has said nothing when it is asked whether it answers."""
 AHEAD = 1000
 """How many events an agent may be ahead of its turn before it has to wait."""
 _STEER_WAIT = 5.0
@@ -131,6 +134,22 @@ class AcpSession(Plain):
     def stderr_tail(self) -> str:
         """What the agent's process said beside the protocol."""
         return self._child.stderr_tail()
+
+    async def healthy(self) -> bool:
+        """Whether it answers a request that it does not know, which does nothing.
+
+        It is asked only after a long silence, as several write each of these into their logs.
+        """
+        silence = time.monotonic() - self._connection.heard_at
+        if self._turn is not None or silence < SILENCE * self._settings.health_interval:
+            return True
+        try:
+            await self._connection.request("_coder-nb/health", {}, timeout=self._settings.health_timeout)
+        except AgentTimeout:
+            return False
+        except (RpcError, CoderError):  # an answer; or it is dead, which is another matter
+            return True
+        return True
 
     def fits(self, mode: PermissionMode) -> bool:
         """Whether its process can be put into a mode; one with other variables needs another process."""

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -14,13 +14,21 @@ from coder_nb.backends.base import AgentSession, AnyEvent, NativeSession, Openin
 from coder_nb.backends.opencode import past, prompting
 from coder_nb.backends.opencode.server import Refused, Server
 from coder_nb.backends.opencode.session import OpencodeSession
-from coder_nb.backends.program import Programs
+from coder_nb.backends.program import Programs, persistently
 from coder_nb.backends.registry import AgentMode, AgentSpec
-from coder_nb.errors import AgentDied, AgentFailed, AgentTimeout, CoderError, NotFound
+from coder_nb.errors import AgentFailed, AgentTimeout, CoderError, NotFound
 from coder_nb.settings import Settings
 
 _CONFIG = "OPENCODE_CONFIG_CONTENT"
-_Launch = tuple[str, frozenset[tuple[str, str]]]
+
+
+class Launch(NamedTuple):
+    """What a server is started with: chats that need the same share one."""
+
+    agent: str
+    argv: tuple[str, ...]
+    env: frozenset[tuple[str, str]]
+    label: str
 
 
 class OpencodeBackend:
@@ -42,14 +50,28 @@ class OpencodeBackend:
         self._specs = specs
         self._spawner = spawner
         self._programs = Programs(settings, spawner, environ)
-        self._servers: dict[_Launch, asyncio.Task[Server]] = {}
+        self._servers: dict[Launch, asyncio.Task[Server]] = {}
         self._closed = False
+        self.changed: Callable[[], None] = lambda: None
+        """Called when a server has ended: somebody may have to start another one."""
 
     @property
-    def servers(self) -> tuple[Server, ...]:
-        """Those that run."""
-        found = map(_server_of, self._servers.values())
-        return tuple(server for server in found if server is not None and server.dead is None)
+    def servers(self) -> Mapping[Launch, Server]:
+        """The latest server of each launch, whether it lives or not, until it is given up."""
+        found = ((launch, _server_of(starting)) for launch, starting in self._servers.items())
+        return {launch: server for launch, server in found if server is not None}
+
+    async def restart(self, launch: Launch) -> Server:
+        """The server of a launch; another one where it is dead, started once however many ask.
+
+        Raises an `AgentUnavailable` or `AgentFailed`.
+        """
+        return await asyncio.shield(self._starting(launch))
+
+    def give_up(self, launch: Launch, server: Server) -> None:
+        """Forgets a server that is dead, unless another one has taken its place."""
+        if server.dead is not None and self.servers.get(launch) is server:
+            del self._servers[launch]
 
     async def probe(self, agent: str) -> Probe:
         """Whether its program is there and new enough. Whether it is logged in shows when it is prompted."""
@@ -60,13 +82,7 @@ class OpencodeBackend:
 
         Raises an `AgentUnavailable` or `AgentFailed`, never anything foreign.
         """
-        for tries_left in reversed(range(max(1, self._settings.start_tries))):
-            try:
-                return await self._open(opening, idle_events)
-            except (AgentDied, AgentTimeout):
-                if not tries_left:
-                    raise
-        raise AssertionError("a loop that returns or raises")
+        return await persistently(self._settings.start_tries, lambda: self._open(opening, idle_events))
 
     async def native_sessions(self, agent: str, cwd: Path) -> tuple[NativeSession, ...]:
         """What the server keeps for a directory, the latest first."""
@@ -129,23 +145,30 @@ class OpencodeBackend:
         mode = _with_ours(spec.modes.get(opening.mode, AgentMode()), opening)
         env = self._programs.environment(spec, mode, opening.env)
         argv = [self._programs.path(spec), *(word for word in spec.argv[1:] if word != "acp")]
-        if self._closed:
-            raise AgentFailed("This runtime is closed: open another one to start agents.")
-        launch = (spec.name, frozenset(env.items()))
-        starting = self._servers.get(launch)
-        if starting is None or _is_over(starting):
-            start = self._start(argv, env, spec.label, after=starting)
-            starting = self._servers[launch] = asyncio.create_task(start, name=f"start {spec.label}")
-        server = await asyncio.shield(starting)
+        server = await self.restart(Launch(spec.name, tuple(argv), frozenset(env.items()), spec.label))
         server.users += 1
         return server
 
-    async def _start(
-        self, argv: list[str], env: dict[str, str], name: str, *, after: asyncio.Task[Server] | None
-    ) -> Server:
-        if after is not None and _server_of(after) is not None:
-            await after.result().stop(0.0)  # it is dead: what it held is let go
-        return await Server.start(argv, env, self._spawner, self._settings, name=name)
+    def _starting(self, launch: Launch) -> asyncio.Task[Server]:
+        if self._closed:
+            raise AgentFailed("This runtime is closed: open another one to start agents.")
+        starting = self._servers.get(launch)
+        if starting is None or _is_over(starting):
+            start = self._start(launch, after=starting)
+            starting = self._servers[launch] = asyncio.create_task(start, name=f"start {launch.label}")
+        return starting
+
+    async def _start(self, launch: Launch, *, after: asyncio.Task[Server] | None) -> Server:
+        if after is not None and (dead := _server_of(after)) is not None:
+            await dead.stop(0.0)  # what it held is let go
+        return await Server.start(
+            launch.argv,
+            dict(launch.env),
+            self._spawner,
+            self._settings,
+            name=launch.label,
+            ended=lambda: self.changed(),  # whoever wants to know by then
+        )
 
 
 def _with_ours(mode: AgentMode, opening: Opening) -> AgentMode:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from coder_nb.client.find import check_protocol
 from coder_nb.client.wire import Wire
-from coder_nb.core.values import AgentInfo, AgentSessionInfo, Health, UsageRow
+from coder_nb.core.values import AgentInfo, AgentOffer, AgentSessionInfo, Health, UsageRow
 
 
 class Insight(Wire):
@@ -18,6 +18,9 @@ class Insight(Wire):
 
     async def agent_sessions(self, session_id: str) -> tuple[AgentSessionInfo, ...]:
         return await self._get(f"sessions/{session_id}/agent-sessions", tuple[AgentSessionInfo, ...])
+
+    async def offers(self, chat_id: str) -> tuple[AgentOffer, ...]:
+        return await self._get(f"chats/{chat_id}/offers", tuple[AgentOffer, ...])
 
     async def usage(self, chat_id: str | None = None) -> tuple[UsageRow, ...]:
         return await self._get("usage" if chat_id is None else f"chats/{chat_id}/usage", tuple[UsageRow, ...])

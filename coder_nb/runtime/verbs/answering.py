@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from coder_nb.core.rules import Always
 from coder_nb.runtime.asking import Answer
 from coder_nb.runtime.verbs.base import VerbGroup
 
 
 class Answering(VerbGroup):
-    async def answer(self, chat_id: str, request_id: str, option_id: str | None, *, by: str) -> bool:
-        return self._context.pending.answer((chat_id, "permission", request_id), Answer(option_id, by))
+    async def answer(
+        self, chat_id: str, request_id: str, option_id: str | None, *, by: str, always: Always | None = None
+    ) -> bool:
+        pending = self._context.pending
+        done = await pending.answer((chat_id, "permission", request_id), Answer(option_id, by, always))
+        if done and always is not None:
+            await pending.reconsider()
+        return done
 
     async def reply(self, chat_id: str, request_id: str, answer: Sequence[str] | None, *, by: str) -> bool:
         given = None if answer is None else tuple(answer)
-        return self._context.pending.answer((chat_id, "question", request_id), Answer(given, by))
+        return await self._context.pending.answer((chat_id, "question", request_id), Answer(given, by))
 
-    async def attend(self, chat_id: str, *, who: str) -> None:
-        self._context.presence.seen(chat_id)
+    async def attend(self, chat_id: str, *, who: str, prompt_id: str | None = None) -> None:
+        self._context.presence.seen(prompt_id or chat_id)

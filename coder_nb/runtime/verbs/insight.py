@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from coder_nb.core.values import PROTOCOL, AgentInfo, AgentSessionInfo, Health, UsageRow
+from coder_nb.core.values import PROTOCOL, AgentInfo, AgentOffer, AgentSessionInfo, Health, UsageRow
+from coder_nb.runtime.offers import memories, offered
 from coder_nb.runtime.verbs.base import VerbGroup
 
 _replace = msgspec.structs.replace
@@ -27,11 +28,18 @@ class Insight(VerbGroup):
         return await self._context.agents.infos()
 
     async def agent_sessions(self, session_id: str) -> tuple[AgentSessionInfo, ...]:
+        session = await self._store.catalog.get_session(session_id)
         known = await self._store.catalog.agent_sessions(session_id)
+        brings = await memories(self._context, session, known)
+        known = tuple(_replace(info, next=brings[info.chat_id, info.agent]) for info in known)
         if await self._host.leases.runner(await self._host.path_of(session_id)) is not None:
             return known  # as its runner wrote it down
         warm = {fact.key: fact.busy for fact in self._context.pool.facts()}
         return tuple(_as_it_is(info, warm.get((info.chat_id, info.agent))) for info in known)
+
+    async def offers(self, chat_id: str) -> tuple[AgentOffer, ...]:
+        chat = await self._store.catalog.get_chat(chat_id)
+        return await offered(self._context, chat, await self._store.catalog.get_session(chat.session_id))
 
     async def usage(self, chat_id: str | None = None) -> tuple[UsageRow, ...]:
         return await self._store.catalog.usage(chat_id)

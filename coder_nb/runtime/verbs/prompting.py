@@ -82,6 +82,7 @@ class Prompting(VerbGroup):
                 "A prompt's id has 26 characters of a-z and 0-9: make it with `coder_nb.ids.new_id()`."
             )
         self._check_text(prompt.text)
+        prompts.check_attachments(prompt.attachments, limit=self._context.settings.attachment_limit)
 
     def _check_text(self, text: str) -> None:
         if not text.strip():

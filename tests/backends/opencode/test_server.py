@@ -1,4 +1,4 @@
-"""One server for all chats: started once, watched, ended when it is deaf or not used, started again when it is dead."""
+"""One server for all chats: started once, and again when it is dead. The watch is in `runtime/test_supervision.py`."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Stage:
 
     @property
     def server(self) -> Server:
-        (server,) = self.backend.servers
+        (server,) = self.backend.servers.values()
         return server
 
     async def gone(self, server: Server) -> None:
@@ -127,7 +127,7 @@ async def test_chats_that_need_other_variables_or_servers_have_a_server_of_their
         {},
     ):
         await one.open(**fields)
-    assert sorted(server.users for server in one.backend.servers) == [1, 2, 2]
+    assert sorted(server.users for server in one.backend.servers.values()) == [1, 2, 2]
 
 
 async def test_a_dead_server_fails_its_turns_and_the_next_chat_starts_another(stage: Stages) -> None:
@@ -141,51 +141,6 @@ async def test_a_dead_server_fails_its_turns_and_the_next_chat_starts_another(st
     assert (done.end, done.alive, session.alive) == ("failed", False, False)
     assert (await one.open()).alive
     assert one.server.pid != server.pid
-
-
-@pytest.mark.parametrize("busy", [False, True])
-async def test_a_deaf_server_is_ended_soon_where_nothing_runs_and_after_the_grace_where_something_does(
-    stage: Stages, busy: bool
-) -> None:
-    one = stage(health_timeout=0.5, stale_busy=2.0 if busy else 10 * LIMIT)
-    session, server = await one.open(), one.server
-    turn = asyncio.create_task(ends(session)) if busy else None
-    await asyncio.sleep(0.1)
-    os.kill(server.pid, signal.SIGSTOP)
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    await one.gone(server)
-    if turn is not None:
-        assert loop.time() - began >= 2.0
-        async with asyncio.timeout(LIMIT):
-            assert ((await turn).end, session.alive) == ("failed", False)
-    assert (await one.open()).alive
-
-
-async def test_one_check_that_fails_ends_nothing(stage: Stages) -> None:
-    one = stage()
-    await one.open()
-    server = one.server
-
-    async def checks(said: str = "") -> int:
-        """How often it was asked how it is; with `said`, it answers the next one with an error."""
-        count: int = await server.call("GET", f"/scripted/checks{said}", Path("/"))
-        return count
-
-    before = await checks("/ill")
-    async with asyncio.timeout(LIMIT):
-        while await checks() < before + 3:
-            await asyncio.to_thread(_a_moment)
-    assert server.dead is None
-
-
-async def test_a_server_that_nobody_uses_is_ended(stage: Stages) -> None:
-    one = stage(sweep=0.1)
-    session, server = await one.open(), one.server
-    await asyncio.sleep(0.3)
-    assert server.dead is None
-    await session.close()
-    await one.gone(server)
 
 
 async def test_whoever_stops_waiting_leaves_no_connection_behind(stage: Stages) -> None:
@@ -216,3 +171,31 @@ async def test_nothing_runs_on_after_a_close(stage: Stages) -> None:
         assert {(await turn).end for turn in turns} == {"failed"}
     left = asyncio.all_tasks() - before
     assert not [task for task in left if not task.get_name().startswith("keeper")]
+
+
+async def test_a_server_whose_port_was_taken_over_starts_at_another_and_leaves_the_foreign_one_alone(
+    stage: Stages,
+) -> None:
+    """Nobody is pinned to where it was, asks the one who is there now, or ends him."""
+    one = stage(health_interval=60.0)
+    session, before = await one.open(), one.server
+    port = before._client.base_url.port
+    assert port
+    turn = asyncio.create_task(ends(session))
+    await asyncio.sleep(0)
+    os.kill(before.pid, signal.SIGKILL)
+    async with asyncio.timeout(LIMIT):
+        assert (await turn).end == "failed"
+    called: list[bytes] = []
+
+    async def called_by(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        called.append(await reader.read(100))
+        writer.close()
+
+    async with await asyncio.start_server(called_by, "127.0.0.1", port) as foreign:
+        again = await one.open()
+        assert again.alive
+        assert one.server._client.base_url.port != port
+        assert (await one.server.call("GET", "/global/health", Path("/")))["healthy"]
+        assert foreign.is_serving()
+    assert called == []

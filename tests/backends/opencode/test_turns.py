@@ -187,6 +187,41 @@ async def test_the_late_end_and_the_late_text_of_a_stopped_turn_are_not_the_next
     assert (text_of(events), end_of(events)) == ("right", ("completed", True))
 
 
+async def test_a_stop_whose_end_never_came_swallows_no_end_of_the_next_turn(
+    script: Script, session: OpencodeSession
+) -> None:
+    first = asyncio.create_task(collect(session))
+    script.takes(await script.prompts.get(), "msg_a")
+    await session.cancel()
+    assert end_of(await first) == ("cancelled", True), "the server was asked, as it said nothing"
+    second = asyncio.create_task(collect(session))
+    await script.prompts.get()
+    script.say("session.error", error={"name": "UnknownError", "data": {"message": "no such model"}})
+    events = await second
+    assert (text_of(events), end_of(events)) == ("", ("failed", True))
+
+
+@pytest.mark.parametrize("loss", ["the instance is thrown away", "the stream begins anew"])
+async def test_an_end_that_was_lost_with_the_stream_is_found_by_asking(
+    script: Script, session: OpencodeSession, monkeypatch: pytest.MonkeyPatch, loss: str
+) -> None:
+    monkeypatch.setattr(turns, "SILENCE", 60.0)  # it is not the silence by which it is noticed
+    turn = asyncio.create_task(collect(session))
+    prompt = await script.prompts.get()
+    script.takes(prompt, "msg_a")
+    part = {"id": "p", "messageID": "msg_a", "type": "text", "text": "all of it", "time": {"end": 1}}
+    answer = info("msg_a", prompt) | {"time": {"completed": 1}, "finish": "stop"}
+    script.messages = [
+        {"info": {"id": prompt, "role": "user", "sessionID": SID}, "parts": []},
+        {"info": answer, "parts": [part]},
+    ]
+    thrown = loss == "the instance is thrown away"
+    kind = "server.instance.disposed" if thrown else "server.connected"
+    script.events._take({"payload": {"type": kind, "properties": {}}}, not thrown)
+    events = await turn
+    assert (text_of(events), end_of(events)) == ("all of it", ("completed", True))
+
+
 async def test_a_turn_whose_end_never_comes_is_ended_by_asking(script: Script, session: OpencodeSession) -> None:
     turn = asyncio.create_task(collect(session))
     prompt = await script.prompts.get()

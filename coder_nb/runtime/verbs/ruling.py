@@ -1,0 +1,29 @@
+"""Rules by which permissions are answered, and what was asked."""
+
+from __future__ import annotations
+
+from coder_nb.core.audit import AuditRow
+from coder_nb.core.rules import AnyCovers, Does, Rule, Scope
+from coder_nb.runtime.verbs.base import VerbGroup
+
+
+class Ruling(VerbGroup):
+    async def rules(self, session_id: str | None = None) -> tuple[Rule, ...]:
+        if session_id is None:
+            return await self._store.rules.all(self._host.owner)
+        return await self._context.rulebook.holding(await self._store.catalog.get_session(session_id))
+
+    async def make_rule(
+        self, covers: AnyCovers, *, does: Does, scope: Scope, session_id: str | None = None, by: str
+    ) -> Rule:
+        session = None if session_id is None else await self._store.catalog.get_session(session_id)
+        owner, now = session.owner if session else self._host.owner, self._context.now()
+        rule = await self._context.rulebook.make(owner, session, covers, does=does, scope=scope, by=by, now=now)
+        await self._context.pending.reconsider()
+        return rule
+
+    async def revoke(self, rule_id: str, *, by: str) -> bool:
+        return await self._store.rules.revoke(self._host.owner, rule_id, at=self._context.now(), by=by)
+
+    async def audit(self, chat_id: str | None = None) -> tuple[AuditRow, ...]:
+        return await self._store.rules.asked(chat_id)

@@ -1,0 +1,129 @@
+"""What goes wrong between turns and beside them, and costs nothing else: deaths, copies, failing readers, restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+from typing import Any
+
+import pytest
+from support.place import DEADLINE, Person, Place, aclosing_stream
+
+from coder_nb.core.entries import Cell, Delta, Text, TurnStarted, UserMessage
+from coder_nb.core.transcript import Transcript
+from coder_nb.core.values import DeltaFrame, Hello, PageFrame
+from coder_nb.pool import keeper
+
+pytestmark = pytest.mark.anyio
+KINDS = ("reasoning", "plan", "text")
+
+
+async def test_an_agent_that_is_killed_between_two_turns_costs_the_next_one_nothing(place: Place) -> None:
+    person = await place.person()
+    pid = int(await person.said((await person.prompt("pid")).id))
+    os.kill(pid, signal.SIGKILL)
+    turn = await person.prompt("pid")
+    assert (turn.end, turn.message) == ("completed", "")
+    assert int(await person.said(turn.id)) != pid
+    assert "I remember: pid" in await person.said((await person.prompt("recall")).id)
+
+
+async def test_an_agent_that_is_wanted_for_one_prompt_only_is_gone_when_it_has_ended(place: Place) -> None:
+    person = await place.person()
+    pid = int(await person.said((await person.prompt("pid", once=True)).id))
+    assert not person.runtime._keeper._processes
+    assert keeper.look(pid) is None
+    assert person.runtime._pool.facts() == []
+
+
+async def test_two_copies_of_a_notebook_that_are_open_at_once_see_one_chat_and_each_its_own_prompts(
+    place: Place,
+) -> None:
+    original = await place.person()
+    copy = Person(original.runtime, original.session, await original.runtime.open_chat(original.session.id))
+    assert copy.chat.id == original.chat.id
+    prompts = []
+    for who, notebook in ((original, "work.ipynb"), (copy, "work-Copy1.ipynb")):
+        cell = Cell(notebook=notebook, cell_id="c1")
+        prompts.append(await who.prompt(f"say from {notebook}", cell=cell))
+    for turn, notebook in zip(prompts, ("work.ipynb", "work-Copy1.ipynb"), strict=True):
+        for reader in (original, copy):
+            entries = await reader.entries(turn.id)
+            (began,) = [entry.body for entry in entries if isinstance(entry.body, TurnStarted)]
+            assert began.cell is not None
+            assert (began.prompt_id, began.cell.notebook) == (turn.prompt_id, notebook)
+            assert await reader.said(turn.id) == f"from {notebook}"
+
+
+async def test_a_reader_that_fails_takes_nobody_with_it(place: Place) -> None:
+    person = await place.person()
+
+    async def failing() -> None:
+        async with aclosing_stream(person) as frames:
+            async for frame in frames:
+                if isinstance(frame, DeltaFrame | PageFrame):
+                    raise ZeroDivisionError
+
+    async def faithful() -> str:
+        return str((await person.shown("text", "over")).body)
+
+    async with asyncio.timeout(DEADLINE):
+        readers = [asyncio.ensure_future(failing()), asyncio.ensure_future(faithful())]
+        turn = await person.prompt("stream 30 2; say over")
+        failed, said = await asyncio.gather(*readers, return_exceptions=True)
+    assert isinstance(failed, ZeroDivisionError)
+    assert "over" in str(said)
+    assert turn.end == "completed"
+
+
+async def test_a_reader_goes_on_with_its_cursor_after_a_restart_and_live_text_of_before_means_nothing(
+    place: Place,
+) -> None:
+    person = await place.person()
+    await person.prompt("say before")
+    seen = Transcript()
+    seen.apply(await person.runtime.read(person.chat.id))
+    epoch, cursor = person.runtime.epoch, seen.rev
+    await person.runtime.close()
+    again = await place.person()
+    running = await again.send("say after; hang")
+    await again.shown("text", "after")
+    (live,) = [e for e in await again.entries() if isinstance(e.body, Text) and e.open] or [None]
+    if live is not None:  # a number that was right before: it lies within what is known, and so changes nothing
+        seen.apply_delta(Delta(epoch=epoch, entry_id=live.id, offset=0, text="aft"))
+    async with asyncio.timeout(DEADLINE):
+        frames: Any = again.runtime.stream(again.chat.id, after=cursor)
+        hello = await anext(frames)
+        assert isinstance(hello, Hello)
+        assert hello.epoch not in ("", epoch)
+        await again.runtime.stop(again.chat.id)
+        async for frame in frames:
+            if isinstance(frame, PageFrame):
+                assert all(entry.rev > cursor for entry in frame.page.entries)
+                seen.apply(frame.page)
+                if [entry.kind for entry in seen].count("turn_ended") == 2:
+                    break
+        await frames.aclose()
+    await again.ended(running)
+    full = Transcript()
+    full.apply(await again.runtime.read(again.chat.id))
+    assert [(entry.id, entry.body) for entry in seen] == [(entry.id, entry.body) for entry in full]
+    assert [entry.body.text for entry in seen if isinstance(entry.body, UserMessage)] == [
+        "say before",
+        "say after; hang",
+    ]
+
+
+async def test_a_picture_between_a_plan_and_a_text_is_neither_lost_nor_part_of_the_text(place: Place) -> None:
+    person = await place.person()
+    picture = {"type": "image", "data": "iVBORw0KGgo=", "mimeType": "image/png"}
+    update = json.dumps({"sessionUpdate": "agent_message_chunk", "content": picture}, separators=(",", ":"))
+    turn = await person.prompt(f"think hm; plan one; update {update}; say hello")
+    entries = [
+        entry for entry in await person.entries(turn.id) if "iVBORw0KGgo=" in str(entry.body) or entry.kind in KINDS
+    ]
+    assert [entry.kind for entry in entries if entry.kind in KINDS] == ["reasoning", "plan", "text"]
+    assert len(entries) == 4
+    assert await person.said(turn.id) == "hello"
