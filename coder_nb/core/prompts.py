@@ -36,7 +36,9 @@ def check_attachments(attached: Collection[Attachment], *, limit: int) -> None:
         )
     for one in attached:
         if not (_NAME.fullmatch(one.name) and _MIME.fullmatch(one.mime_type)):
-            raise InvalidOption("A file of the prompt has no plain name and type: give it such as `a.png`, `image/png`.")
+            raise InvalidOption(
+                "A file of the prompt has no plain name and type: give it such as `a.png`, `image/png`."
+            )
         if one.path is None and not one.data:
             raise InvalidOption(f"{one.name} is empty: attach a file that holds something, or name it by its path.")
         if one.path is not None and not _is_inside(one.path):
