@@ -11,10 +11,13 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM_ARGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+PATIENCE_MS = 30_000
+"""How long something that comes may take on a busy machine."""
+expect.set_options(timeout=PATIENCE_MS)
 
 
 def lacking(reason: str) -> None:
@@ -66,7 +69,7 @@ def browser() -> Iterator[Browser]:
 def page(browser: Browser) -> Iterator[Page]:
     """A page in which nothing may go wrong unseen."""
     page = browser.new_page(viewport={"width": 920, "height": 900})
-    page.set_default_timeout(10_000)
+    page.set_default_timeout(PATIENCE_MS)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     yield page
