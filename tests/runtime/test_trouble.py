@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support.place import DEADLINE, Person, Place, aclosing_stream
 
-from coder_nb.core.entries import Cell, Delta, Text, TurnStarted, UserMessage
+from coder_nb.core.entries import Cell, Delta, Permission, Text, TurnStarted, UserMessage
 from coder_nb.core.transcript import Transcript
 from coder_nb.core.values import DeltaFrame, Hello, PageFrame
 from coder_nb.pool import keeper
@@ -121,9 +121,25 @@ async def test_a_picture_between_a_plan_and_a_text_is_neither_lost_nor_part_of_t
     picture = {"type": "image", "data": "iVBORw0KGgo=", "mimeType": "image/png"}
     update = json.dumps({"sessionUpdate": "agent_message_chunk", "content": picture}, separators=(",", ":"))
     turn = await person.prompt(f"think hm; plan one; update {update}; say hello")
-    entries = [
-        entry for entry in await person.entries(turn.id) if "iVBORw0KGgo=" in str(entry.body) or entry.kind in KINDS
-    ]
-    assert [entry.kind for entry in entries if entry.kind in KINDS] == ["reasoning", "plan", "text"]
-    assert len(entries) == 4
+    shown = [entry for entry in await person.entries(turn.id) if entry.kind in (*KINDS, "raw")]
+    assert [entry.kind for entry in shown] == ["reasoning", "plan", "raw", "text"]
+    assert "iVBORw0KGgo=" in str(shown[2].body)
     assert await person.said(turn.id) == "hello"
+
+
+async def test_a_permission_that_waits_when_the_runtime_ends_is_expired_in_the_next_one(place: Place) -> None:
+    person = await place.person()
+    await person.runtime.attend(person.chat.id, who="browser")
+    running = await person.send("write no.txt x")
+    asked = (await person.shown("permission")).body
+    assert isinstance(asked, Permission)
+    await person.runtime.close()
+    again = await place.person()
+    turn = await again.ended(running)
+    assert turn.end == "interrupted"
+    (permission,) = [entry for entry in await again.entries(turn.id) if isinstance(entry.body, Permission)]
+    assert (permission.body.status, permission.open) == ("expired", False)
+    assert (await again.state()).asking is None
+    yes = next(option.id for option in asked.options if option.kind == "allow_once")
+    assert not await again.runtime.answer(again.chat.id, asked.request_id, yes, by="a button of before")
+    assert not (await again.worktree() / "no.txt").exists()
