@@ -26,7 +26,7 @@ from coder_nb.testing.real_agents import program, search_path
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
-DEADLINE = 60.0
+DEADLINE = 120.0
 ADMIN = "the-token-of-these-tests"
 PASSWORD = "a-password-that-is-long-enough"
 API = "coder-nb/api/v1/"
@@ -130,17 +130,32 @@ class User:
 
         return until(ended, "the end of the turn")
 
-    def kernel(self) -> Kernel:
+    def kernel(self) -> UsersKernel:
         """A kernel of this user's server, beside their repository."""
         kernel_id = self.ask("POST", "kernels", {"name": "python3"}, at="api/")["id"]
         file = self.runtime / f"kernel-{kernel_id}.json"
         until(file.exists, f"the connection file of {self.name}'s kernel")
         client = BlockingKernelClient(connection_file=str(file))
         client.load_connection_file()
-        client.start_channels()
+        client.start_channels(hb=False)  # on a busy machine a kernel that starts is not dead yet
         self.hub.clients.append(client.stop_channels)
         client.wait_for_ready(timeout=DEADLINE)
-        return Kernel(client, None)
+        return UsersKernel(self, kernel_id, client)
+
+
+class UsersKernel(Kernel):
+    """A kernel that its user's server has started, and that is told by it when to stop or to begin anew."""
+
+    def __init__(self, user: User, kernel_id: str, client: BlockingKernelClient) -> None:
+        super().__init__(client, None)
+        self._user, self._path = user, f"kernels/{kernel_id}"
+
+    def interrupt(self) -> None:
+        self._user.ask("POST", f"{self._path}/interrupt", at="api/")
+
+    def restart(self) -> None:
+        self._user.ask("POST", f"{self._path}/restart", at="api/")
+        self.client.wait_for_ready(timeout=DEADLINE)
 
 
 class Hub:
@@ -181,6 +196,8 @@ class Hub:
             "Authenticator.allowed_users": {"alice", "bob"},
             "JupyterHub.spawner_class": "simple",
             "SimpleLocalProcessSpawner.home_dir_template": f"{self.home}/{{username}}",
+            "Spawner.start_timeout": int(DEADLINE),
+            "Spawner.http_timeout": int(DEADLINE),
             "Spawner.cmd": [sys.executable, "-m", "jupyterhub.singleuser"],
             "Spawner.args": [
                 "--allow-root",

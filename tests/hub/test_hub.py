@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
@@ -25,9 +26,8 @@ print(turn.text)
 
 def addresses() -> Iterator[tuple[str, str]]:
     """Every route, with ids that could be somebody's."""
-    ids = dict.fromkeys(("chat_id", "session_id", "prompt_id", "change_id", "share_id", "request_id"), new_id())
     for route in ROUTES:
-        yield route.method, route.path.format_map(ids)
+        yield route.method, route.path.format_map(defaultdict(new_id))
 
 
 def turned_away(url: str, headers: dict[str, str]) -> None:
