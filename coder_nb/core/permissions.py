@@ -52,7 +52,10 @@ def answerer(*, browser_seen_ms: int | None, callback: bool, stdin: bool) -> Ans
 
 
 def for_now(options: Iterable[PermissionOption]) -> tuple[PermissionOption, ...]:
-    """The agent's options without those that hold for good, where the same can be said for this once."""
+    """The agent's options without those that hold for good, where the same can be said for this once.
+
+    An agent that is told "always" keeps it in its own way, where nobody can list or revoke it: rules are ours.
+    """
     given = tuple(options)
     once = {option.kind.removesuffix("_once") for option in given if option.kind.endswith("_once")}
     return tuple(o for o in given if not (o.kind.endswith("_always") and o.kind.removesuffix("_always") in once))

@@ -8,7 +8,7 @@ import msgspec
 
 from coder_nb.backends import base
 from coder_nb.backends.base import AnyEvent
-from coder_nb.core import limits, tools
+from coder_nb.core import limits, permissions, tools
 from coder_nb.core.entries import (
     AnyBody,
     Chunk,
@@ -176,7 +176,7 @@ class Recorder:
             tool_entry=self._by_native.get(event.call_id or ""),
             input=event.input,
             diffs=event.diffs,
-            options=event.options,
+            options=permissions.for_now(event.options),
             original_name=event.tool,
         )
         return self.add(body, open=True, parent=parent)

@@ -93,14 +93,10 @@ class Desk:
         return self.mode
 
     def offered(self, asked: Permission) -> Permission:
-        """A permission as people are asked it: with the rules that may be made, which are ours and never the agent's.
-
-        An agent that is told "always" keeps it in its own way, where nobody can list or revoke it.
-        """
+        """A permission as people are asked it: with the rules that may be made."""
         offers = offering.offers(_deed(asked), self._place) if self._book.scopes else ()
         return _replace(
             asked,
-            options=permissions.for_now(asked.options),
             offers=tuple(offer for offer, _ in offers),
             scopes=self._book.scopes if offers else (),
         )

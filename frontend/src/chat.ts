@@ -15,6 +15,8 @@ import {
   type Frame,
   type Page,
   type Preview,
+  type Rule,
+  type Scope,
   type Prompt,
   type Risk,
   type SessionInfo,
@@ -159,9 +161,20 @@ export class Chat {
     return this.act(async (call) => this.take(await call("POST", "go-on")));
   }
 
-  answer(requestId: string, optionId: string | null): Promise<boolean> {
+  /** Answers a permission; with `always`, by a rule that holds from now on. */
+  answer(requestId: string, optionId: string | null, always?: { offer: string; scope: Scope }): Promise<boolean> {
     const route = `permissions/${encodeURIComponent(requestId)}`;
-    return this.act(async (call) => (await call<{ done: boolean }>("POST", route, { option_id: optionId })).done);
+    return this.act(async (call) => (await call<{ done: boolean }>("POST", route, { option_id: optionId, ...(always && { always }) })).done);
+  }
+
+  /** The rules that are in force here. */
+  async rules(): Promise<Rule[]> {
+    if (!this.link || !this.session) return [];
+    return this.link.call<Rule[]>("GET", `sessions/${encodeURIComponent(this.session.id)}/rules`);
+  }
+
+  async revoke(ruleId: string): Promise<void> {
+    await this.link?.call("DELETE", `rules/${encodeURIComponent(ruleId)}`);
   }
 
   /** Answers a question by ids of its choices or in own words; null declines. */

@@ -40,6 +40,25 @@ export interface Option {
   kind: "allow_once" | "allow_always" | "reject_once" | "reject_always";
 }
 
+/** A rule that may be made with an answer. */
+export interface Offer {
+  id: string;
+  label: string;
+  /** All that it would cover. */
+  text: string;
+}
+
+export type Scope = "session" | "project" | "everywhere";
+
+export interface Rule {
+  id: string;
+  does: "allow" | "deny";
+  scope: Scope;
+  covers: { of: "commands"; words: string[] } | { of: "line"; line: string } | { of: "edits"; path?: string } | { of: "uses"; tool: string };
+  by?: string;
+  created_at?: number;
+}
+
 export interface TurnStarted {
   kind: "turn_started";
   agent: string;
@@ -94,6 +113,12 @@ export interface Permission {
   input?: unknown;
   diffs?: FileDiff[];
   options?: Option[];
+  offers?: Offer[];
+  /** Where such a rule may hold. */
+  scopes?: Scope[];
+  rules?: string[];
+  /** Why it was answered without asking, or which rule was made with the answer. */
+  why?: string;
   status?: "pending" | "allowed" | "denied" | "expired";
   option_id?: string | null;
   by?: string | null;

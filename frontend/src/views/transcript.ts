@@ -9,6 +9,7 @@ import { Closing } from "./going.ts";
 import { Header } from "./header.ts";
 import { doing, ErrorLine } from "./pieces.ts";
 import { QueueList } from "./queue.ts";
+import { RuleList } from "./rules.ts";
 
 const CHUNK = 50;
 const NEAR_END = 32;
@@ -32,6 +33,7 @@ class TranscriptView {
   private readonly header: Header;
   private readonly queue: QueueList;
   private readonly closing: Closing | null;
+  private readonly rules: RuleList;
   private readonly list = h("div", { class: "entries" });
   private readonly scroller: HTMLElement;
   private readonly older: HTMLButtonElement;
@@ -58,6 +60,8 @@ class TranscriptView {
     this.context = { chat, options, whole: turnId === "", announce: (text) => setText(this.says, text) };
     this.header = new Header(chat, turnId, this.errors);
     this.closing = turnId ? null : new Closing(chat, this.context.announce);
+    this.rules = new RuleList(chat, this.context.announce);
+    this.header.element.append(this.rules.button);
     if (this.closing) this.header.element.append(this.closing.button);
     this.queue = new QueueList(chat, this.errors);
     this.older = button("Load older entries", { class: "link older", hidden: true });
@@ -71,7 +75,7 @@ class TranscriptView {
     );
     this.latest = button("Jump to latest", { class: "latest", hidden: true, onclick: () => this.stick() }, icon("down"));
     const frame = h("div", { class: "frame" }, this.scroller, this.latest);
-    this.element = h("section", { class: "panel transcript", "aria-label": "Agent transcript" }, this.header.element, this.closing?.element, this.elsewhere, this.errors.element, frame, this.queue.element, this.says);
+    this.element = h("section", { class: "panel transcript", "aria-label": "Agent transcript" }, this.header.element, this.rules.element, this.closing?.element, this.elsewhere, this.errors.element, frame, this.queue.element, this.says);
     this.scroller.addEventListener("scroll", () => this.scrolled(), { passive: true });
     this.resized = new ResizeObserver(() => this.stuck && this.toEnd());
     this.resized.observe(this.list);
@@ -114,6 +118,7 @@ class TranscriptView {
     this.fold();
     this.header.update();
     this.closing?.update();
+    this.rules.update();
     this.queue.update();
     this.element.classList.toggle("may-go-back", this.chat.canAct && !this.chat.running);
     this.showTrouble();
