@@ -61,7 +61,7 @@ def test_an_interrupt_reaches_a_blocking_wait_and_cancels_the_call(portal: Porta
     with pytest.raises(KeyboardInterrupt):
         portal.run(forever, cancelled)
     assert time.monotonic() - begun < 5
-    assert cancelled.wait(5)
+    assert cancelled.wait(60)
 
 
 def test_awaiting_wakes_its_loop_in_every_slice(portal: Portal) -> None:

@@ -18,7 +18,7 @@ from jupyter_client.manager import KernelManager
 from coder_nb.testing import scripted_agent
 
 ROOT = Path(__file__).parents[2]
-DEADLINE = 30.0
+DEADLINE = 60.0
 SETUP = """
 import asyncio
 import coder_nb as cnb

@@ -93,7 +93,7 @@ async def test_stop_cancels_the_turn_and_the_same_process_takes_the_next_prompt(
 
 
 async def test_a_stopped_turn_is_never_recorded_as_complete_however_late_its_end_comes(place: Place) -> None:
-    person = await place.person(cancel_grace=5.0)
+    person = await place.person()
     running = await person.send("think hm; late 300")
     await person.shown("reasoning", "hm")
     await person.runtime.stop(person.chat.id)

@@ -494,7 +494,7 @@ class Server:
 
     async def frame(self, socket: WebSocketClientConnection) -> Any:
         """The next frame of a socket; None where it was closed."""
-        message = await asyncio.wait_for(socket.read_message(), 10)
+        message = await asyncio.wait_for(socket.read_message(), 60)
         return None if message is None else msgspec.json.decode(message)
 
     async def on_runtime(self, work: Awaitable[Any]) -> Any:

@@ -22,7 +22,7 @@ async def looking(server: Any, link: str = LINK, headers: dict[str, str] | None 
 
 async def closed(socket: Any) -> tuple[int, str]:
     """The code and the reason with which the server closed a socket."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while await socket.read_message() is not None:
             pass
     return socket.close_code, socket.close_reason

@@ -26,7 +26,7 @@ from coder_nb.store.open import SqlStore, open_store
 from coder_nb.testing.store_conformance import begin, text
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
-DEADLINE = 30.0
+DEADLINE = 60.0
 
 
 @pytest.fixture

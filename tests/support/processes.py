@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import psutil
+
 from coder_nb.pool.process import KEEPER
 from coder_nb.pool.register import MARKER
 
@@ -31,4 +33,14 @@ async def gone(marker: str, *, within: float, program: str = "") -> bool:
         if asyncio.get_running_loop().time() > deadline:
             return False
         await asyncio.sleep(0.02)
+    return True
+
+
+async def ends(pid: int) -> bool:
+    """Whether a process is gone, and its parent knows; one that was just killed may take a moment on a busy machine."""
+    deadline = asyncio.get_running_loop().time() + 10
+    while psutil.pid_exists(pid):
+        if asyncio.get_running_loop().time() > deadline:
+            return False
+        await asyncio.sleep(0.01)
     return True

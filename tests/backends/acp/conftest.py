@@ -36,7 +36,7 @@ class World:
     ) -> AcpBackend:
         made = Settings(
             agents={"scripted": entry or scripted_agent.entry()},
-            **{"cancel_grace": 5.0, "stop_grace": 1.0, "start_timeout": 20.0, **settings},
+            **{"cancel_grace": 30.0, "stop_grace": 1.0, "start_timeout": 60.0, **settings},
         )
         env = {"PATH": os.environ["PATH"], "HOME": str(self.home)} | (environ or {})
         return AcpBackend(made, registry(made.agents), self.keeper, environ=env)

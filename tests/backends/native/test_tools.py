@@ -6,10 +6,10 @@ import os
 import time
 from pathlib import Path
 
-import psutil
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.processes import ends
 
 from coder_nb.backends.native import tools
 from coder_nb.backends.native.shell import HEAD, TAIL, Kept, WorktreeShell
@@ -144,7 +144,7 @@ async def test_a_command_that_takes_too_long_is_ended_with_all_it_started(
     assert outcome.failed
     assert outcome.text.startswith("begun\n[ended after 1 s")
     assert time.monotonic() - began < 10
-    assert not psutil.pid_exists(int((place.root / "pid").read_text()))
+    assert await ends(int((place.root / "pid").read_text()))
 
 
 async def test_the_output_of_a_command_is_bounded(place: Workplace, shell: WorktreeShell) -> None:

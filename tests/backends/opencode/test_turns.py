@@ -143,13 +143,13 @@ GO = Asked(text="go", user_text="go")
 
 
 async def until(look: Callable[[], bool]) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not look():
             await asyncio.to_thread(time.sleep, 0.005)
 
 
 async def collect(session: OpencodeSession, asked: Asked = GO) -> list[AnyEvent]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         return [event async for event in session.prompt(asked)]
 
 
