@@ -12,6 +12,8 @@ Without `await`: `session.run("...")`. `%load_ext coder_nb` brings `%coder` and 
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from coder_nb.client.transcript import Entries
     from coder_nb.client.turn import Turn
     from coder_nb.door import (
+        agent_log,
         agents,
         allow_nested_loops,
         attach,
@@ -39,7 +42,11 @@ if TYPE_CHECKING:
         close,
         configure,
         everything,
+        evict,
+        pool,
+        pool_panel,
         reap,
+        restart,
         revoke,
         rules,
         session,
@@ -53,6 +60,7 @@ if TYPE_CHECKING:
 _WHERE = {
     "coder_nb.analysis.costs": ("as_if", "reprice"),
     "coder_nb.door": (
+        "agent_log",
         "agents",
         "allow_nested_loops",
         "attach",
@@ -62,9 +70,13 @@ _WHERE = {
         "close",
         "configure",
         "everything",
+        "evict",
+        "pool",
+        "pool_panel",
         "reap",
         "revoke",
         "rules",
+        "restart",
         "session",
         "sessions",
         "shared",
@@ -99,6 +111,7 @@ __all__ = [
     "Turn",
     "TurnCancelled",
     "TurnFailed",
+    "agent_log",
     "agents",
     "allow_nested_loops",
     "as_if",
@@ -111,11 +124,15 @@ __all__ = [
     "configure",
     "errors",
     "everything",
+    "evict",
     "history",
     "label",
     "plots",
+    "pool",
+    "pool_panel",
     "reap",
     "reprice",
+    "restart",
     "revoke",
     "rules",
     "session",
@@ -139,6 +156,20 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return [*__all__, "__version__"]
+
+
+class _FrontDoor(ModuleType):
+    """Keeps the function `pool` in its place: importing the package of that name would put itself there."""
+
+    @property
+    def pool(self) -> Any:
+        return importlib.import_module("coder_nb.door").pool
+
+    @pool.setter
+    def pool(self, package: object) -> None: ...
+
+
+sys.modules[__name__].__class__ = _FrontDoor
 
 
 def load_ipython_extension(shell: Any) -> None:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from coder_nb.analysis.frames import Backend
     from coder_nb.client.history import History
+    from coder_nb.client.log import Log
     from coder_nb.client.sharing import SharedChat
+    from coder_nb.widgets.pool import PoolPanel
 
 
 def _screen() -> Screen:
@@ -158,6 +160,41 @@ def agents() -> pd.DataFrame:
 
     link = _home.link()
     return agents_frame(link.run(link.verbs.agents))
+
+
+def pool() -> pd.DataFrame:
+    """What is warm now: each agent with its state, memory and restarts, and why it was started again."""
+    from coder_nb.analysis.frames import pool_frame
+
+    link = _home.link()
+    return pool_frame(link.run(link.verbs.pool))
+
+
+def pool_panel() -> PoolPanel:
+    """The same, live, as an ipywidget with buttons: an agent's log, restart, end."""
+    from coder_nb.widgets.pool import PoolPanel
+
+    return PoolPanel(_home.link())
+
+
+def evict(key: str) -> bool:
+    """Ends a warm agent by its key in `pool()`; its next prompt resumes it. False where it is busy, or not there."""
+    link = _home.link()
+    return link.run(link.verbs.evict, key)
+
+
+def restart(key: str) -> bool:
+    """Ends a warm agent and starts it anew, also one that had ended too often; False where it is busy, or not there."""
+    link = _home.link()
+    return link.run(link.verbs.restart, key)
+
+
+def agent_log(key: str) -> Log:
+    """What happened to an agent of the pool, and the end of what its process wrote to its standard error."""
+    from coder_nb.client.log import Log
+
+    link = _home.link()
+    return Log(link.run(link.verbs.agent_log, key))
 
 
 def configure(**settings: Any) -> None:

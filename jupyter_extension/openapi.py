@@ -88,7 +88,7 @@ def _stream(schema_of: dict[Any, Any]) -> dict[str, Any]:
 
 
 def _ids(path: str) -> list[dict[str, Any]]:
-    shape = {"request_id": REQUEST_ID.pattern}
+    shape = {"request_id": REQUEST_ID.pattern, "key": REQUEST_ID.pattern}
     return [
         {
             "name": name,

@@ -11,6 +11,7 @@ from jupyter_extension.rest import (
     copies,
     ends,
     insight,
+    pooling,
     prompting,
     reading,
     reviewing,
@@ -23,6 +24,10 @@ from jupyter_extension.websocket import StreamHandler
 ROUTES = (
     Route("GET", "health", insight.health, "read"),
     Route("GET", "agents", insight.agents, "read"),
+    Route("GET", "pool", pooling.pool, "read"),
+    Route("POST", "pool/{key}/evict", pooling.evict, "execute"),
+    Route("POST", "pool/{key}/restart", pooling.restart, "execute"),
+    Route("GET", "pool/{key}/log", pooling.agent_log, "execute"),
     Route("GET", "sessions", sessions.sessions, "read"),
     Route("POST", "sessions", sessions.open_session, "execute"),
     Route("GET", "sessions/{session_id}", sessions.session, "read"),

@@ -21,9 +21,7 @@ TESTS = {
     ),
     "prompts that wait in a chat": (f"{RUNTIME}test_so_many_prompts_wait_and_one_more_is_refused_until_there_is_room",),
     "turns that run at the same time": ("tests/pool/test_line.py::test_every_course_of_five_turns_is_fair",),
-    "agents that are kept warm": (
-        "tests/pool/test_policy.py::test_the_limit_takes_the_least_recently_used_and_never_a_busy_one",
-    ),
+    "agents that are kept warm": ("tests/pool/test_policy.py::test_any_situation_obeys_the_laws",),
     "the text of an entry": (f"{RUNTIME}test_text_at_the_limit_is_one_entry_and_a_character_more_goes_on_in_another",),
     "what a tool was given and gave": (
         f"{RUNTIME}test_the_output_of_a_tool_at_the_limit_is_whole_and_beyond_it_its_middle_is_left_out",

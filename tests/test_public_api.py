@@ -31,6 +31,7 @@ def test_the_public_names_are_these() -> None:
         "Turn",
         "TurnCancelled",
         "TurnFailed",
+        "agent_log",
         "agents",
         "allow_nested_loops",
         "as_if",
@@ -43,11 +44,15 @@ def test_the_public_names_are_these() -> None:
         "configure",
         "errors",
         "everything",
+        "evict",
         "history",
         "label",
         "plots",
+        "pool",
+        "pool_panel",
         "reap",
         "reprice",
+        "restart",
         "revoke",
         "rules",
         "session",
@@ -56,6 +61,13 @@ def test_the_public_names_are_these() -> None:
         "usage",
         "widgets",
     ]
+
+
+def test_a_function_stays_what_it_is_although_a_package_has_its_name() -> None:
+    from coder_nb.pool import policy
+
+    assert inspect.isfunction(coder_nb.pool)
+    assert inspect.ismodule(policy)
 
 
 @pytest.mark.parametrize("name", coder_nb.__all__)

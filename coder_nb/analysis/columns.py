@@ -159,6 +159,29 @@ AGENTS = (
     Column("cure", "string", lambda row: row.cure or None, "what to do about that"),
 )
 
+POOL = (
+    Column("key", "string", attrgetter("key"), "names it for `cnb.evict`, `cnb.restart` and `cnb.agent_log`"),
+    Column("agent", "category", attrgetter("agent"), "the agent"),
+    Column("state", "category", attrgetter("state"), "starting, idle, busy, deaf, waiting or broken"),
+    Column("chat_id", "string", attrgetter("chat_id"), "its chat; NA for a server that several chats share"),
+    Column("session_id", "string", attrgetter("session_id"), "the session of that chat"),
+    Column("title", "string", lambda row: row.title or None, "what the chat is about"),
+    Column("chats", "int", attrgetter("chats"), "how many chats use it"),
+    Column("pid", "int", attrgetter("pid"), "its process, where it has one of its own"),
+    Column("started", "time", attrgetter("started_at"), "when it was started"),
+    Column("last_active", "time", attrgetter("last_active_at"), "when it last had a turn"),
+    Column("memory", "int", attrgetter("memory"), "bytes, with all that it has started"),
+    Column("restarts", "int", attrgetter("restarts"), "how often it was started again"),
+    Column("why", "string", lambda row: row.why or None, "why that was done last, or why it is not done any more"),
+    Column("retry", "time", attrgetter("retry_at"), "when it is started again"),
+)
+
+HAPPENINGS = (
+    Column("time", "time", attrgetter("ts"), "when it happened"),
+    Column("word", "category", attrgetter("word"), "what it was, in the words of the log"),
+    Column("text", "string", lambda row: row.text or None, "what stands beside the word, as name=value"),
+)
+
 AGENT_SESSIONS = (
     Column("chat_id", "string", attrgetter("chat_id"), "the chat"),
     Column("agent", "category", attrgetter("agent"), "the agent"),

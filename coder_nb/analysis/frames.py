@@ -22,6 +22,8 @@ from coder_nb.core.values import (
     Change,
     ChatAttention,
     CheckpointInfo,
+    Happening,
+    LiveAgent,
     NativeSession,
     SessionInfo,
 )
@@ -62,6 +64,16 @@ def agent_sessions_frame(agent_sessions: Iterable[AgentSessionInfo]) -> pd.DataF
 def attention_frame(attention: Iterable[ChatAttention]) -> pd.DataFrame:
     """One row a chat, with what it is doing."""
     return frame(attention, columns.ATTENTION)
+
+
+def pool_frame(pool: Iterable[LiveAgent]) -> pd.DataFrame:
+    """One row a warm agent."""
+    return _told_whole(frame(pool, columns.POOL))
+
+
+def happenings_frame(happenings: Iterable[Happening]) -> pd.DataFrame:
+    """One row a thing that happened to an agent."""
+    return _told_whole(frame(happenings, columns.HAPPENINGS))
 
 
 def checkpoints_frame(checkpoints: Iterable[CheckpointInfo]) -> pd.DataFrame:

@@ -15,6 +15,11 @@ FRAMES: dict[str, tuple[Sequence[Column], str]] = {
     "`cnb.sessions()`": (columns.SESSIONS, "One row a session of the store; key `session_id`."),
     "`cnb.agents()`": (columns.AGENTS, "One row an agent; key `agent`."),
     "`cnb.attention()`": (columns.ATTENTION, "One row a chat, those that want you most first; key `chat_id`."),
+    "`cnb.pool()`": (columns.POOL, "One row a warm agent, or a server that several chats share; key `key`."),
+    "`cnb.agent_log(key).frame`": (
+        columns.HAPPENINGS,
+        "One row a thing that happened to an agent, the earliest first.",
+    ),
     "`session.agent_sessions()`": (columns.AGENT_SESSIONS, "One row an agent's own context; key `chat_id`, `agent`."),
     "`cnb.reap()`": (columns.WORKTREES, "One row a worktree on this machine; key `path`."),
     "`cnb.rules()`": (columns.RULES, "One row a rule by which permissions are answered; key `rule_id`."),

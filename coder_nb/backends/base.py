@@ -324,6 +324,9 @@ class AgentSession(Protocol):
     def stderr_tail(self) -> str:
         """The end of what its process wrote to its standard error, secrets blanked out; empty where it has none."""
 
+    def explain(self) -> str:
+        """Why it has ended by itself, in sentences; empty where it has not, or that is not known."""
+
     async def healthy(self) -> bool:
         """Whether it answers; never asked while a prompt runs, and bounded. True where nobody can tell."""
 
@@ -358,6 +361,9 @@ class Plain:
     """What a session that asks no questions, cannot be steered and cannot go back has from here."""
 
     def stderr_tail(self) -> str:
+        return ""
+
+    def explain(self) -> str:
         return ""
 
     async def healthy(self) -> bool:

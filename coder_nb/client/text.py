@@ -8,7 +8,7 @@ from typing import Any
 
 from coder_nb.core import entries as core
 from coder_nb.core.entries import Entry, Unknown
-from coder_nb.core.values import Change, UsageRow
+from coder_nb.core.values import Change, LiveAgent, UsageRow
 
 MOST_LINES = 12
 """How many lines of a tool's output are shown."""
@@ -56,6 +56,19 @@ def usage_text(rows: Iterable[UsageRow]) -> str:
     counted = totals_text(sums(row for row in rows if row.counted))
     others = totals_text(sums(row for row in rows if not row.counted))
     return " ".join(part for part in (counted, others and f"({others}, not counted)") if part)
+
+
+def pool_cells(agent: LiveAgent) -> tuple[str, ...]:
+    """A warm agent in words: which, of which chat, its state, memory and restarts, and why."""
+    memory = "" if agent.memory is None else f"{agent.memory / (1 << 20):,.0f} MiB"
+    about = agent.title if agent.chat_id else f"a server for {agent.chats} chats"
+    times = {0: "", 1: "started again once"}.get(agent.restarts, f"started again {agent.restarts} times")
+    return tuple(map(clean, (agent.agent, about, agent.state, memory, times, agent.why)))
+
+
+def pool_text(agents: Iterable[LiveAgent]) -> str:
+    """One line a warm agent."""
+    return "\n".join("  ".join(filter(None, pool_cells(agent))) for agent in agents) or "No agent is warm."
 
 
 def sums(rows: Iterable[UsageRow]) -> Mapping[str, int | None]:

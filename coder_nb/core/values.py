@@ -388,15 +388,19 @@ class UsageRow(Value):
 
 
 class Health(Value):
-    """How the runtime is; `/health` gives this to whoever may read."""
+    """How the runtime is; `health` gives this to whoever may read, also where the runtime could not open."""
 
     protocol: int
     version: str
     runtime_id: str
     status: Literal["ok", "draining", "degraded"]
     agents_live: int = 0
+    """How many agents are warm."""
     turns_running: int = 0
+    readers: int = 0
+    """How many pages and kernels follow chats."""
     detail: str = ""
+    """Why it is ``degraded``, with the cure."""
 
 
 class LiveAgent(Value):
@@ -425,6 +429,10 @@ class LiveAgent(Value):
     """Why that was done last, or why it is not done any more."""
     retry_at: int | None = None
     """When it is started again."""
+    session_id: str | None = None
+    """The session of its chat."""
+    title: str = ""
+    """What its chat is about, or else the session's directory."""
 
 
 class Happening(Value):
@@ -435,6 +443,16 @@ class Happening(Value):
     word: str
     text: str = ""
     """Its fields, as ``name=value``."""
+
+
+class AgentLog(Value):
+    """What there is to read about one agent of the pool, also when it is gone."""
+
+    key: str
+    happenings: tuple[Happening, ...] = ()
+    """What happened to it here, the earliest first."""
+    stderr: str = ""
+    """The last 32 KiB of what its process wrote to its standard error, secrets blanked out."""
 
 
 class Hello(Value, tag_field="type", tag="hello"):

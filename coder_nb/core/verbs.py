@@ -17,6 +17,7 @@ from coder_nb.core.rules import Always, AnyCovers, Does, Rule, Scope
 from coder_nb.core.values import (
     AgentCommands,
     AgentInfo,
+    AgentLog,
     AgentOffer,
     AgentSessionInfo,
     Change,
@@ -28,6 +29,7 @@ from coder_nb.core.values import (
     Frame,
     Health,
     Isolation,
+    LiveAgent,
     NativeSession,
     Preview,
     Prompt,
@@ -188,6 +190,21 @@ class Verbs(Protocol):
 
     async def usage(self, chat_id: str | None = None) -> tuple[UsageRow, ...]:
         """One row a report of an agent; of one chat, or of all."""
+
+    async def pool(self) -> tuple[LiveAgent, ...]:
+        """What is warm here, starts, or waits to be started again, as it was when it was looked at last."""
+
+    async def evict(self, key: str) -> bool:
+        """Ends a warm agent by its key in `pool`; its next prompt resumes it. False where it is busy, or not there."""
+
+    async def restart(self, key: str) -> bool:
+        """Ends a warm agent and starts it anew, also one that is not started any more by itself; False as in `evict`.
+
+        Raises what keeps it from starting.
+        """
+
+    async def agent_log(self, key: str) -> AgentLog:
+        """What happened to an agent of the pool, and its last words; empty where nothing is known."""
 
     async def agent_sessions(self, session_id: str) -> tuple[AgentSessionInfo, ...]: ...
 

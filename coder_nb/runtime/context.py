@@ -231,7 +231,7 @@ class Context:
         """Writes down by what an agent session can be resumed, and how it is."""
         status = "crashed" if not session.alive else "warm" if settled else "busy"
         if not session.alive:
-            self.journal.bury(key_of(chat_id, agent), session.stderr_tail())
+            self.journal.bury(key_of(chat_id, agent), session.stderr_tail(), session.explain())
             self.journal.note("agent_crashed", chat=chat_id, agent=agent, pid=session.pid)
         known = await self.store.catalog.get_agent_session(chat_id, agent)
         facts, can = self._facts[session], session.capabilities

@@ -25,7 +25,7 @@ class Journal:
     def __init__(self, now: Callable[[], int]) -> None:
         self._now = now
         self._kept: OrderedDict[str, deque[Happening]] = OrderedDict()
-        self._stderr: OrderedDict[str, str] = OrderedDict()
+        self._dead: OrderedDict[str, tuple[str, str]] = OrderedDict()
 
     def note(self, word: str, **fields: Field) -> None:
         """Notes an event of `core.words.WORDS`; one with a chat and an agent, or with a server, is of that agent."""
@@ -39,13 +39,12 @@ class Journal:
             if len(self._kept) > AGENTS:
                 self._kept.popitem(last=False)
 
-    def bury(self, key: str, stderr: str) -> None:
-        """Keeps the end of the standard error of an agent that is gone."""
-        self._stderr.pop(key, None)
-        if stderr:
-            self._stderr[key] = stderr
-        if len(self._stderr) > BURIED:
-            self._stderr.popitem(last=False)
+    def bury(self, key: str, stderr: str, cause: str = "") -> None:
+        """Keeps the end of the standard error of an agent that is gone, and why it is."""
+        self._dead[key] = (stderr, cause)
+        self._dead.move_to_end(key)
+        if len(self._dead) > BURIED:
+            self._dead.popitem(last=False)
 
     def of(self, key: str) -> tuple[Happening, ...]:
         """What happened to an agent, the earliest first."""
@@ -53,7 +52,11 @@ class Journal:
 
     def last_words(self, key: str) -> str:
         """The end of its standard error, where it is gone."""
-        return self._stderr.get(key, "")
+        return self._dead.get(key, ("", ""))[0]
+
+    def cause(self, key: str) -> str:
+        """Why it ended by itself last, in sentences; empty where that is not known."""
+        return self._dead.get(key, ("", ""))[1]
 
 
 def key_of(chat: str, agent: str) -> str:

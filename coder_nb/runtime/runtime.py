@@ -26,6 +26,7 @@ from coder_nb.runtime.verbs.attention import Attending
 from coder_nb.runtime.verbs.copies import Copies
 from coder_nb.runtime.verbs.ends import Ends
 from coder_nb.runtime.verbs.insight import Insight
+from coder_nb.runtime.verbs.pooling import Pooling
 from coder_nb.runtime.verbs.prompting import Prompting
 from coder_nb.runtime.verbs.reading import Reading
 from coder_nb.runtime.verbs.reviewing import Reviewing
@@ -42,7 +43,7 @@ DISPOSE = 1.0
 """Seconds that each further step of closing may take; agents that are deaf even to that are killed."""
 
 
-class Runtime(Sessions, Prompting, Answering, Ruling, Reading, Reviewing, Copies, Ends, Insight, Attending):
+class Runtime(Sessions, Prompting, Answering, Ruling, Reading, Reviewing, Copies, Ends, Insight, Attending, Pooling):
     """Implements `core.verbs.Verbs`; what each call promises is said there. Lives on one event loop."""
 
     def __init__(self, settings: Settings, store: Store, *, runtime_id: str, label: str) -> None:

@@ -134,7 +134,7 @@ class Supervisor:
 
     def _known(self, fact: Fact) -> Fact:
         watched = self._watched.setdefault(fact.key, Watched())
-        watched.bind(self._pool.get(fact.key))
+        watched.bind(self._pool.get(fact.key), self._context.journal.cause(key_of(*fact.key)))
         deaf = watched.is_deaf(busy=fact.busy, patience=self._patience)
         return fact._replace(deaf=deaf, memory=watched.memory)
 
@@ -174,7 +174,7 @@ class Supervisor:
             return await self._pool.end(key, watched.ending)
         if letting.why in ("dead", "deaf"):
             self._crashes.note(name)
-            self._context.journal.bury(name, session.stderr_tail())
+            self._context.journal.bury(name, session.stderr_tail(), session.explain())
         try:
             if letting.why == "dead":
                 await self._context.keep_in_mind(key, session)

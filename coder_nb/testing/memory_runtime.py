@@ -37,6 +37,7 @@ from coder_nb.core.values import (
     PROTOCOL,
     AgentCommands,
     AgentInfo,
+    AgentLog,
     AgentOffer,
     AgentSessionInfo,
     Change,
@@ -51,6 +52,7 @@ from coder_nb.core.values import (
     Health,
     Hello,
     Isolation,
+    LiveAgent,
     PageFrame,
     Preview,
     Prompt,
@@ -470,6 +472,21 @@ class MemoryRuntime:
         return tuple(
             AgentSessionInfo(chat_id=chat.id, agent="replay", backend="replay", status="warm") for chat in chats
         )
+
+    async def pool(self) -> tuple[LiveAgent, ...]:
+        return tuple(
+            LiveAgent(key=f"{chat.id}.replay", agent="replay", chat_id=chat.id, state="idle", title=chat.title)
+            for chat in self.chats.values()
+        )
+
+    async def evict(self, key: str) -> bool:
+        return False
+
+    async def restart(self, key: str) -> bool:
+        return False
+
+    async def agent_log(self, key: str) -> AgentLog:
+        return AgentLog(key=key)
 
     async def checkpoints(self, chat_id: str) -> tuple[CheckpointInfo, ...]:
         return ()

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from coder_nb.widgets.composer import Composer
     from coder_nb.widgets.dashboard import Dashboard
     from coder_nb.widgets.diff import DiffPanel
+    from coder_nb.widgets.pool import PoolPanel
     from coder_nb.widgets.transcript import Transcript
     from coder_nb.widgets.usage import UsageTable
 
@@ -16,11 +17,12 @@ _MODULE_OF = {
     "Composer": "coder_nb.widgets.composer",
     "Dashboard": "coder_nb.widgets.dashboard",
     "DiffPanel": "coder_nb.widgets.diff",
+    "PoolPanel": "coder_nb.widgets.pool",
     "Transcript": "coder_nb.widgets.transcript",
     "UsageTable": "coder_nb.widgets.usage",
 }
 
-__all__ = ["Composer", "Dashboard", "DiffPanel", "Transcript", "UsageTable"]
+__all__ = ["Composer", "Dashboard", "DiffPanel", "PoolPanel", "Transcript", "UsageTable"]
 
 
 def __getattr__(name: str) -> Any:

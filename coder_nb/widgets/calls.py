@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
@@ -150,6 +150,10 @@ def _changed(body: Any) -> list[str]:
 ROUTES: Mapping[tuple[str, str], Route] = {
     ("GET", "health"): lambda v, ids, q, b: v.health(),
     ("GET", "agents"): lambda v, ids, q, b: v.agents(),
+    ("GET", "pool"): lambda v, ids, q, b: v.pool(),
+    ("POST", "pool/*/evict"): lambda v, ids, q, b: _done(v.evict(unquote(ids[0]))),
+    ("POST", "pool/*/restart"): lambda v, ids, q, b: _done(v.restart(unquote(ids[0]))),
+    ("GET", "pool/*/log"): lambda v, ids, q, b: v.agent_log(unquote(ids[0])),
     ("GET", "sessions"): lambda v, ids, q, b: v.sessions(),
     ("POST", "sessions"): _open_session,
     ("GET", "sessions/*"): lambda v, ids, q, b: v.get_session(ids[0]),

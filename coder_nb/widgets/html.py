@@ -12,10 +12,10 @@ from typing import Any
 import msgspec
 
 from coder_nb.client.snapshot import Snapshot
-from coder_nb.client.text import MARKS, answer_text, clean, revealed, summary, sums, usage_text
+from coder_nb.client.text import MARKS, answer_text, clean, pool_cells, revealed, summary, sums, usage_text
 from coder_nb.core import entries as core
 from coder_nb.core.entries import Entry, Unknown
-from coder_nb.core.values import Change, UsageRow
+from coder_nb.core.values import Change, LiveAgent, UsageRow
 from coder_nb.widgets.diffhtml import changes_html, file_html
 from coder_nb.widgets.markdown import code_html, markdown_html
 from coder_nb.widgets.style import CSS
@@ -94,6 +94,15 @@ def usage_html(rows: Sequence[UsageRow]) -> str:
     note = "" if len(counted) == len(rows) else '<p class="muted">What was replayed or imported is in no sum.</p>'
     table = f'<table class="sums"><thead><tr>{head}</tr></thead><tbody>{body}</tbody><tfoot>{foot}</tfoot></table>'
     return _page("usage", table + note)
+
+
+def pool_html(agents: Sequence[LiveAgent]) -> str:
+    """The warm agents as they were, without anything to click."""
+    if not agents:
+        return _page("pool", '<p class="muted">No agent is warm.</p>')
+    head = "".join(f'<th scope="col">{name}</th>' for name in ("Agent", "Chat", "State", "Memory", "Restarts", "Why"))
+    rows = "".join(f"<tr>{''.join(f'<td>{_text(cell)}</td>' for cell in pool_cells(agent))}</tr>" for agent in agents)
+    return _page("pool", f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>")
 
 
 def entry_html(entry: Entry) -> str:

@@ -31,10 +31,12 @@ def test_neither_agents_nor_the_last_words_of_dead_ones_pile_up() -> None:
         journal.note("agent_failed", chat=f"c{number}", agent="a", code="agent_died")
         journal.bury(f"c{number}.a", "x")
     assert len(journal._kept) == AGENTS
-    assert len(journal._stderr) == BURIED
+    assert len(journal._dead) == BURIED
     assert journal.last_words(f"c{2 * AGENTS - 1}.a") == "x"
-    journal.bury(f"c{2 * AGENTS - 1}.a", "")
+    journal.bury(f"c{2 * AGENTS - 1}.a", "", "it ended with exit code 3")
     assert journal.last_words(f"c{2 * AGENTS - 1}.a") == ""
+    assert journal.cause(f"c{2 * AGENTS - 1}.a") == "it ended with exit code 3"
+    assert journal.cause("nobody") == ""
 
 
 @pytest.mark.anyio

@@ -33,6 +33,7 @@ from coder_nb.core.values import (
     PROTOCOL,
     AgentCommands,
     AgentInfo,
+    AgentLog,
     AgentOffer,
     AgentSessionInfo,
     Change,
@@ -45,6 +46,7 @@ from coder_nb.core.values import (
     Health,
     Hello,
     Isolation,
+    LiveAgent,
     NativeSession,
     PageFrame,
     Preview,
@@ -314,6 +316,22 @@ class MemoryRuntime:
     async def seen(self, chat_id: str, rev: int) -> bool:
         self._heard("seen", chat_id, rev)
         return True
+
+    async def pool(self) -> tuple[LiveAgent, ...]:
+        self._heard("pool")
+        return ()
+
+    async def evict(self, key: str) -> bool:
+        self._heard("evict", key)
+        return True
+
+    async def restart(self, key: str) -> bool:
+        self._heard("restart", key)
+        return False
+
+    async def agent_log(self, key: str) -> AgentLog:
+        self._heard("agent_log", key)
+        return AgentLog(key=key, stderr="last words")
 
     async def checkpoints(self, chat_id: str) -> tuple[CheckpointInfo, ...]:
         self._heard("checkpoints", chat_id)

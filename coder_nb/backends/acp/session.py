@@ -135,6 +135,10 @@ class AcpSession(Plain):
         """What the agent's process said beside the protocol."""
         return self._child.stderr_tail()
 
+    def explain(self) -> str:
+        """Why it can say nothing any more."""
+        return self._connection.dead.message if self._connection.dead and not self._closed else ""
+
     async def healthy(self) -> bool:
         """Whether it answers a request that it does not know, which does nothing.
 

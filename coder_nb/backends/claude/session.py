@@ -132,6 +132,10 @@ class ClaudeSession(Plain):
         """What Claude said beside the protocol."""
         return self.client.stderr_tail() if self.client else ""
 
+    def explain(self) -> str:
+        """Why Claude has ended."""
+        return self.client.explain() if self.client and not self.client.alive and not self._closed else ""
+
     @property
     def alive(self) -> bool:
         return not self._closed and not self._spent and self.client is not None and self.client.alive

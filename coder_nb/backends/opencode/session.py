@@ -112,6 +112,11 @@ class OpencodeSession(Plain):
         """Of the server, which other chats use too."""
         return self._server.stderr_tail()
 
+    def explain(self) -> str:
+        """Why its server is gone."""
+        dead = self._dead or self._server.dead
+        return dead.message if dead and not self._closed else ""
+
     @property
     def alive(self) -> bool:
         return not self._closed and not self._spent and self._dead is None and self._server.dead is None

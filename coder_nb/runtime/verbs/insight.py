@@ -22,6 +22,7 @@ class Insight(VerbGroup):
             status="draining" if self._host.draining else "ok",
             agents_live=len(self._context.pool.facts()),
             turns_running=self._host.busy,
+            readers=self._host.readers,
         )
 
     async def agents(self) -> tuple[AgentInfo, ...]:
