@@ -88,3 +88,31 @@ def test_the_usage_table_grows_and_is_its_frame(notebook: Notebook) -> None:
     assert notebook.run(3) == "[1500.0, 40.0, 1.0]"
     total = table.locator("tfoot").inner_text().split()
     assert [total[1], total[3], total[4]] == ["1,500", "40", "$1.000"]
+
+
+def test_the_composer_picks_what_the_agent_offers_carries_files_and_says_who_remembers(notebook: Notebook) -> None:
+    state = "cnb.attention().set_index('chat_id').loc[session.main.id, 'state']"
+    notebook.write([START + "session.widget()", f"print({state}, session.transcript)", f"print({state})"]).open()
+    notebook.run(0)
+    shown = notebook.output(0)
+    composer = shown.locator(".composer")
+    box = composer.locator("textarea")
+    until(box.is_enabled, "the composer is ready", page=notebook.page)
+    agent = composer.get_by_role("combobox", name="Agent", exact=True)
+    agent.select_option("scripted")
+    composer.get_by_label("What the agent may do").select_option("bypass")
+    assert not composer.locator(".memory").is_visible(), "nobody has said anything yet"
+    picture = {"name": "dot.png", "mimeType": "image/png", "buffer": b"\x89PNG"}
+    composer.locator("input[type=file]").set_input_files([picture])
+    composer.locator(".attached-name", has_text="dot.png").wait_for()
+    box.fill("blocks")
+    box.press("Control+Enter")
+    shown.locator(".kind-text", has_text='"type": "image"').wait_for()
+    composer.get_by_role("button", name="Scripted: resumed").wait_for()
+    composer.get_by_role("combobox", name="Model", exact=True).select_option("large")
+    composer.get_by_role("combobox", name="How much the agent thinks").select_option("high")
+    box.fill("models; options")
+    box.press("Control+Enter")
+    shown.locator(".kind-text", has_text="largehigh").wait_for()
+    until(lambda: notebook.run(2).strip() == "idle", "it was seen", page=notebook.page)
+    assert "idle" in notebook.run(1)
