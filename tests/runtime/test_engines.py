@@ -98,7 +98,7 @@ from support.place import Place
 async def main():
     place = Place.__new__(Place)
     place.root, place.repository, place._open = Path({root!r}), Path({repository!r}), []
-    person = await place.person(await place.runtime("the first", database={database!r}, lease_ttl=0.9))
+    person = await place.person(await place.runtime("the first", database={database!r}, lease_ttl=2.0))
     await person.send("say before; think hm; stream 100000 5", mode="bypass")
     await person.shown("reasoning", "hm")
     print(person.runtime.runtime_id, flush=True)

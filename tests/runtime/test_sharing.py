@@ -152,7 +152,7 @@ async def test_what_a_killed_process_left_is_interrupted_and_none_of_its_agents_
 
 
 async def test_a_runner_that_lost_its_lease_stops_and_writes_nothing_more(place: Place) -> None:
-    first = await place.person(await place.runtime("the first", lease_ttl=0.6))
+    first = await place.person(await place.runtime("the first", lease_ttl=2.0))
     second = await place.person(await place.runtime("the second"))
     running = await first.send("say before; think hm; hang")
     await first.shown("reasoning", "hm")
