@@ -159,6 +159,22 @@ async def test_what_is_allowed_for_always_is_so_in_this_session_only(world: Worl
 
 
 @LONG
+async def test_it_thinks_as_much_as_a_prompt_says_and_remembers_what_was_before(world: World) -> None:
+    async with world.opened() as session:
+        levels = session.capabilities.efforts["default"]
+        assert {"low", "high"} <= set(levels)
+        first, native_id = session.pid, session.native_id
+        await turn(session, "remember the teapot")
+        assert done_of(await turn(session, "recall", effort="high")).end == "completed"
+        assert world.model.asked[-1]["output_config"]["effort"] == "high"
+        assert "teapot" in str(world.model.asked[-1]["messages"])
+        assert (session.pid != first, session.native_id) == (True, native_id)
+        refused = done_of(await turn(session, "hello", effort="huge"))
+        assert (refused.end, refused.code, refused.alive) == ("failed", "invalid_option", True)
+        assert refused.message.endswith(", ".join(levels) + ".")
+
+
+@LONG
 async def test_models_are_changed_and_errors_of_the_model_leave_the_session_as_it_is(world: World) -> None:
     async with world.opened() as session:
         await turn(session, "hello", model="claude-opus-5-5")
