@@ -1,4 +1,4 @@
-"""Where everything meets: prompt → turn → entries → store → readers. Read `runtime.py`, `verbs/prompting.py`, then `turn.py`."""
+"""Where everything meets: prompt → turn → entries → store → readers. Read `runtime.py`, `verbs/prompting.py`, `turn.py`."""
 
 from __future__ import annotations
 
