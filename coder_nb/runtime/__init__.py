@@ -1,4 +1,4 @@
-"""Where everything meets: prompt → turn → entries → store → readers. Read `runtime.py`, `verbs/prompting.py`, `turn.py`."""
+"""Where everything meets: prompt → turn → entries → store → readers. Begin with `runtime.py` and `turn.py`."""
 
 from __future__ import annotations
 
