@@ -121,10 +121,9 @@ class Person:
 
     async def say(self, chat_id: str, text: str) -> str:
         """Sends a prompt, again and again until it is known whether it was taken; returns its id."""
-        asking = text.startswith("ask:")
-        prompt = Prompt(
-            id=new_id(), text=text.removeprefix("ask:"), agent="scripted", mode="ask" if asking else "bypass"
-        )
+        way, _, said = text.rpartition(":")
+        agent: str = "opencode" if way == "opencode" else "scripted"
+        prompt = Prompt(id=new_id(), text=said, agent=agent, mode="ask" if way == "ask" else "bypass")
         self.sent[prompt.id] = chat_id, prompt
         await self.world.ask(lambda remote: remote.prompt(chat_id, prompt))
         self.accepted.add(prompt.id)

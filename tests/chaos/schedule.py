@@ -80,11 +80,14 @@ ASKING = ("ask may I {n}; say {n}", "write asked-{n}.txt text {n}; say {n}", "ch
 """What they are told where somebody is asked first."""
 
 
-def schedule(seed: int, *, people: int, steps: int, seconds: float) -> Schedule:
-    """The deeds of some people and of the trouble that they have, each about so many in about so many seconds."""
+def schedule(seed: int, *, people: int, steps: int, seconds: float, real: bool = False) -> Schedule:
+    """The deeds of some people and of the trouble that they have, each about so many in about so many seconds.
+
+    With `real`, a third of the prompts are for an agent that is no script.
+    """
     actors = {f"person {number}": PERSON for number in range(people)} | {"trouble": TROUBLE}
     return {
-        name: _steps(random.Random(f"{seed} {name}"), deeds, name, steps, 2 * seconds / steps)
+        name: _steps(random.Random(f"{seed} {name}"), deeds, name, steps, 2 * seconds / steps, real)
         for name, deeds in actors.items()
     }
 
@@ -94,7 +97,9 @@ def told(made: Schedule) -> str:
     return "\n".join(f"{name}: " + " · ".join(map(str, steps)) for name, steps in made.items())
 
 
-def _steps(chance: random.Random, deeds: Mapping[str, int], name: str, count: int, longest: float) -> tuple[Step, ...]:
+def _steps(
+    chance: random.Random, deeds: Mapping[str, int], name: str, count: int, longest: float, real: bool
+) -> tuple[Step, ...]:
     made: list[Step] = []
     for number in range(count):
         deed = "prompt" if not made and "prompt" in deeds else chance.choices(list(deeds), list(deeds.values()))[0]
@@ -103,5 +108,7 @@ def _steps(chance: random.Random, deeds: Mapping[str, int], name: str, count: in
             asking = chance.random() < 0.15
             own = f"{name.rpartition(' ')[2]}-{number}"
             text = ("ask:" if asking else "") + chance.choice(ASKING if asking else TURNS).format(n=own)
+            if real and chance.random() < 1 / 3:
+                text = f"opencode:tell me of {own}"
         made.append(Step(round(chance.uniform(0, longest), 2), deed, chance.randrange(1000), text))
     return tuple(made)

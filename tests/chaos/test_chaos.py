@@ -1,7 +1,7 @@
 """People use a server while everything that can happen to it happens; afterwards the laws hold and nothing is left.
 
 What happens follows from a seed. A failure prints it, with all that was done and when; `CODER_NB_CHAOS_SEED` runs it
-again, `CODER_NB_TEST_LONG=1` runs for minutes.
+again, `CODER_NB_TEST_LONG=1` runs for minutes, with a real opencode beside the scripted agent.
 """
 
 from __future__ import annotations
@@ -10,16 +10,20 @@ import asyncio
 import os
 import random
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from chaos import laws
 from chaos.people import Person
-from chaos.schedule import schedule, told
+from chaos.schedule import Schedule, schedule, told
 from chaos.trouble import Trouble
 from chaos.world import DEADLINE, Holdings, World, until
+
+from coder_nb.testing import real_agents
+from coder_nb.testing.real_agents import otherwise, scripted_model
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 LONG = "CODER_NB_TEST_LONG" in os.environ
@@ -61,12 +65,24 @@ async def told_on_failure(world: World, seed: int) -> AsyncIterator[None]:
         await world.close()
 
 
-def plan(seed: int, life: int) -> dict[str, tuple]:  # type: ignore[type-arg]
-    return dict(schedule(seed * 100 + life, people=PEOPLE, steps=STEPS, seconds=SECONDS))
+def plan(seed: int, life: int) -> Schedule:
+    return schedule(seed * 100 + life, people=PEOPLE, steps=STEPS, seconds=SECONDS, real=LONG)
 
 
-async def test_after_any_trouble_all_laws_hold_and_nothing_is_left(tmp_path: Path) -> None:
-    world = World(tmp_path, **SETTINGS)
+@pytest.fixture
+def agents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
+    """In the long run opencode, with a model on loopback that has much to say."""
+    if not LONG:
+        yield {}
+        return
+    for variable, value in real_agents.environ(tmp_path).items():
+        monkeypatch.setenv(variable, value)
+    with scripted_model(tmp_path / "model", otherwise("and then " * 500)) as model:
+        yield {"opencode": real_agents.entry("opencode", model.url)}
+
+
+async def test_after_any_trouble_all_laws_hold_and_nothing_is_left(tmp_path: Path, agents: dict[str, Any]) -> None:
+    world = World(tmp_path, agents=agents, **SETTINGS)
     async with told_on_failure(world, SEED):
         await world.start()
         people = [Person(world, f"person {number}") for number in range(PEOPLE)]

@@ -127,7 +127,7 @@ class World:
         return found
 
     def agents(self) -> list[psutil.Process]:
-        return self.processes("scripted_agent.py")
+        return [*self.processes("scripted_agent.py"), *self.processes("/opencode")]
 
     def keepers(self) -> list[psutil.Process]:
         """The keepers and the holders below them."""
