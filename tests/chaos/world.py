@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import sqlite3
 import subprocess
@@ -171,7 +172,7 @@ class Holdings:
         self.threads = process.num_threads()
         self.files = Counter(_links(pid))
         self.listening = {c.laddr for c in process.net_connections() if c.status == psutil.CONN_LISTEN}
-        self.children = Counter(" ".join(_command(child))[:90] for child in process.children(recursive=True))
+        self.children = Counter(_called(child) for child in process.children(recursive=True))
 
 
 def _links(pid: int) -> Iterable[str]:
@@ -195,11 +196,12 @@ def _name(process: psutil.Process) -> str:
         return ""
 
 
-def _command(process: psutil.Process) -> list[str]:
+def _called(process: psutil.Process) -> str:
+    """Its command, without the numbers that each of its kind has of its own."""
     try:
-        return list(process.cmdline())
+        return re.sub(r"\d+", "#", " ".join(process.cmdline())[:200])
     except psutil.Error:
-        return []
+        return ""
 
 
 async def until(seen: Callable[[], object], what: Callable[[], object]) -> None:
