@@ -41,6 +41,7 @@ class HostedRuntime:
         self._attempt: concurrent.futures.Future[Verbs] | None = None
         self._failed_at: float | None = None
         self._closing = self._closed = False
+        self._ending = threading.Lock()
 
     def start(self) -> None:
         """Starts the thread and begins to open the runtime; returns at once."""
@@ -109,10 +110,11 @@ class HostedRuntime:
 
     def end(self, timeout: float) -> None:
         """What `close` does, for whoever has no loop; blocks. While turns drain, the runtime answers for itself."""
-        if self._closing or not self._thread.is_alive():
-            return
+        with self._ending:  # who ends a process and who ends a server are on threads of their own
+            if self._closing or not self._thread.is_alive():
+                return
+            self._closing = True
         closing = self.spawn(self._close())
-        self._closing = True
         try:
             closing.result(timeout)
         except TimeoutError:

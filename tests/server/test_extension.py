@@ -8,6 +8,7 @@ import os
 import stat
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,33 @@ async def test_busy_chats_count_as_activity(server: Any, runtime: Any) -> None:
     assert server.extension.current_activity() == {"turns": 2}
     assert server.app.extension_manager.any_activity()
     assert server.app.web_app.last_activity() > before
+
+
+async def test_a_server_at_work_is_not_shut_down_as_idle(
+    server: Any, runtime: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await server.extension.ready.wait()
+    stopped: list[str] = []
+    app, settings = server.app, server.app.web_app.settings
+    monkeypatch.setattr(app, "stop", lambda: stopped.append("stopped"))
+    app.shutdown_no_activity_timeout = 60
+    hours_ago = datetime.now(UTC) - timedelta(hours=3)
+    settings.update({name: hours_ago for name in settings if name == "started" or name.endswith("_last_activity")})
+    monkeypatch.setattr(app.kernel_manager, "last_kernel_activity", hours_ago)
+    runtime.turns_running = 1
+    server.extension.note(await server.extension.hosted.health())
+    app.shutdown_no_activity()
+    assert stopped == []
+    status = (await server.ask("GET", "api/status", at="")).body
+    assert datetime.now(UTC) - datetime.fromisoformat(status["last_activity"]) < timedelta(hours=1)
+
+    runtime.turns_running = 0
+    server.extension.note(await server.extension.hosted.health())
+    app.shutdown_no_activity()
+    assert stopped == []  # it was at work a moment ago
+    settings.update(dict.fromkeys(("coder_nb_last_activity", "api_last_activity"), hours_ago))
+    app.shutdown_no_activity()
+    assert stopped == ["stopped"]
 
 
 async def test_looking_is_no_activity_and_prompting_is(server: Any, runtime: Any) -> None:
@@ -242,7 +270,9 @@ class TestSettings:
             attachment_limit=1000,
         )
 
-    async def test_the_limit_of_bodies_follows_the_limits_of_prompts_and_their_files(self, server: Any, runtime: Any) -> None:
+    async def test_the_limit_of_bodies_follows_the_limits_of_prompts_and_their_files(
+        self, server: Any, runtime: Any
+    ) -> None:
         reply = await server.ask("POST", f"chats/{runtime.chat.id}/prompts", b" " * 80_000)
         assert reply.status == 413
 
