@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import signal
+import time
 from typing import Any
 
 import pytest
@@ -20,14 +21,23 @@ pytestmark = pytest.mark.anyio
 KINDS = ("reasoning", "plan", "text")
 
 
+def is_gone(pid: int) -> None:
+    """Returns when the system knows a process no more; nobody here may know of it yet."""
+    deadline = time.monotonic() + DEADLINE
+    while (seen := keeper.look(pid)) is not None and not seen.dead:
+        assert time.monotonic() < deadline
+
+
 async def test_an_agent_that_is_killed_between_two_turns_costs_the_next_one_nothing(place: Place) -> None:
     person = await place.person()
     pid = int(await person.said((await person.prompt("pid")).id))
     os.kill(pid, signal.SIGKILL)
+    await asyncio.to_thread(is_gone, pid)
     turn = await person.prompt("pid")
     assert (turn.end, turn.message) == ("completed", "")
     assert int(await person.said(turn.id)) != pid
-    assert "I remember: pid" in await person.said((await person.prompt("recall")).id)
+    said = await person.said((await person.prompt("recall")).id)
+    assert "I remember: pid" in said, said
 
 
 async def test_an_agent_that_is_wanted_for_one_prompt_only_is_gone_when_it_has_ended(place: Place) -> None:

@@ -140,14 +140,6 @@ async def test_stopping_with_nothing_queued_does_not_hold_the_next_prompt(place:
     assert (await person.prompt("say on")).end == "completed"
 
 
-async def test_a_stop_while_the_agent_starts_ends_the_turn(place: Place) -> None:
-    person = await place.person(agents={"mute": scripted_agent.entry(silent=True)})
-    running = await person.send("say x", agent="mute")
-    await person.shown("checkpoint")
-    await person.runtime.stop(person.chat.id)
-    assert (await person.ended(running)).end == "cancelled"
-
-
 @pytest.mark.parametrize("death", ["kill", "die 3", "half"])
 async def test_an_agent_that_dies_ends_its_turn_as_failed_and_the_next_prompt_works(place: Place, death: str) -> None:
     person = await place.person()

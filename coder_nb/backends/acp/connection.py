@@ -67,6 +67,8 @@ class Connection:
         self._unread = 0
         self._tasks: list[asyncio.Task[None]] = []
         self.dead: AgentDied | None = None
+        self.over = False
+        """Whether the agent has closed its output, by which it is known at once that its process has ended."""
         self._heard = 0
         self.heard_at = time.monotonic()
         """When the agent said something last."""
@@ -161,6 +163,7 @@ class Connection:
             for frame in framer.feed(data):
                 self._take(frame)
             await self._listener.ready()
+        self.over = True
         for frame in framer.end():
             self._take(frame)
         try:

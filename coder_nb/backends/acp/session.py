@@ -35,7 +35,7 @@ from coder_nb.backends.base import (
 )
 from coder_nb.backends.registry import AgentSpec
 from coder_nb.core.permissions import PermissionMode
-from coder_nb.errors import AgentDied, AgentFailed, AgentNotLoggedIn, AgentTimeout, CoderError
+from coder_nb.errors import AgentDied, AgentFailed, AgentNotLoggedIn, AgentProtocolError, AgentTimeout, CoderError
 from coder_nb.settings import Settings
 
 _LONGEST_GARBAGE = 2000
@@ -128,7 +128,7 @@ class AcpSession(Plain):
 
     @property
     def alive(self) -> bool:
-        gone = self._connection.dead is not None or self._child.returncode is not None
+        gone = self._connection.over or self._connection.dead is not None or self._child.returncode is not None
         return not (self._closed or self._spent or gone)
 
     def stderr_tail(self) -> str:
@@ -329,6 +329,18 @@ class AcpSession(Plain):
         grace = self._settings.cancel_grace
         turn.deadline = asyncio.get_running_loop().call_later(grace, self._give_up, turn)
 
+    def _leave(self, turn: _Turn) -> None:
+        """The agent has put itself into a mode that allows more: it does not go on."""
+        if turn.ended.is_set():
+            return
+        self._spent = True
+        self._connection.notify("session/cancel", {"sessionId": self._native_id})
+        text = (
+            f"{self._spec.label} went into its mode {self._state.mode!r} by itself, which may allow more than it was to: "
+            "it was ended. Prompt again to go on in the mode you choose."
+        )
+        self._end_turn(turn, Done(end="failed", message=text, code=AgentProtocolError.code, alive=False))
+
     def _give_up(self, turn: _Turn) -> None:
         """The agent does not answer a Stop: its process is ended, and the turn with it (law 4)."""
         if turn.ended.is_set():
@@ -361,6 +373,8 @@ class AcpSession(Plain):
                 events = [event for event in events if isinstance(event, CommandsChanged | ModeChanged)]
             self._say(events)
             self._services.show()
+            if self._turn is not None and self._turn.sent and self._options.strayed():
+                self._leave(self._turn)
 
     def asked(self, number: Any, method: str, params: Any) -> None:
         """Called by the connection."""
