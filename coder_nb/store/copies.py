@@ -53,7 +53,8 @@ class SqlCopies:
             if await tx.row(_KNOWN, chat_id=chat.id):
                 return False
             rows = list(_entry_rows(entries, chat.id))
-            await self._add_chat(tx, chat, rev=rows[-1]["rev"] if rows else 0, last_pos=len(rows))
+            rev = max(rows[-1]["rev"] if rows else 0, len(turns))  # what comes later comes after all of it
+            await self._add_chat(tx, chat, rev=rev, last_pos=len(rows))
             if rows:
                 await tx.many(_ADD_ENTRY, rows)
             if turns:

@@ -9,7 +9,7 @@ from coder_nb.core.entries import Entry, Text, Usage
 from coder_nb.core.values import AgentSessionInfo, Change, ChatInfo, Prompt, SessionInfo, Share, TurnInfo
 from coder_nb.errors import LeaseLost, NotFound
 from coder_nb.ids import new_id
-from coder_nb.store.base import Lease, Owner, Store
+from coder_nb.store.base import Batch, Lease, Owner, Store
 
 PATH = "/home/user/copies"
 
@@ -161,6 +161,24 @@ async def p10_a_chat_is_weighed_with_what_was_said_of_its_session(store: Store, 
     assert (await store.keeping.weights())[0].keep_days == 7
     await store.inbox.accept(lease, chat.id, Prompt(id=new_id(), text="hi"), limit=9)
     assert (await store.keeping.weights())[0].busy
+
+
+async def p11_what_comes_after_a_planted_chat_is_last_and_nothing_planted_is_news(store: Store, here: Owner) -> None:
+    lease, session = await begin(store, here)
+    chat = a_chat(session)
+    turns = [
+        TurnInfo(
+            id=new_id(), chat_id=chat.id, prompt_id=None, agent="a", state="completed", started_at=1, end="completed"
+        )
+        for _ in range(5)
+    ]
+    await store.copies.plant(lease, chat, entries=said(chat.id, "one", "two"), turns=turns)
+    assert not (await store.catalog.get_chat(chat.id)).unseen
+    later = TurnInfo(id=new_id(), chat_id=chat.id, prompt_id=None, agent="b", state="running", started_at=2)
+    await store.log.commit(lease, chat.id, Batch(entries=tuple(said(chat.id, "three")), turn=later))
+    assert [turn.id for turn in await store.catalog.turns(chat.id)] == [*(turn.id for turn in turns), later.id]
+    assert await texts(store, chat.id) == ["one", "two", "three"]
+    assert (await store.standings.of(chat.id)).agent == "b"
 
 
 async def _kept(store: Store) -> set[str]:

@@ -33,4 +33,4 @@ async def test_the_whole_suite_runs_in_one_call(tmp_path: Path, here: Owner) -> 
         return await open_store(Settings(database=str(tmp_path / f"{made}.sqlite")))
 
     await check_all(make, here)
-    assert made == len(CONTRACTS) == 57
+    assert made == len(CONTRACTS) == 58
