@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 
 from coder_nb.backends.base import AgentSession
@@ -103,6 +103,10 @@ class Pool:
             return None
         return Fact(key, slot.busy, slot.last_active, slot.session.alive)
 
+    def __iter__(self) -> Iterator[Key]:
+        """All that are warm, that start or end at this moment, or are wanted again."""
+        return iter(dict.fromkeys((*self._slots, *self._wanted)))
+
     def starting(self) -> list[Key]:
         """Those that are just being opened."""
         return [key for key, slot in self._slots.items() if slot.session is None and slot.lock.locked()]
@@ -173,7 +177,7 @@ class Pool:
 
     async def retire_chat(self, chat_id: str) -> None:
         """As `retire`, of all agents of a chat."""
-        for key in dict.fromkeys((*self._slots, *self._wanted)):
+        for key in self:
             if key[0] == chat_id:
                 await self.retire(key)
 

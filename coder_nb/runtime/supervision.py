@@ -128,7 +128,7 @@ class Supervisor:
     def _facts(self) -> list[Fact]:
         """What is known of the warm sessions; what is not in the pool any more is not watched any more."""
         facts = self._pool.facts()
-        here = {fact.key for fact in facts}.union(self._pool.wanted, self._pool.starting())
+        here = set(self._pool)
         self._watched = {key: watched for key, watched in self._watched.items() if key in here}
         return [self._known(fact) for fact in facts]
 
@@ -178,6 +178,8 @@ class Supervisor:
         try:
             if letting.why == "dead":
                 await self._context.keep_in_mind(key, session)
+            if letting.way == "restart" and self._crashes.note(name) != "closed":  # it needs as much each time
+                return await self._pool.evict(key)
             done = await self._pool.let_go(letting)
         except CoderError:  # it could not be started again: it is cold, and the next prompt says why
             return True

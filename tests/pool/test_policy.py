@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coder_nb.pool import policy
-from coder_nb.pool.policy import FAR, Fact, Letting, Limits
+from coder_nb.pool.policy import FAR, Fact, Letting, Limits, ServerFact
 
 CEILING = 100
 TTL = 10.0
@@ -77,6 +77,22 @@ def test_what_was_done_does_not_have_to_be_done_again(known: list[Fact], setting
     fresh = {letting.fact.key for letting in lettings if letting.way == "restart"}
     left = [fact._replace(memory=0) if fact.key in fresh else fact for fact in known if fact.key not in gone]
     assert policy.lettings(left, settings, now=now) == []
+
+
+def test_a_server_is_ended_where_nobody_uses_it_or_it_is_deaf_or_too_large_and_else_left_alone() -> None:
+    settings = Limits(memory=CEILING)
+    for users, turns, idle, deaf, memory in itertools.product(
+        (0, 1, 3), (0, 1), (0.0, TTL, TTL + 1), (False, True), (None, *(CEILING * n for n in range(8)))
+    ):
+        why = policy.of_server(ServerFact(users, turns, idle, deaf, memory), settings, unused=TTL)
+        if why == "unused":
+            assert users == 0
+            assert idle > TTL
+        elif deaf:
+            assert why == "deaf"
+        else:
+            allowed = CEILING * max(1, users) * (FAR if turns else 1)
+            assert why == ("memory" if (memory or 0) > allowed else None)
 
 
 @given(facts, st.integers(0, 8))

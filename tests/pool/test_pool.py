@@ -7,6 +7,8 @@ from typing import cast
 import pytest
 
 from coder_nb.backends.base import AgentSession
+from coder_nb.pool import policy
+from coder_nb.pool.policy import Limits
 from coder_nb.pool.pool import Pool
 
 pytestmark = pytest.mark.anyio
@@ -51,3 +53,53 @@ async def test_a_retired_session_that_is_busy_ends_with_its_turn_and_the_next_tu
         assert second.alive
     assert second.alive
     assert len(start.started) == 2
+
+
+async def test_one_that_was_used_after_it_was_decided_to_let_it_go_stays() -> None:
+    now = 0.0
+    pool, start = Pool(clock=lambda: now), Starter()
+    async with pool.lease(KEY, start):
+        pass
+    now = 100.0
+    (letting,) = policy.lettings(pool.facts(), Limits(idle=50), now=now)
+    async with pool.lease(KEY, start):
+        assert not await pool.let_go(letting)  # law 10
+    assert not await pool.let_go(letting)
+    assert start.started[0].closed == 0
+    now = 200.0
+    (letting,) = policy.lettings(pool.facts(), Limits(idle=50), now=now)
+    assert await pool.let_go(letting)
+    assert start.started[0].closed == 1
+
+
+async def test_a_session_is_started_again_as_it_was_and_never_while_it_is_busy() -> None:
+    pool, start = Pool(clock=lambda: 0.0), Starter()
+    assert not await pool.restart(KEY)
+    async with pool.lease(KEY, start):
+        assert not await pool.restart(KEY)
+    assert await pool.restart(KEY)
+    assert [session.closed for session in start.started] == [1, 0]
+
+
+async def test_one_that_is_wanted_is_so_until_somebody_leases_or_retires_its_chat() -> None:
+    pool, start = Pool(clock=lambda: 0.0), Starter()
+    pool.want(KEY, start)
+    pool.want(("chat", "other"), start)
+    async with pool.lease(KEY, start):
+        assert pool.wanted == (("chat", "other"),)
+    await pool.retire_chat("chat")
+    assert pool.wanted == ()
+    assert pool.facts() == []
+
+
+async def test_one_that_is_retired_while_it_is_started_again_is_closed_when_it_has() -> None:
+    pool, started = Pool(clock=lambda: 0.0), Starter()
+
+    async def start() -> AgentSession:
+        session = await started()
+        await pool.retire(KEY)
+        return session
+
+    pool.want(KEY, start)
+    assert not await pool.restart(KEY)
+    assert [session.closed for session in started.started] == [1]

@@ -1,7 +1,7 @@
 """A program that stands where ``opencode serve`` does, as far as supervision goes: it listens, and says events.
 
 ``/scripted/checks`` says how often it was asked how it is; after ``/scripted/checks/ill`` it answers that once with an
-error.
+error, after ``/scripted/checks/deaf`` always.
 """
 
 from __future__ import annotations
@@ -26,17 +26,19 @@ class Checks:
     count = 0
     sessions = 0
     ill = False
+    deaf = False
 
 
 def answer(path: str) -> tuple[int, Any]:
     """The status and the body for a path."""
     if path.startswith("/scripted/checks"):
         Checks.ill |= path.endswith("/ill")
+        Checks.deaf |= path.endswith("/deaf")
         return 200, Checks.count
     if path == HEALTH:
         ill, Checks.ill = Checks.ill, False
         Checks.count += 1
-        return (500, {}) if ill else (200, ANSWERS[path])
+        return (500, {}) if ill or Checks.deaf else (200, ANSWERS[path])
     if path == "/session":
         Checks.sessions += 1
         return 200, {"id": f"ses_scripted{Checks.sessions}"}
