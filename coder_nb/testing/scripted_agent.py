@@ -28,7 +28,8 @@ command is echoed.
 How it starts is set by the variable ``SCRIPTED_AGENT``, a JSON object (see `entry`): ``auth`` (a login is needed),
 ``load``, ``resume``, ``fork``, ``list``, ``close``, ``images`` and ``files`` (whether it offers them; all by default),
 ``mcp`` (by which ways it reaches servers), ``forget`` (it knows no session any more), ``exit`` (ends at once with a
-code), ``silent`` (answers nothing), ``protocol``, ``modes`` (false: it has none), ``turns`` (a list: what it does in
+code), ``silent`` (answers nothing), ``protocol``, ``modes`` (false: it has none), ``stubborn`` (says yes to every mode
+and stays in its own), ``turns`` (a list: what it does in
 its first turns, in the same language, whatever the prompt).
 """
 
@@ -159,7 +160,8 @@ class Agent:
             (self.memory.parent / "closed").write_text(params["sessionId"])
             return {}
         if method == "session/set_mode":
-            self.mode = params["modeId"]
+            if not self.options.get("stubborn"):
+                self.mode = params["modeId"]
             self.update("current_mode_update", currentModeId=self.mode)
             return {}
         if method == "session/set_config_option":

@@ -9,7 +9,7 @@ from coder_nb.backends.acp.connection import Connection, RpcError
 from coder_nb.backends.acp.state import State, choices_of, configured, is_effort, options_of
 from coder_nb.backends.choices import listed, pick
 from coder_nb.backends.registry import AgentMode, AgentSpec
-from coder_nb.core.permissions import PermissionMode
+from coder_nb.core.permissions import MODES, PermissionMode
 from coder_nb.errors import AgentDied, AgentProtocolError, InvalidOption
 
 
@@ -45,6 +45,13 @@ class Options:
         """Whether a mode can be set in the process that runs."""
         modes = self._spec.modes
         return self._mode is None or _same_process(modes.get(mode, AgentMode()), modes.get(self._mode, AgentMode()))
+
+    def strayed(self) -> bool:
+        """Whether the agent says that it is in a mode which may allow more than the one it was put into."""
+        if self._mode in (None, "bypass") or self._state.mode in (None, self._left_in):
+            return False
+        careful = [self._spec.modes.get(mode, AgentMode()).id for mode in MODES[: MODES.index(self._mode) + 1]]
+        return bool(careful[-1]) and self._state.mode not in careful
 
     async def configure(self, wanted: Mapping[str, str | bool]) -> None:
         """Sets the agent's other options; raises `InvalidOption` for one that is not offered, or no such value."""
@@ -122,12 +129,22 @@ class Options:
         """By the configuration option where there is one, else by the method that came before these."""
         option = self._ids.get(category)
         if option is None:
-            params = {"sessionId": self._session_id, key: value}
-            await self._connection.request(method, params, timeout=self._timeout)
-            if category == "mode":
-                self._state.mode = value
+            await self._set_by(method, {"sessionId": self._session_id, key: value}, mode=category == "mode")
             return
         await self._set_option(option, value)
+
+    async def _set_by(self, method: str, params: dict[str, Any], *, mode: bool) -> None:
+        """By a method that answers nothing: the mode is what the agent publishes, else what it said yes to."""
+        before = self._state.mode
+        if mode:
+            self._state.mode = None
+        try:
+            await self._connection.request(method, params, timeout=self._timeout)
+        except BaseException:
+            self._state.mode = self._state.mode or before
+            raise
+        if mode and self._state.mode is None:
+            self._state.mode = params["modeId"]
 
     async def _set_option(self, option: str, value: str | bool) -> None:
         params: dict[str, Any] = {"sessionId": self._session_id, "configId": option, "value": value}

@@ -336,8 +336,8 @@ class AcpSession(Plain):
         self._spent = True
         self._connection.notify("session/cancel", {"sessionId": self._native_id})
         text = (
-            f"{self._spec.label} went into its mode {self._state.mode!r} by itself, which may allow more than it was to: "
-            "it was ended. Prompt again to go on in the mode you choose."
+            f"{self._spec.label} went into its mode {self._state.mode!r} by itself, which may allow more than was "
+            "chosen: it was ended. Prompt again to go on in the mode you choose."
         )
         self._end_turn(turn, Done(end="failed", message=text, code=AgentProtocolError.code, alive=False))
 
