@@ -86,7 +86,9 @@ REFUSALS: Mapping[int, tuple[str, str]] = {
 LONGEST_MESSAGE = 1_000
 """How long a message to a person is at most."""
 REQUEST_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:-]{0,199}")
-"""What a permission's id may look like: it is the agent's own. The key of a warm agent ends with the agent's name."""
+"""What a permission's id may look like: it is the agent's own."""
+KEY = re.compile(r"(?:[a-z0-9]{26}|server)\.[A-Za-z0-9_][A-Za-z0-9_.:-]{0,199}")
+"""What a warm agent's key may look like: its chat and its name, or the number of a server."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +140,8 @@ def pattern(path: str) -> str:
 def checked_ids(ids: Mapping[str, str]) -> Mapping[str, str]:
     """The ids of a path; raises `NotFound` where one cannot be an id, before anything looks for it."""
     for name, value in ids.items():
-        known = REQUEST_ID.fullmatch(value) if name in ("request_id", "key") else is_id(value)
+        shape = {"request_id": REQUEST_ID, "key": KEY}.get(name)
+        known = shape.fullmatch(value) if shape else is_id(value)
         if not known:
             raise NotFound(f"Nothing has the id that the address gives as its {name.replace('_', ' ')}: check it.")
     return ids

@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 
 from coder_nb.core.values import PROTOCOL, ChangesFrame, DeltaFrame, Hello, PageFrame, StateFrame
-from jupyter_extension.base import REQUEST_ID, STATUS, Route
+from jupyter_extension.base import KEY, REQUEST_ID, STATUS, Route
 from jupyter_extension.routes import ROUTES, STREAM
 from jupyter_extension.websocket import Attend, StreamQuery
 
@@ -88,7 +88,7 @@ def _stream(schema_of: dict[Any, Any]) -> dict[str, Any]:
 
 
 def _ids(path: str) -> list[dict[str, Any]]:
-    shape = {"request_id": REQUEST_ID.pattern, "key": REQUEST_ID.pattern}
+    shape = {"request_id": REQUEST_ID.pattern, "key": KEY.pattern}
     return [
         {
             "name": name,

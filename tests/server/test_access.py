@@ -38,7 +38,7 @@ class Ids(dict[str, str]):
 
 @pytest.fixture
 def ids(runtime: Any) -> Ids:
-    return Ids(chat_id=runtime.chat.id, session_id=runtime.session.id)
+    return Ids(chat_id=runtime.chat.id, session_id=runtime.session.id, key=f"{runtime.chat.id}.goose")
 
 
 @pytest.fixture

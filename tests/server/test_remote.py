@@ -104,6 +104,10 @@ async def test_each_verb_arrives_as_it_was_said(server: Any, runtime: Any) -> No
         ("close_chat", (chat,), {}, ("close_chat", chat, False)),
         ("delete_chat", (chat,), {"force": True}, ("delete_chat", chat, True)),
         ("worktrees", (), {}, ("worktrees",)),
+        ("pool", (), {}, ("pool",)),
+        ("evict", (f"{chat}.my-agent",), {}, ("evict", f"{chat}.my-agent")),
+        ("restart", ("server.1",), {}, ("restart", "server.1")),
+        ("agent_log", (f"{chat}.goose",), {}, ("agent_log", f"{chat}.goose")),
         ("reap", (), {"dry_run": True}, ("reap", True)),
     ]
     public = {name for name, _ in inspect.getmembers(Verbs, inspect.isfunction) if not name.startswith("_")}
