@@ -25,7 +25,7 @@ def repo2docker(run: Run, network: Network, tmp_path_factory: pytest.TempPathFac
     place = tmp_path_factory.mktemp("repo2docker")
     python = place / "bin" / "python"
     run(sys.executable, "-m", "venv", place, cwd=place, env=network)
-    pip = (python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet")
+    pip = (python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-compile")
     run(*pip, "-r", ROOT / "requirements" / "binder.txt", cwd=place, env=network)
     return python
 
@@ -50,7 +50,7 @@ def test_the_image_plays_the_lessons_and_has_the_extension(
     package = Path(run(repo2docker, "-c", code, cwd=tmp_path, env=network).strip())
     lock.write_text("\n".join(pins(package)))
     run(sys.executable, "-m", "venv", image, cwd=tmp_path, env=env)
-    pip = (python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet")
+    pip = (python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-compile")
     run(*pip, "-c", lock, "pip", cwd=tmp_path, env=env)
     run(*pip, "-c", lock, *BASE, cwd=tmp_path, env=env)
     run(*pip, "-r", "binder/requirements.txt", cwd=clone, env=env)

@@ -83,6 +83,7 @@ def test_the_installed_wheel_enables_both_extensions(
         "--disable-pip-version-check",
         "install",
         "--quiet",
+        "--no-compile",
         "-c",
         source / "requirements" / "ci.txt",
     )
