@@ -166,7 +166,7 @@ async def as_before(world: World, before: Holdings) -> None:
         }
 
     await until(lambda: not any(grown().values()), grown)
-    world.note(f"memory: {before.memory:,} bytes before, {world.holdings().memory:,} after")
+    print(f"memory: {before.memory:,} bytes before, {world.holdings().memory:,} after")
 
 
 async def the_end(world: World, people: list[Person]) -> None:
