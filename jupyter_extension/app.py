@@ -25,6 +25,7 @@ from jupyter_extension import connection
 from jupyter_extension.connection import Connection, KernelAuthorizer, KernelIdentity
 from jupyter_extension.events import SCHEMA, Events, emit
 from jupyter_extension.hosted import HostedRuntime
+from jupyter_extension.logs import Forwarding
 from jupyter_extension.routes import handlers
 from jupyter_extension.traits import settings_from, settings_traits
 
@@ -84,6 +85,8 @@ class CoderExtension(ExtensionApp):
 
     def initialize_settings(self) -> None:
         """Names the connection file in the environment: before any kernel is started, and a path only."""
+        self.logging = Forwarding(self.log)
+        self.logging.start()
         self.hosted = HostedRuntime(self.open_runtime, log=self.log)
         self.ready = asyncio.Event()
         self.token = f"cnb_{secrets.token_urlsafe(32)}"  # of the shape of a key, which no export shows
@@ -163,6 +166,7 @@ class CoderExtension(ExtensionApp):
             self._looking = None
         self._tell_no_more()
         await self.hosted.close(timeout=self.given.drain_grace + STOPPING)
+        self.logging.stop()
 
     def end(self) -> None:
         """The same where the server ends without it: as it does of an interrupt that no terminal sent, such as a
