@@ -6,6 +6,7 @@ import { agentIcon, agentLabel, icon, spinner } from "../icons.ts";
 import { GrowingMarkdown } from "../markdown.ts";
 import { duration, plural, timeOfDay, usageLine } from "../text.ts";
 import type { Attachment, Body, Checkpoint, Entry, Options, Plan, Text, ToolCall, TurnEnded, TurnStarted, UserMessage } from "../wire.ts";
+import { tryAgain } from "./again.ts";
 import { PICTURES } from "./attach.ts";
 import { permissionRow } from "./permission.ts";
 import { diffTable } from "./difftable.ts";
@@ -347,6 +348,8 @@ function turnEnded(context: Context) {
         h("div", { class: "turn-facts" }, h("span", { class: `end ${tone}`, title: body.reason }, icon(sign), label), ...facts),
         ...(message ? [h("div", { class: `turn-message ${tone}` }, message)] : []),
       );
+      const again = tryAgain(context, entry.turn_id ?? "", body.end);
+      if (again) element.append(again);
     },
   };
 }

@@ -95,7 +95,7 @@ class TranscriptView {
   private heard(aspect: Aspect, ids: readonly string[]): void {
     if (aspect === "entries") for (const id of ids) this.touch(id);
     // What a pending permission and the end of a turn show depends on more than their entry.
-    else if (aspect === "state") this.touchKind("permission");
+    else if (aspect === "state") for (const kind of ["permission", "turn_ended"]) this.touchKind(kind);
     else if (aspect === "usage" || aspect === "changes") this.touchKind("turn_ended", ids);
     this.paint();
   }
