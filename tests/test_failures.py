@@ -65,6 +65,8 @@ OF_HOSTS: dict[str, tuple[str, ...]] = {
     "an agent is evicted while it works, or by a decision that was made before its prompt": (
         "pool/test_policy.py::test_any_situation_obeys_the_laws",
         "pool/test_policy.py::test_what_was_decided_is_done_only_where_nobody_has_used_it_since",
+        "runtime/test_supervision.py::"
+        "test_beyond_the_limit_the_one_that_was_used_longest_ago_goes_and_never_a_busy_one",
     ),
     "several first prompts start several processes": (
         "backends/acp/test_pooling.py::test_fifty_first_prompts_at_once_start_one_process",
@@ -91,7 +93,9 @@ OF_HOSTS: dict[str, tuple[str, ...]] = {
     ),
     "checks in quick succession count as many failures, or a server that is only busy is ended": (
         "pool/test_health.py::test_a_burst_of_failures_is_one",
-        "pool/test_health.py::test_every_course_of_six_checks_is_judged_by_its_independent_failures",
+        "runtime/test_supervision.py::test_one_check_of_a_server_that_fails_ends_nothing",
+        "runtime/test_supervision.py::"
+        "test_a_server_that_stands_still_is_ended_after_the_grace_where_something_runs_on_it",
     ),
     "deleting a session fails, or takes the rows of its worktrees along": (
         "store/test_upgrades.py::test_deleting_anything_in_any_order_leaves_the_worktrees",
