@@ -58,8 +58,8 @@ class World:
         """A new life of the server."""
         if not self.door.port:
             await self.door.build()
-        server = Jupyter(self.home, *self._settings, agents=self._agents, alone=True)
-        self.server = await asyncio.to_thread(server.connected)
+        self.server = Jupyter(self.home, *self._settings, agents=self._agents, alone=True)
+        await asyncio.to_thread(self.server.connected)
         self._said = msgspec.json.decode(self.server.file.read_bytes(), type=Server)
         self.marks.add(self.server.runtime_id)
         self.door.lead(urlsplit(self._said.url).port)
@@ -69,6 +69,7 @@ class World:
 
     async def end(self, by: signal.Signals) -> None:
         """The end of that life, and of all connections."""
+        lived = self._lives.is_set()  # or it is ended while it starts
         self._lives.clear()
         self.door.lead(None)
         self.note(f"the server is ended by {by.name}")
@@ -76,7 +77,8 @@ class World:
         self.server.process.send_signal(signal.SIGCONT)
         await asyncio.to_thread(self.server.process.wait, DEADLINE)
         self.door.cut()
-        await self._remote.close()
+        if lived:
+            await self._remote.close()
         await until(lambda: not self.processes(), lambda: f"the end of {self.processes()} (law 11)")
 
     async def close(self) -> None:
