@@ -1,4 +1,4 @@
-"""One rule of ours answers every real agent alike: what each says of a command is understood, and nothing is kept by it."""
+"""One rule of ours answers every real agent alike: what each says of a command is understood, and none keeps it."""
 
 from __future__ import annotations
 
