@@ -120,9 +120,9 @@ class User:
         return prompt
 
     def said(self, chat: str) -> str:
-        """All that was said in a chat."""
-        entries = self.ask("GET", f"chats/{chat}/entries").get("entries", ())
-        return " ".join(entry["body"].get("text", "") for entry in entries)
+        """All that agents have said in a chat."""
+        bodies = [entry["body"] for entry in self.ask("GET", f"chats/{chat}/entries").get("entries", ())]
+        return " ".join(body["text"] for body in bodies if body["kind"] == "text")
 
     def turn(self, chat: str, prompt: str) -> dict[str, Any]:
         """The turn of a prompt, once it has ended."""
