@@ -61,7 +61,7 @@ class Interview:
         if isinstance(body, Question):
             self._begin("question", body.request_id, entry, self._ask_question(agent, entry, body))
         elif isinstance(body, Permission):
-            answer = _automatic(body, await desk.judge(body))
+            answer = _automatic(body, desk.judge(body))
             if answer is None:
                 asked = desk.offered(body)
                 self._recorder.update(entry.id, asked, open=True)
@@ -158,7 +158,8 @@ class Interview:
 
 
 async def _judge(asked: Permission, desk: Desk) -> Answer | None:
-    return _automatic(asked, await desk.judge(asked))
+    await desk.look()
+    return _automatic(asked, desk.judge(asked))
 
 
 def _automatic(asked: Permission, verdict: Verdict) -> Answer | None:

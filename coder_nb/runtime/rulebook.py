@@ -76,19 +76,23 @@ class Desk:
     def __init__(self, book: Rulebook, session: SessionInfo, mode: PermissionMode, cwd: Path) -> None:
         self.mode = mode
         self._book, self._session = book, session
+        self._known: tuple[Rule, ...] = ()
         root = os.path.realpath(cwd)
         self._place = Place(_slashes(root), lambda path: _slashes(os.path.realpath(os.path.join(root, path))))
 
-    async def judge(self, asked: Permission) -> Verdict:
-        """What is answered without asking anyone."""
-        known = await self._book.holding(self._session)
+    async def look(self) -> None:
+        """Reads the rules as they are now; before each permission is recorded, so that it is recorded whole."""
+        self._known = await self._book.holding(self._session)
+
+    def judge(self, asked: Permission) -> Verdict:
+        """What is answered without asking anyone, by the rules as they were looked at last."""
         administrator = self._book.administrator
-        return rules.verdict(self.mode, _deed(asked), known, self._place, administrator=administrator)
+        return rules.verdict(self.mode, _deed(asked), self._known, self._place, administrator=administrator)
 
     async def agents_mode(self) -> PermissionMode:
         """The mode that the agent itself is put into: where something is forbidden it must ask, and we answer."""
-        known = await self._book.holding(self._session)
-        if self._book.administrator or any(rule.does == "deny" for rule in known):
+        await self.look()
+        if self._book.administrator or any(rule.does == "deny" for rule in self._known):
             return permissions.clamp(self.mode, "ask")
         return self.mode
 

@@ -353,6 +353,8 @@ class Turn:
             self._interview.gone(kind, event.request_id)
             return
         self._hear_idle()  # what it said while its prompt was on the way came before what it says to it
+        if isinstance(event, base.PermissionAsked) and self._desk is not None:
+            await self._desk.look()
         entry = self._recorder.on(event)
         if isinstance(event, base.CommandsChanged):
             self._context.commands_are(self.agent, agent, event.commands)
