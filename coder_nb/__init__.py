@@ -12,8 +12,6 @@ Without `await`: `session.run("...")`. `%load_ext coder_nb` brings `%coder` and 
 from __future__ import annotations
 
 import importlib
-import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -156,20 +154,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return [*__all__, "__version__"]
-
-
-class _FrontDoor(ModuleType):
-    """Keeps the function `pool` in its place: importing the package of that name would put itself there."""
-
-    @property
-    def pool(self) -> Any:
-        return importlib.import_module("coder_nb.door").pool
-
-    @pool.setter
-    def pool(self, package: object) -> None: ...
-
-
-sys.modules[__name__].__class__ = _FrontDoor
 
 
 def load_ipython_extension(shell: Any) -> None:

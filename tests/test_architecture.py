@@ -26,9 +26,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "analysis": GROUND,
     "readers": GROUND,
     "backends": GROUND | {"recordings"},
-    "pool": GROUND | {"backends"},
+    "warm": GROUND | {"backends"},
     "claude": GROUND | {"store", "backends"},
-    "runtime": GROUND | {"store", "pool", "worktrees", "backends"},
+    "runtime": GROUND | {"store", "warm", "worktrees", "backends"},
     "client": GROUND | {"analysis", "readers"},
     "widgets": GROUND | {"client", "analysis"},
     "door": GROUND | {"client", "analysis", "widgets"},
@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cli": GROUND | {"coder_nb", "client", "analysis", "widgets", "door", "store.roles"},
     "coder_nb": GROUND | {"claude", "client", "analysis", "widgets", "door", "kernel"},
     "testing": GROUND | {"store.base", "backends.base", "backends.history"},
-    "jupyter_extension": GROUND | {"runtime", "store", "pool", "worktrees", "backends"},
+    "jupyter_extension": GROUND | {"runtime", "store", "warm", "worktrees", "backends"},
 }
 """Who may import whom: a part, and the parts (or single modules) that it may know. What is not here knows nothing."""
 
@@ -70,7 +70,7 @@ THIRD_PARTIES: dict[str, set[str]] = {
     "pydantic_ai": {"backends"},
     "httpx2": {"backends"},
     "websockets": {"client"},
-    "psutil": {"store", "pool", "client", "backends"},
+    "psutil": {"store", "warm", "client", "backends"},
     "msgspec": set(MAY_IMPORT),
 }
 """Which parts may know a third party; `if TYPE_CHECKING:` knows what it likes."""
@@ -88,8 +88,8 @@ OWNERS = {
     "coder_nb.runtime.tasks",
     "coder_nb.runtime.interview",
     "coder_nb.runtime.hosting",
-    "coder_nb.pool.groups",
-    "coder_nb.pool.process",
+    "coder_nb.warm.groups",
+    "coder_nb.warm.process",
     "coder_nb.store.postgres",
     "coder_nb.store.sqlite",
     "coder_nb.backends.acp.connection",
@@ -212,8 +212,8 @@ def test_every_part_has_its_place() -> None:
         ("coder_nb.core.entries", "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import pandas"),
         ("coder_nb.store.log", "from coder_nb.runtime import Runtime"),
         ("coder_nb.store.log", "def f():\n    from coder_nb.backends.base import Event"),
-        ("coder_nb.backends.acp.wire", "import coder_nb.pool.process"),
-        ("coder_nb.pool.pool", "from coder_nb import store"),
+        ("coder_nb.backends.acp.wire", "import coder_nb.warm.process"),
+        ("coder_nb.warm.pool", "from coder_nb import store"),
         ("coder_nb.runtime.turn", "from coder_nb.client.chat import Chat"),
         ("coder_nb.runtime.turn", "from coder_nb.testing import scripted_agent"),
         ("coder_nb.client.chat", "from coder_nb.runtime import Runtime"),

@@ -63,8 +63,8 @@ OF_HOSTS: dict[str, tuple[str, ...]] = {
         "runtime/test_stop.py::test_a_stop_at_any_moment_is_a_stop_and_the_next_turn_is_whole",
     ),
     "an agent is evicted while it works, or by a decision that was made before its prompt": (
-        "pool/test_policy.py::test_any_situation_obeys_the_laws",
-        "pool/test_policy.py::test_what_was_decided_is_done_only_where_nobody_has_used_it_since",
+        "warm/test_policy.py::test_any_situation_obeys_the_laws",
+        "warm/test_policy.py::test_what_was_decided_is_done_only_where_nobody_has_used_it_since",
         "runtime/test_supervision.py::"
         "test_beyond_the_limit_the_one_that_was_used_longest_ago_goes_and_never_a_busy_one",
     ),
@@ -82,17 +82,17 @@ OF_HOSTS: dict[str, tuple[str, ...]] = {
         "test_a_server_whose_port_was_taken_over_starts_at_another_and_leaves_the_foreign_one_alone",
     ),
     "a process outlives its host, or one that is not ours is killed for its number or its port": (
-        "pool/test_keeper.py::test_nothing_outlives_a_killed_host",
-        "pool/test_keeper.py::test_nothing_outlives_a_host_that_is_killed_together_with_its_keeper",
-        "pool/test_register.py::test_a_process_that_has_the_number_of_one_of_ours_is_not_ended",
-        "pool/test_register.py::test_a_foreign_process_that_looks_like_ours_is_not_ended",
+        "warm/test_keeper.py::test_nothing_outlives_a_killed_host",
+        "warm/test_keeper.py::test_nothing_outlives_a_host_that_is_killed_together_with_its_keeper",
+        "warm/test_register.py::test_a_process_that_has_the_number_of_one_of_ours_is_not_ended",
+        "warm/test_register.py::test_a_foreign_process_that_looks_like_ours_is_not_ended",
         "backends/opencode/test_server.py::"
         "test_a_server_whose_port_was_taken_over_starts_at_another_and_leaves_the_foreign_one_alone",
         "real/test_killed_server.py::"
         "test_a_server_that_is_killed_in_mid_turn_leaves_no_process_and_the_turn_of_every_agent_can_be_retried",
     ),
     "checks in quick succession count as many failures, or a server that is only busy is ended": (
-        "pool/test_health.py::test_a_burst_of_failures_is_one",
+        "warm/test_health.py::test_a_burst_of_failures_is_one",
         "runtime/test_supervision.py::test_one_check_of_a_server_that_fails_ends_nothing",
         "runtime/test_supervision.py::"
         "test_a_server_that_stands_still_is_ended_after_the_grace_where_something_runs_on_it",
@@ -165,7 +165,7 @@ OF_HOSTS: dict[str, tuple[str, ...]] = {
     ),
     "a key is in a log, in an agent's last words, in its environment, or in what is exported": (
         "runtime/test_journal.py::test_nothing_of_a_prompt_of_an_agents_words_or_of_a_key_is_logged",
-        "pool/test_process.py::test_secrets_that_were_passed_are_blanked_out_of_stderr",
+        "warm/test_process.py::test_secrets_that_were_passed_are_blanked_out_of_stderr",
         "backends/test_program.py::test_no_canary_reaches_any_agent_and_what_is_named_does",
         "runtime/test_copying.py::test_no_secret_of_the_environment_of_a_dotenv_file_or_of_a_tool_leaves_in_an_export",
     ),
@@ -183,7 +183,7 @@ OF_HOSTS: dict[str, tuple[str, ...]] = {
     "an agent that answers nothing holds up the end of its host": (
         "backends/acp/test_session.py::test_an_agent_that_cannot_read_does_not_hold_up_stop_or_close",
         "server/test_real_server.py::test_nothing_that_we_started_outlives_a_server_that_ends_in_mid_turn",
-        "pool/test_keeper.py::test_an_orderly_close_ends_all_within_its_bound",
+        "warm/test_keeper.py::test_an_orderly_close_ends_all_within_its_bound",
     ),
     "a permission or a question waits on after its turn": (
         "runtime/test_stop.py::test_a_stop_ends_a_turn_whatever_it_is_doing",

@@ -20,8 +20,8 @@ TESTS = {
         f"{RUNTIME}test_what_is_told_to_a_running_turn_has_the_limit_of_a_prompt",
     ),
     "prompts that wait in a chat": (f"{RUNTIME}test_so_many_prompts_wait_and_one_more_is_refused_until_there_is_room",),
-    "turns that run at the same time": ("tests/pool/test_line.py::test_every_course_of_five_turns_is_fair",),
-    "agents that are kept warm": ("tests/pool/test_policy.py::test_any_situation_obeys_the_laws",),
+    "turns that run at the same time": ("tests/warm/test_line.py::test_every_course_of_five_turns_is_fair",),
+    "agents that are kept warm": ("tests/warm/test_policy.py::test_any_situation_obeys_the_laws",),
     "the text of an entry": (f"{RUNTIME}test_text_at_the_limit_is_one_entry_and_a_character_more_goes_on_in_another",),
     "what a tool was given and gave": (
         f"{RUNTIME}test_the_output_of_a_tool_at_the_limit_is_whole_and_beyond_it_its_middle_is_left_out",
@@ -41,7 +41,7 @@ TESTS = {
         f"{ACP}test_the_output_of_a_command_at_the_limit_is_whole_and_beyond_it_its_end_is_kept",
     ),
     "an agent's standard error": (
-        "tests/pool/test_process.py::test_a_flood_of_stderr_blocks_nothing_and_its_end_is_kept",
+        "tests/warm/test_process.py::test_a_flood_of_stderr_blocks_nothing_and_its_end_is_kept",
     ),
     "what an agent is told of the others": ("tests/runtime/test_recap.py::test_it_is_bounded_and_the_newest_is_kept",),
     "what an agent says between two turns": (

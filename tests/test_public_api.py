@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pkgutil
 import subprocess
 import sys
 import tomllib
@@ -63,11 +64,9 @@ def test_the_public_names_are_these() -> None:
     ]
 
 
-def test_a_function_stays_what_it_is_although_a_package_has_its_name() -> None:
-    from coder_nb.pool import policy
-
-    assert inspect.isfunction(coder_nb.pool)
-    assert inspect.ismodule(policy)
+def test_no_part_of_the_package_has_the_name_of_a_function_of_the_front_door() -> None:
+    parts = {part.name for part in pkgutil.iter_modules(coder_nb.__path__)}
+    assert parts & set(coder_nb.__all__) == {"errors", "widgets"}, "importing a part puts it in the function's place"
 
 
 @pytest.mark.parametrize("name", coder_nb.__all__)

@@ -27,10 +27,6 @@ from coder_nb.core.permissions import PermissionMode
 from coder_nb.core.transcript import visible
 from coder_nb.core.values import AgentSessionInfo, TurnInfo
 from coder_nb.errors import CoderError, NotFound
-from coder_nb.pool.breaker import State
-from coder_nb.pool.crashes import Crashes
-from coder_nb.pool.policy import Key
-from coder_nb.pool.pool import Pool, Start
 from coder_nb.runtime.agents import Agents
 from coder_nb.runtime.asking import Pending, Presence
 from coder_nb.runtime.attention import Lookout
@@ -43,6 +39,10 @@ from coder_nb.runtime.rulebook import Rulebook
 from coder_nb.runtime.spending import Spending
 from coder_nb.settings import Settings
 from coder_nb.store.base import Lease, Store
+from coder_nb.warm.breaker import State
+from coder_nb.warm.crashes import Crashes
+from coder_nb.warm.policy import Key
+from coder_nb.warm.pool import Pool, Start
 from coder_nb.worktrees.worktrees import Worktrees
 
 _replace = msgspec.structs.replace

@@ -13,7 +13,6 @@ import msgspec
 from coder_nb import errors
 from coder_nb.core.attention import of_chat
 from coder_nb.core.values import ChatInfo
-from coder_nb.pool.places import Places
 from coder_nb.runtime import deletion, recovery
 from coder_nb.runtime.context import Context
 from coder_nb.runtime.leaseholder import Leaseholder
@@ -21,6 +20,7 @@ from coder_nb.runtime.runner import Runner
 from coder_nb.runtime.tasks import Tasks
 from coder_nb.store.base import Lease
 from coder_nb.store.owner import this_process
+from coder_nb.warm.places import Places
 
 _log = logging.getLogger("coder_nb.runtime")
 _replace = msgspec.structs.replace

@@ -10,7 +10,6 @@ from collections import deque
 from coder_nb.core import lifecycle
 from coder_nb.core.values import ChatInfo, Prompt
 from coder_nb.errors import CoderError, Conflict, LeaseLost, NotFound
-from coder_nb.pool.places import Places
 from coder_nb.runtime import recovery
 from coder_nb.runtime.begun import Begun
 from coder_nb.runtime.context import Context
@@ -18,6 +17,7 @@ from coder_nb.runtime.leaseholder import Leaseholder
 from coder_nb.runtime.tree import Tree
 from coder_nb.runtime.turn import Turn
 from coder_nb.store.base import Lease
+from coder_nb.warm.places import Places
 
 _log = logging.getLogger("coder_nb.runner")
 BEGUN = 100

@@ -11,9 +11,6 @@ import time
 
 from coder_nb import __version__, ids
 from coder_nb.core import offering
-from coder_nb.pool import register
-from coder_nb.pool.pool import Pool
-from coder_nb.pool.process import Keeper
 from coder_nb.runtime.agents import Agents
 from coder_nb.runtime.attention import Lookout, Told
 from coder_nb.runtime.context import Context
@@ -35,6 +32,9 @@ from coder_nb.runtime.verbs.sessions import Sessions
 from coder_nb.settings import Settings
 from coder_nb.store.base import Store
 from coder_nb.store.open import open_store
+from coder_nb.warm import register
+from coder_nb.warm.pool import Pool
+from coder_nb.warm.process import Keeper
 from coder_nb.worktrees.worktrees import Worktrees
 
 DRAIN = 1.5

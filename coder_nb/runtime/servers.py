@@ -12,14 +12,14 @@ from coder_nb.backends.opencode.backend import Launch, OpencodeBackend
 from coder_nb.backends.opencode.server import Server
 from coder_nb.core.values import LiveAgent
 from coder_nb.errors import AgentFailed, CoderError
-from coder_nb.pool import policy
-from coder_nb.pool.crashes import Crashes
-from coder_nb.pool.health import Patience
-from coder_nb.pool.policy import Limits, ServerFact, ServerWhy
-from coder_nb.pool.vitals import Vitals
 from coder_nb.runtime.journal import Journal
 from coder_nb.runtime.watched import Watched
 from coder_nb.settings import Settings
+from coder_nb.warm import policy
+from coder_nb.warm.crashes import Crashes
+from coder_nb.warm.health import Patience
+from coder_nb.warm.policy import Limits, ServerFact, ServerWhy
+from coder_nb.warm.vitals import Vitals
 
 NAMES = 64
 """How many servers that are gone are kept in mind."""

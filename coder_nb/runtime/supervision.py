@@ -17,15 +17,15 @@ from typing import Literal, NamedTuple
 from coder_nb.backends.base import AgentSession
 from coder_nb.core.values import LiveAgent
 from coder_nb.errors import AgentFailed, CoderError
-from coder_nb.pool import policy, vitals
-from coder_nb.pool.health import Patience
-from coder_nb.pool.policy import Fact, Key, Letting, Limits
-from coder_nb.pool.vitals import Vitals
 from coder_nb.runtime.context import Context
 from coder_nb.runtime.journal import key_of
 from coder_nb.runtime.servers import Errand, Servers, sentence
 from coder_nb.runtime.tasks import Tasks
 from coder_nb.runtime.watched import Watched
+from coder_nb.warm import policy, vitals
+from coder_nb.warm.health import Patience
+from coder_nb.warm.policy import Fact, Key, Letting, Limits
+from coder_nb.warm.vitals import Vitals
 
 _log = logging.getLogger("coder_nb.supervision")
 SHORTEST = 0.05

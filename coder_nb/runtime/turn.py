@@ -19,8 +19,6 @@ from coder_nb.core.entries import End, TurnEnded, TurnStarted, Usage, UserMessag
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.core.values import Prompt, TurnInfo
 from coder_nb.core.words import Field
-from coder_nb.pool.breaker import State
-from coder_nb.pool.pool import Start
 from coder_nb.runtime import recovery
 from coder_nb.runtime.asking import Kind
 from coder_nb.runtime.begun import Begun
@@ -32,6 +30,8 @@ from coder_nb.runtime.rulebook import Desk
 from coder_nb.runtime.tree import Tree
 from coder_nb.runtime.writer import Writer
 from coder_nb.store.base import Lease, RunState
+from coder_nb.warm.breaker import State
+from coder_nb.warm.pool import Start
 
 _log = logging.getLogger("coder_nb.turn")
 _replace = msgspec.structs.replace

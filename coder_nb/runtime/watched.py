@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 import weakref
 
-from coder_nb.pool import health
-from coder_nb.pool.health import Patience, Pulse
-from coder_nb.pool.vitals import Vitals
+from coder_nb.warm import health
+from coder_nb.warm.health import Patience, Pulse
+from coder_nb.warm.vitals import Vitals
 
 
 class Watched:

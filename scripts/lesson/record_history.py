@@ -36,10 +36,10 @@ from coder_nb.backends.base import Asked as Prompted  # noqa: E402
 from coder_nb.backends.base import Done, Opening, PermissionAsked  # noqa: E402
 from coder_nb.backends.registry import registry  # noqa: E402
 from coder_nb.ids import new_id  # noqa: E402
-from coder_nb.pool.process import Keeper  # noqa: E402
 from coder_nb.recordings import HISTORY  # noqa: E402
 from coder_nb.settings import Settings  # noqa: E402
 from coder_nb.testing import real_agents  # noqa: E402
+from coder_nb.warm.process import Keeper  # noqa: E402
 
 SOMEWHERE = "/home/ada"
 LIMIT = 180.0

@@ -16,8 +16,8 @@ from coder_nb.backends.program import Programs
 from coder_nb.backends.registry import KNOWN, AgentMode, AgentSpec, registry
 from coder_nb.errors import AgentFailed, CoderError
 from coder_nb.ids import new_id
-from coder_nb.pool.process import Keeper
 from coder_nb.settings import Settings
+from coder_nb.warm.process import Keeper
 
 pytestmark = pytest.mark.anyio
 

@@ -24,8 +24,8 @@ from support.jupyter import Jupyter
 from coder_nb.client.find import Server
 from coder_nb.client.remote import Remote
 from coder_nb.errors import ConnectionLost
-from coder_nb.pool.process import KEEPER
-from coder_nb.pool.register import MARKER
+from coder_nb.warm.process import KEEPER
+from coder_nb.warm.register import MARKER
 
 T = TypeVar("T")
 DEADLINE = 90.0

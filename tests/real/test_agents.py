@@ -32,9 +32,9 @@ from coder_nb.backends.base import (
 )
 from coder_nb.core.tools import normal_name
 from coder_nb.ids import new_id
-from coder_nb.pool.process import Keeper
 from coder_nb.testing import real_agents
 from coder_nb.testing.real_agents import Model, says, writes
+from coder_nb.warm.process import Keeper
 
 pytestmark = pytest.mark.anyio
 SLOW = "one two three four five six seven eight nine ten " * 20

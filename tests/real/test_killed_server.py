@@ -16,10 +16,10 @@ from support.place import make_repository
 from support.processes import carrying
 
 from coder_nb.ids import new_id
-from coder_nb.pool import keeper
-from coder_nb.pool.keeper import Seen
 from coder_nb.testing import real_agents
 from coder_nb.testing.real_agents import Missing, otherwise, says, scripted_model
+from coder_nb.warm import keeper
+from coder_nb.warm.keeper import Seen
 
 pytestmark = pytest.mark.slow
 OVER_ACP = "opencode-acp"

@@ -28,9 +28,9 @@ from coder_nb.backends.base import (
 from coder_nb.backends.native.backend import NativeBackend
 from coder_nb.backends.registry import registry
 from coder_nb.ids import new_id
-from coder_nb.pool.process import Keeper
 from coder_nb.settings import Settings
 from coder_nb.testing import real_agents
+from coder_nb.warm.process import Keeper
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 CALL = {"name": "write_file", "arguments": {"path": "hello.txt", "content": "hi\n"}}

@@ -38,11 +38,11 @@ from coder_nb.core.entries import Attachment
 from coder_nb.core.tools import normal_name
 from coder_nb.errors import NotFound
 from coder_nb.ids import new_id
-from coder_nb.pool.process import Keeper
 from coder_nb.settings import Settings
 from coder_nb.testing import real_agents
 from coder_nb.testing.backend_conformance import CHECKS, Subject, run_backend_conformance
 from coder_nb.testing.real_agents import Model, otherwise, says, scripted_model, writes
+from coder_nb.warm.process import Keeper
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 LONG = pytest.mark.skipif("CODER_NB_TEST_LONG" not in os.environ, reason="long tier: `scripts/test --long`")

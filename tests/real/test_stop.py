@@ -12,9 +12,9 @@ import pytest
 from support.place import Place
 from support.stage import there
 
-from coder_nb.pool import keeper
 from coder_nb.testing import real_agents
 from coder_nb.testing.real_agents import otherwise, says, scripted_model
+from coder_nb.warm import keeper
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 LIMIT = 90.0

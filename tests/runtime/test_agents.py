@@ -11,10 +11,10 @@ import pytest
 from coder_nb.backends.base import Opening
 from coder_nb.errors import AgentDisabled, AgentNotInstalled, AgentNotLoggedIn
 from coder_nb.ids import new_id
-from coder_nb.pool.process import Keeper
 from coder_nb.runtime.agents import Agents
 from coder_nb.settings import Settings
 from coder_nb.testing import scripted_agent
+from coder_nb.warm.process import Keeper
 
 pytestmark = pytest.mark.anyio
 

@@ -13,12 +13,12 @@ import pytest
 from support.place import DEADLINE, Place
 
 from coder_nb.backends.base import AgentSession, Noticed
-from coder_nb.pool import policy
-from coder_nb.pool.policy import Limits
-from coder_nb.pool.pool import Pool
 from coder_nb.runtime.asking import Presence
 from coder_nb.runtime.context import IDLE_CHATS, IDLE_EVENTS, Context, Idle
 from coder_nb.settings import Settings
+from coder_nb.warm import policy
+from coder_nb.warm.policy import Limits
+from coder_nb.warm.pool import Pool
 
 pytestmark = pytest.mark.anyio
 CHATS = 1000

@@ -12,8 +12,8 @@ import pytest
 from support.place import Place
 
 from coder_nb.ids import new_id
-from coder_nb.pool import keeper, register
 from coder_nb.settings import Settings
+from coder_nb.warm import keeper, register
 
 pytestmark = pytest.mark.anyio
 

@@ -21,9 +21,9 @@ from support.recording import Writer, an_edit
 from coder_nb import errors
 from coder_nb.core.entries import Permission, Question, Text, ToolCall, TurnEnded
 from coder_nb.core.permissions import PermissionMode
-from coder_nb.pool import keeper
 from coder_nb.runtime.tree import Tree
 from coder_nb.testing import scripted_agent
+from coder_nb.warm import keeper
 
 pytestmark = pytest.mark.anyio
 SEED = 7

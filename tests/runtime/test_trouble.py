@@ -15,7 +15,7 @@ from support.place import DEADLINE, Person, Place, aclosing_stream
 from coder_nb.core.entries import Cell, Delta, Permission, Text, TurnStarted, UserMessage
 from coder_nb.core.transcript import Transcript
 from coder_nb.core.values import DeltaFrame, Hello, PageFrame
-from coder_nb.pool import keeper
+from coder_nb.warm import keeper
 
 pytestmark = pytest.mark.anyio
 KINDS = ("reasoning", "plan", "text")

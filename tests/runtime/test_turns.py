@@ -16,11 +16,11 @@ from coder_nb import errors, ids
 from coder_nb.backends.base import AgentSession, AnyEvent, Noticed, Opening, TextDelta, ToolUpdate
 from coder_nb.core.entries import Notice, Permission, ToolCall, UserMessage
 from coder_nb.core.values import ChangesFrame, Prompt
-from coder_nb.pool.process import Keeper
 from coder_nb.runtime.agents import Agents
 from coder_nb.runtime.turn import Turn
 from coder_nb.settings import Settings
 from coder_nb.testing import scripted_agent
+from coder_nb.warm.process import Keeper
 
 pytestmark = pytest.mark.anyio
 

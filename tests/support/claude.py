@@ -29,9 +29,9 @@ from coder_nb.backends.claude.session import ClaudeSession
 from coder_nb.backends.history import History
 from coder_nb.backends.registry import registry
 from coder_nb.ids import new_id
-from coder_nb.pool.process import Keeper
 from coder_nb.settings import Settings
 from coder_nb.store.open import open_store
+from coder_nb.warm.process import Keeper
 
 LIMIT = 60.0
 MODEL = "claude-sonnet-5"

@@ -28,10 +28,10 @@ from coder_nb.backends.base import Done, ForkOf, Opening, PermissionAsked
 from coder_nb.backends.registry import registry
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.ids import new_id
-from coder_nb.pool.process import Keeper
 from coder_nb.readers.base import Places, readers
 from coder_nb.settings import Settings
 from coder_nb.testing import real_agents
+from coder_nb.warm.process import Keeper
 
 AGENTS = ("claude", "codex", "opencode", "qwen", "gemini", "goose")
 FORKS = ("claude", "opencode")

@@ -17,8 +17,8 @@ import httpx
 import psutil
 
 from coder_nb.ids import new_id
-from coder_nb.pool.register import MARKER
 from coder_nb.testing import scripted_agent
+from coder_nb.warm.register import MARKER
 
 T = TypeVar("T")
 ROOT = Path(__file__).parents[2]

@@ -14,8 +14,8 @@ from coder_nb.backends.base import AgentSession, AnyEvent, Asked, Done, ForkOf, 
 from coder_nb.backends.native.backend import NativeBackend
 from coder_nb.backends.registry import registry
 from coder_nb.core.permissions import PermissionMode
-from coder_nb.pool.process import Keeper
 from coder_nb.settings import Settings
+from coder_nb.warm.process import Keeper
 
 Script = Callable[[dict[str, Any]], Say]
 

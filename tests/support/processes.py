@@ -7,8 +7,8 @@ from pathlib import Path
 
 import psutil
 
-from coder_nb.pool.process import KEEPER
-from coder_nb.pool.register import MARKER
+from coder_nb.warm.process import KEEPER
+from coder_nb.warm.register import MARKER
 
 
 def carrying(marker: str, program: str = "") -> list[int]:

@@ -28,10 +28,10 @@ from coder_nb.backends.base import (
 from coder_nb.backends.registry import registry
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.ids import new_id
-from coder_nb.pool.process import Keeper
 from coder_nb.settings import Settings
 from coder_nb.testing import real_agents
 from coder_nb.testing.real_agents import Model, Tap, otherwise, scripted_model
+from coder_nb.warm.process import Keeper
 
 LIMIT = 90.0
 LONG = pytest.mark.skipif("CODER_NB_TEST_LONG" not in os.environ, reason="long tier: `scripts/test --long`")

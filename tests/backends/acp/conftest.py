@@ -14,9 +14,9 @@ from coder_nb.backends.base import AgentSession, AnyEvent, Opening
 from coder_nb.backends.registry import registry
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.ids import new_id
-from coder_nb.pool.process import Keeper
 from coder_nb.settings import Settings
 from coder_nb.testing import scripted_agent
+from coder_nb.warm.process import Keeper
 
 
 class World:

@@ -10,9 +10,9 @@ import pytest
 
 from coder_nb.backends.base import AgentSession, Asked
 from coder_nb.core.permissions import PermissionMode
-from coder_nb.pool.pool import Pool
 from coder_nb.testing import scripted_agent
 from coder_nb.testing.backend_conformance import done_of, text_of, turn
+from coder_nb.warm.pool import Pool
 
 pytestmark = pytest.mark.anyio
 KEY = ("chat", "scripted")

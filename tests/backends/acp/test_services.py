@@ -15,8 +15,8 @@ from coder_nb.backends.acp.files import Tree
 from coder_nb.backends.acp.terminals import Terminals
 from coder_nb.backends.base import AnyEvent, Asked, Done, PermissionAsked, PermissionGone, TextDelta, ToolUpdate
 from coder_nb.core.permissions import PermissionMode
-from coder_nb.pool import keeper
 from coder_nb.testing.backend_conformance import text_of
+from coder_nb.warm import keeper
 
 pytestmark = pytest.mark.anyio
 

@@ -32,9 +32,9 @@ from coder_nb.errors import (
     AgentProtocolError,
     AgentTimeout,
 )
-from coder_nb.pool import keeper
 from coder_nb.testing import scripted_agent
 from coder_nb.testing.backend_conformance import done_of, text_of, turn
+from coder_nb.warm import keeper
 
 pytestmark = pytest.mark.anyio
 

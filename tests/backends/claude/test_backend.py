@@ -28,9 +28,9 @@ from coder_nb.backends.claude.backend import ClaudeBackend
 from coder_nb.backends.registry import registry
 from coder_nb.errors import AgentDisabled, AgentFailed, AgentNotInstalled, MissingExtra, NotFound
 from coder_nb.ids import new_id
-from coder_nb.pool.process import Keeper
 from coder_nb.runtime.agents import Agents
 from coder_nb.settings import Settings
+from coder_nb.warm.process import Keeper
 
 pytestmark = pytest.mark.anyio
 ROOT = Path(__file__).parents[3]

@@ -13,7 +13,7 @@ from support.model import scripted_model
 from support.native import Script, World
 
 from coder_nb.ids import new_id
-from coder_nb.pool.process import Keeper
+from coder_nb.warm.process import Keeper
 
 
 @pytest.fixture

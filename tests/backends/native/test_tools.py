@@ -16,7 +16,7 @@ from coder_nb.backends.native.shell import HEAD, TAIL, Kept, WorktreeShell
 from coder_nb.backends.native.tools import Grep, ListDir, Outcome, ReadFile, RunShell, WriteFile
 from coder_nb.backends.native.workplace import Refused, Workplace
 from coder_nb.core.entries import Value
-from coder_nb.pool.process import Keeper
+from coder_nb.warm.process import Keeper
 
 pytestmark = pytest.mark.anyio
 

@@ -20,8 +20,8 @@ from coder_nb.backends.opencode.backend import OpencodeBackend
 from coder_nb.backends.opencode.server import Server
 from coder_nb.backends.registry import registry
 from coder_nb.ids import new_id
-from coder_nb.pool.process import Keeper
 from coder_nb.settings import Settings
+from coder_nb.warm.process import Keeper
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 LIMIT = 60.0

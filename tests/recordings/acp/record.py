@@ -18,10 +18,10 @@ from coder_nb.backends.acp.backend import AcpBackend
 from coder_nb.backends.base import Asked, Child, Opening, PermissionAsked, TextDelta
 from coder_nb.backends.registry import registry
 from coder_nb.ids import new_id
-from coder_nb.pool.process import Keeper
 from coder_nb.settings import Settings
 from coder_nb.testing import real_agents
 from coder_nb.testing.real_agents import otherwise, says, scripted_model, writes
+from coder_nb.warm.process import Keeper
 
 HOME = "/home/user"
 _VENDORS = ("description", "availableSkillDetails", "availableSkills")

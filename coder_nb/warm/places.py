@@ -7,12 +7,12 @@ import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from coder_nb.pool import line
-from coder_nb.pool.line import Line
+from coder_nb.warm import line
+from coder_nb.warm.line import Line
 
 
 class Places:
-    """Gives out at most `limit` places, by the rules of `pool.line`."""
+    """Gives out at most `limit` places, by the rules of `warm.line`."""
 
     def __init__(self, limit: int, *, moved: Callable[[str], None] = lambda chat_id: None) -> None:
         """`moved` is called with each chat whose place in the line has changed."""

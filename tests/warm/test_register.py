@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from coder_nb.ids import new_id
-from coder_nb.pool import keeper, register
-from coder_nb.pool.register import Identity, Register
+from coder_nb.warm import keeper, register
+from coder_nb.warm.register import Identity, Register
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="processes are told apart by /proc")
 

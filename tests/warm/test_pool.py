@@ -7,9 +7,9 @@ from typing import cast
 import pytest
 
 from coder_nb.backends.base import AgentSession
-from coder_nb.pool import policy
-from coder_nb.pool.policy import Limits
-from coder_nb.pool.pool import Pool
+from coder_nb.warm import policy
+from coder_nb.warm.policy import Limits
+from coder_nb.warm.pool import Pool
 
 pytestmark = pytest.mark.anyio
 

@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 from coder_nb.backends.base import AgentSession
 from coder_nb.errors import Conflict
-from coder_nb.pool import policy
-from coder_nb.pool.policy import Fact, Key, Letting
+from coder_nb.warm import policy
+from coder_nb.warm.policy import Fact, Key, Letting
 
 Start = Callable[[], Awaitable[AgentSession]]
 WANTED = 256

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from coder_nb.ids import new_id
-from coder_nb.pool import vitals
-from coder_nb.pool.process import Keeper
+from coder_nb.warm import vitals
+from coder_nb.warm.process import Keeper
 
 pytestmark = pytest.mark.anyio
 SIZE = 64 << 20

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from coder_nb.errors import AgentDied, AgentFailed, AgentNotInstalled
-from coder_nb.pool.groups import OwnGroups
+from coder_nb.warm.groups import OwnGroups
 
 pytestmark = pytest.mark.anyio
 ENV = {"PATH": os.environ["PATH"], "MY_TOKEN": "canary-1234567"}

@@ -18,8 +18,8 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
-from coder_nb.pool import keeper
-from coder_nb.pool.keeper import Seen
+from coder_nb.warm import keeper
+from coder_nb.warm.keeper import Seen
 
 MARKER = "CODER_NB_RUNTIME"
 """The variable that every process of ours carries, with the runtime's id."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from coder_nb.pool import breaker
-from coder_nb.pool.breaker import Breaker, State
+from coder_nb.warm import breaker
+from coder_nb.warm.breaker import Breaker, State
 
 KEPT = 1000
 """Of how many it is kept; those that crashed longest ago are forgotten."""
 
 
 class Crashes:
-    """A breaker for each name, by the rules of `pool.breaker`."""
+    """A breaker for each name, by the rules of `warm.breaker`."""
 
     def __init__(self, *, clock: Callable[[], float], limit: int) -> None:
         self._clock, self._limit = clock, limit

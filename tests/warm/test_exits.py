@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coder_nb.pool.exits import cause, explain, last_words
+from coder_nb.warm.exits import cause, explain, last_words
 
 
 @pytest.mark.parametrize(

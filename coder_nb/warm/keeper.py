@@ -13,7 +13,7 @@ On Linux each agent hangs on a *holder*, a fork of the keeper that does nothing 
 are child subreapers: whatever a descendant does (a session of its own, a daemon's double fork, an empty environment),
 it comes back to its holder as an orphan, so that it is known whose it is, or to the keeper where the holder was killed.
 A holder learns of the keeper's death by a signal, and ends what it holds; so no single death leaves anything behind.
-Should all of them be killed at once, REGISTER says who they were: see `pool.register`. Elsewhere only the agents' own
+Should all of them be killed at once, REGISTER says who they were: see `warm.register`. Elsewhere only the agents' own
 groups can be ended. A parent-death signal alone would not do: it leaves grandchildren, and it follows the thread that
 spawned.
 """

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from coder_nb.errors import AgentDied
-from coder_nb.pool import exits
-from coder_nb.pool.child import LAST_WAIT, Tail, cannot_start, secrets_of
+from coder_nb.warm import exits
+from coder_nb.warm.child import LAST_WAIT, Tail, cannot_start, secrets_of
 
 
 class OwnGroups:

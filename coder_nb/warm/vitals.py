@@ -39,7 +39,7 @@ def look(pids: Iterable[int]) -> dict[int, Vitals]:
 
 
 def _family(process: psutil.Process, children: dict[int, list[int]]) -> set[int]:
-    """A process and all that it has started: whatever hangs on its holder, as `pool.keeper` says, daemons included."""
+    """A process and all that it has started: whatever hangs on its holder, as `warm.keeper` says, daemons included."""
     holder = process.info["ppid"]
     held = sys.platform == "linux" and holder not in (0, 1, os.getpid())
     family, todo = set[int](), [*children[holder]] if held else [process.pid]

@@ -1,4 +1,4 @@
-"""Starts processes that cannot outlive us (law 11), through the keeper process of `pool.keeper`."""
+"""Starts processes that cannot outlive us (law 11), through the keeper process of `warm.keeper`."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from typing import Any, Literal
 
 from coder_nb.backends.base import Child
 from coder_nb.errors import AgentFailed
-from coder_nb.pool import keeper, register
-from coder_nb.pool.child import LAST_WAIT, Process, cannot_start, secrets_of
-from coder_nb.pool.groups import OwnGroups
-from coder_nb.pool.register import MARKER
+from coder_nb.warm import keeper, register
+from coder_nb.warm.child import LAST_WAIT, Process, cannot_start, secrets_of
+from coder_nb.warm.groups import OwnGroups
+from coder_nb.warm.register import MARKER
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Keeper:
     """
 
     def __init__(self, runtime_id: str, registers: Path | None = None) -> None:
-        """In the folder `registers` it is written down what was started, for the next start: see `pool.register`."""
+        """In the folder `registers` it is written down what was started, for the next start: see `warm.register`."""
         self._runtime_id = runtime_id
         self._register = register.path(registers, runtime_id)
         self._numbers = itertools.count(1)

@@ -15,8 +15,8 @@ import pytest
 
 from coder_nb.errors import AgentDied, AgentFailed, AgentNotInstalled
 from coder_nb.ids import new_id
-from coder_nb.pool.child import STDERR_TAIL, secrets_of
-from coder_nb.pool.process import Keeper
+from coder_nb.warm.child import STDERR_TAIL, secrets_of
+from coder_nb.warm.process import Keeper
 
 pytestmark = [pytest.mark.anyio, pytest.mark.skipif(sys.platform == "win32", reason="needs Unix sockets")]
 ENV = {"PATH": os.environ["PATH"]}

@@ -7,8 +7,8 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coder_nb.pool import policy
-from coder_nb.pool.policy import FAR, Fact, Letting, Limits, ServerFact
+from coder_nb.warm import policy
+from coder_nb.warm.policy import FAR, Fact, Letting, Limits, ServerFact
 
 CEILING = 100
 TTL = 10.0

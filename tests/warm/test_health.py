@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 
-from coder_nb.pool.health import FAILURES, Patience, Pulse, checked, verdict
+from coder_nb.warm.health import FAILURES, Patience, Pulse, checked, verdict
 
 PATIENCE = Patience(interval=15.0, busy=120.0)
 STEPS = (1.0, 15.0, 60.0)

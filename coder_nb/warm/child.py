@@ -13,7 +13,7 @@ from typing import Literal, Protocol
 
 from coder_nb.core import redaction
 from coder_nb.errors import AgentDied, AgentFailed, AgentNotInstalled
-from coder_nb.pool import exits
+from coder_nb.warm import exits
 
 STDERR_TAIL = 32 * 1024
 LAST_WAIT = 2.0

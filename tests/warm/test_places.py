@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from coder_nb.pool.places import Places
+from coder_nb.warm.places import Places
 
 pytestmark = pytest.mark.anyio
 

@@ -7,8 +7,8 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coder_nb.pool import breaker
-from coder_nb.pool.breaker import WINDOW, Breaker
+from coder_nb.warm import breaker
+from coder_nb.warm.breaker import WINDOW, Breaker
 
 
 def looping(limit: int, lives: tuple[float, ...]) -> list[float]:

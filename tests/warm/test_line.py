@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coder_nb.pool import line
-from coder_nb.pool.line import Line
+from coder_nb.warm import line
+from coder_nb.warm.line import Line
 
 
 def holds(now: Line) -> None:

@@ -17,9 +17,9 @@ import pytest
 
 from coder_nb.backends.base import Child
 from coder_nb.ids import new_id
-from coder_nb.pool import keeper, register
-from coder_nb.pool.process import KEEPER, Keeper
-from coder_nb.pool.register import MARKER
+from coder_nb.warm import keeper, register
+from coder_nb.warm.process import KEEPER, Keeper
+from coder_nb.warm.register import MARKER
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the keeper finds descendants by /proc")
 
@@ -59,7 +59,7 @@ NAMES = {"plain", "session", "nameless", "daemon", "daemons_child", "agent"}
 HOST = """
 import asyncio, os, sys
 from pathlib import Path
-from coder_nb.pool.process import Keeper
+from coder_nb.warm.process import Keeper
 async def main():
     keeper = Keeper(sys.argv[1], Path(sys.argv[5]))
     await keeper.spawn([sys.executable, "-c", sys.argv[2], sys.argv[3], "stubborn"],
