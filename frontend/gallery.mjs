@@ -149,6 +149,15 @@ const LOG = { key: "x", happenings: [
   { ts: ago(600), word: "turn_ended", text: "turn=01jd00000000000000000000t1 end=completed ms=41800" },
   { ts: ago(10), word: "agent_crashed", text: "pid=4201" },
 ], stderr: "warning: the model's host is slow\nTypeError: cannot read properties of undefined (reading 'id')\n    at run (/usr/lib/agent/main.js:1042:17)\n" };
+const OFFERING = [
+  entry({ kind: "turn_started", agent: "opencode" }, started),
+  entry({ kind: "permission", request_id: "p2", title: "Run the tests", tool: "terminal", tool_kind: "execute", input: { command: "pytest -q tests/test_sales.py" }, options: [{ id: "a", label: "Allow once", kind: "allow_once" }, { id: "c", label: "Reject", kind: "reject_once" }], offers: [{ id: "commands", label: "pytest …", text: "commands that begin with `pytest`" }, { id: "line", label: "pytest -q tests/test_sales.py", text: "exactly `pytest -q tests/test_sales.py`" }], scopes: ["session", "project", "everywhere"] }, { ...started, open: true }),
+];
+const RULES = [
+  { id: "01jr1", does: "allow", covers: { of: "commands", words: ["git", "status"] }, scope: "project", by: "ana" },
+  { id: "01jr2", does: "forbid", covers: { of: "commands", words: ["rm"] }, scope: "everywhere", by: "ana" },
+  { id: "01jr3", does: "allow", covers: { of: "edits", path: "tests/" }, scope: "session", by: "ana" },
+];
 const SESSION = { id: "s", owner: "ana", path: "/home/ana/shop", worktree: "/home/ana/.local/share/worktrees/s", branch: "main" };
 const QUEUED = [{ id: "q1", text: "And update the README.", agent: "opencode" }, { id: "q2", text: "Then show me the totals for every month of last year, as a table, sorted by how far they were off before the fix.", agent: "goose" }];
 
@@ -219,6 +228,7 @@ if (query.has("blank")) {
   saved("A finished turn, saved", { ...TALL, entries: DONE, changes: CHANGES, usage: USAGE.slice(0, 2) });
   live("A running turn that asks a question", { ...TALL, view: "transcript" }, { chat: { run_status: "running", turn_id: T2 }, entries: ASKING });
   live("A running turn that asks", { ...TALL, view: "transcript" }, { chat: { run_status: "running", turn_id: T2, queued: QUEUED }, entries: RUNNING });
+  live("A permission that may become a rule", TALL, { chat: { run_status: "running", turn_id: T2 }, entries: OFFERING, replies: { rules: RULES } });
   live("Ends", TALL, { chat: { held: true, queued: QUEUED.slice(0, 1) }, entries: ENDS });
   live("Nothing yet", {}, {});
   live("Composer", { view: "composer" }, { chat: { run_status: "running", turn_id: T2, queued: QUEUED } });
@@ -241,6 +251,8 @@ if (query.has("blank")) {
     refused.querySelector("button.primary").click();
     const pool = document.querySelector("[data-title='Pool'] .coder-nb-view").shadowRoot;
     pool.querySelectorAll("[aria-expanded]")[2].click();
+    const rule = document.querySelector("[data-title='A permission that may become a rule'] .coder-nb-view").shadowRoot;
+    for (const one of rule.querySelectorAll(".card-foot [aria-expanded], .head [aria-expanded], header [aria-expanded]")) one.click();
     for (const host of document.querySelectorAll(".coder-nb-view")) for (const one of host.shadowRoot.querySelectorAll("details")) one.open = true;
   }
 } else {

@@ -47,6 +47,16 @@ export function plainText(text: string): DocumentFragment {
   return fragment;
 }
 
+/** The same for a sentence that quotes code between backticks: what stands between the outermost is shown as code. */
+export function quotingText(text: string): DocumentFragment {
+  const from = text.indexOf("`");
+  const to = text.lastIndexOf("`");
+  if (from === to) return plainText(text);
+  const fragment = plainText(text.slice(0, from));
+  fragment.append(h("code", {}, plainText(text.slice(from + 1, to))), plainText(text.slice(to + 1)));
+  return fragment;
+}
+
 export function button(label: string, attributes: Attributes, ...icon: Child[]): HTMLButtonElement {
   return h("button", { type: "button", ...attributes }, ...icon, h("span", {}, label));
 }

@@ -88,7 +88,7 @@ class Stage:
 
     @property
     def pid(self) -> int:
-        (server,) = self.backend.servers
+        (server,) = self.backend.servers.values()
         return server.pid
 
 

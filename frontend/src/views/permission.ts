@@ -1,6 +1,6 @@
 /** The card of a permission: what the agent wants to do, whole, and the answers that it offers. */
 
-import { button, h, plainText } from "../dom.ts";
+import { button, h, plainText, quotingText } from "../dom.ts";
 import { icon } from "../icons.ts";
 import { duration } from "../text.ts";
 import type { Entry, Option, Permission, Scope } from "../wire.ts";
@@ -132,7 +132,7 @@ function answered(body: Permission, entry: Entry): HTMLElement {
   const facts = [option?.label, by, body.waited_ms == null ? "" : `after ${duration(body.waited_ms)}`].filter(Boolean).join(" · ");
   const details = folding("tool answered", [icon("lock"), h("span", { class: `outcome ${status}` }, OUTCOMES[status]), title, h("span", { class: "facts muted" }, facts)], (inside) => {
     inside.replaceChildren(...what(body));
-    if (body.why) inside.append(h("div", { class: "muted why" }, plainText(`${WHY[body.by ?? ""] ?? "Made a rule"}: ${body.why}.`)));
+    if (body.why) inside.append(h("div", { class: "muted why" }, quotingText(`${WHY[body.by ?? ""] ?? "Made a rule"}: ${body.why}.`)));
     if (!inside.firstChild) inside.append(h("div", { class: "muted" }, "The agent gave no details."));
   });
   details.dataset["request"] = entry.id;

@@ -1,7 +1,7 @@
 /** Rules by which permissions are answered: how one is chosen, and the list of those in force, each with its end. */
 
 import type { Chat } from "../chat.ts";
-import { button, h, plainText } from "../dom.ts";
+import { button, h, plainText, quotingText } from "../dom.ts";
 import { icon } from "../icons.ts";
 import type { Rule, Scope } from "../wire.ts";
 import { doing, ErrorLine } from "./pieces.ts";
@@ -14,8 +14,8 @@ let groups = 0;
 export function choices(legend: string, options: readonly (readonly [string, string])[]) {
   const name = `choice-${++groups}`;
   const inputs = options.map(([value], index) => h("input", { type: "radio", name, value, checked: index === 0 }));
-  const labels = options.map(([, text], index) => h("label", {}, inputs[index], h("span", {}, plainText(text))));
-  const element = h("fieldset", { class: "choices" }, h("legend", {}, legend), ...labels);
+  const labels = options.map(([, text], index) => h("label", {}, inputs[index], h("span", {}, quotingText(text))));
+  const element = h("fieldset", { class: "rule-choices" }, h("legend", {}, legend), ...labels);
   return { element, chosen: () => inputs.find((input) => input.checked)?.value ?? options[0]![0] };
 }
 
@@ -76,7 +76,7 @@ export class RuleList {
   }
 
   private row(rule: Rule): HTMLElement {
-    const text = h("span", { class: "rule-text" }, h("strong", {}, rule.does === "allow" ? "Allow " : "Forbid "), plainText(covers(rule)));
+    const text = h("span", { class: "rule-text" }, h("strong", {}, rule.does === "allow" ? "Allow " : "Forbid "), quotingText(covers(rule)));
     const facts = h("span", { class: "facts muted" }, plainText([SCOPES[rule.scope], rule.by && `by ${rule.by}`].filter(Boolean).join(" · ")));
     const end = button("Revoke", { class: "link small", "aria-label": `Revoke: ${rule.does} ${covers(rule)}`, hidden: !this.chat.canAct });
     doing(end, this.errors, async () => {
