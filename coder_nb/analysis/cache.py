@@ -10,12 +10,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 NAME = "history.parquet"
 COLUMNS = ("agent", "path", "what", "size", "mtime", "inode", "rows", "digest")
+PART = 1_000_000
+"""About so many bytes are encoded, written and read at once."""
 
 
 class Saved(NamedTuple):
@@ -31,52 +33,87 @@ Key = tuple[str, str, str]
 
 def load(folder: Path, version: str) -> dict[Key, Saved]:
     """What is kept; nothing where there is nothing, or nothing that can be relied on."""
-    path = folder / NAME
-    if not path.exists():
-        return {}
-    try:
-        import pyarrow.parquet as parquet
-
-        table = parquet.read_table(path, memory_map=False)
-        if (table.schema.metadata or {}).get(b"version") != version.encode():
-            return {}
-        found = {}
-        for row in zip(*(table.column(name).to_pylist() for name in COLUMNS), strict=True):
-            agent, file, what, size, mtime, inode, rows, digest = row
-            saved = Saved((size, mtime, inode), rows)
-            if digest == _digest((agent, file, what), saved):
-                found[agent, file, what] = saved
-        return found
-    except Exception:  # whatever its bytes are
-        return {}
+    return dict(_saved(folder / NAME, version))
 
 
-def save(folder: Path, version: str, fresh: Mapping[Key, Saved]) -> bool:
-    """Keeps these beside what is kept; False where another process is at it, or there is no place."""
-    import pyarrow as pa
-    import pyarrow.parquet as parquet
-
+def save(folder: Path, version: str, fresh: Iterable[tuple[Key, Saved]]) -> bool:
+    """Keeps these beside what is kept, each taken when it is its turn; False where another process is at it, or there
+    is no place."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder) as ours:
             if not ours:
                 return False
-            known = {**load(folder, version), **fresh}
-            rows = [(*key, *one.stamp, one.rows, _digest(key, one)) for key, one in known.items() if _is_there(key[1])]
-            columns = dict(zip(COLUMNS, map(list, zip(*rows, strict=True)), strict=True)) if rows else {}
-            types = [pa.string()] * 3 + [pa.int64()] * 3 + [pa.binary()] * 2
-            schema = pa.schema(zip(COLUMNS, types, strict=True), metadata={"version": version})
-            table = pa.table({name: columns.get(name, []) for name in COLUMNS}, schema=schema)
             draft = folder / f".{NAME}.{os.getpid()}"
-            parquet.write_table(table, draft, compression="zstd", compression_level=1, use_dictionary=False)
-            os.replace(draft, folder / NAME)
+            try:
+                _write(draft, version, _merged(fresh, _saved(folder / NAME, version)))
+                os.replace(draft, folder / NAME)
+            finally:
+                draft.unlink(missing_ok=True)
             return True
     except OSError:
         return False
 
 
-def _is_there(path: str) -> bool:
-    return os.path.exists(path)
+def _saved(path: Path, version: str) -> Iterator[tuple[Key, Saved]]:
+    """What a file holds, a part of it after another, as far as it can be relied on."""
+    if not path.exists():
+        return
+    try:
+        from pyarrow.parquet import ParquetFile
+
+        with ParquetFile(path, memory_map=False) as file:
+            if (file.schema_arrow.metadata or {}).get(b"version") != version.encode():
+                return
+            for part in range(file.num_row_groups):
+                table = file.read_row_group(part, use_threads=False)
+                for row in zip(*(table.column(name).to_pylist() for name in COLUMNS), strict=True):
+                    agent, name, what, size, mtime, inode, rows, digest = row
+                    key, saved = (agent, name, what), Saved((size, mtime, inode), rows)
+                    if digest == _digest(key, saved):
+                        yield key, saved
+    except Exception:  # whatever its bytes are
+        return
+
+
+def _merged(fresh: Iterable[tuple[Key, Saved]], known: Iterable[tuple[Key, Saved]]) -> Iterator[tuple[Key, Saved]]:
+    """What is new, and what was known of other files that are still there."""
+    written = set()
+    for key, saved in fresh:
+        written.add(key)
+        if os.path.exists(key[1]):
+            yield key, saved
+    for key, saved in known:
+        if key not in written and os.path.exists(key[1]):
+            yield key, saved
+
+
+def _write(path: Path, version: str, found: Iterable[tuple[Key, Saved]]) -> None:
+    """Writes a file of parts, so that of many rows only those of one part are in memory."""
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetWriter
+
+    types = [pa.string()] * 3 + [pa.int64()] * 3 + [pa.binary()] * 2
+    schema = pa.schema(zip(COLUMNS, types, strict=True), metadata={"version": version})
+    pool = pa.system_memory_pool()  # the usual one keeps what it has once been given
+    how = {"compression": "zstd", "compression_level": 1, "use_dictionary": False, "write_statistics": False}
+    with ParquetWriter(path, schema, memory_pool=pool, **how) as writer:
+        for part in _parts(found):
+            rows = ((*key, *saved.stamp, saved.rows, _digest(key, saved)) for key, saved in part)
+            columns = zip(map(list, zip(*rows, strict=True)), types, strict=True)
+            writer.write_table(pa.table([pa.array(*column, memory_pool=pool) for column in columns], schema=schema))
+
+
+def _parts(found: Iterable[tuple[Key, Saved]]) -> Iterator[list[tuple[Key, Saved]]]:
+    part, size = [], 0
+    for key, saved in found:
+        part.append((key, saved))
+        size += len(saved.rows)
+        if size >= PART:
+            yield part
+            part, size = [], 0
+    if part:
+        yield part
 
 
 def _digest(key: Key, saved: Saved) -> bytes:

@@ -71,7 +71,8 @@ class Disk:
 
         fresh, worth = dict(self._fresh), self._size >= WORTH
         self._timer = None
-        if worth and save(self._folder, version(), {_plain(k): Saved(r.stamp, packed(r)) for k, r in fresh.items()}):
+        encoded = ((_plain(key), Saved(read.stamp, packed(read))) for key, read in fresh.items())
+        if worth and save(self._folder, version(), encoded):
             self._size = 0
             for key, read in fresh.items():
                 if self._fresh.get(key) is read:

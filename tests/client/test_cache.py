@@ -93,7 +93,7 @@ def test_a_damaged_cache_is_made_again(home: Path, process: Callable[[], Shelf],
         {"empty": b"", "text": b"no parquet", "half": bytes(data[: len(data) // 2])}.get(damage, bytes(data))
     )
     if damage == "version":
-        disk.save(cache.folder(), "another version", {})
+        disk.save(cache.folder(), "another version", [])
     shelf = process()
     found = frames(home)
     for name in FRAMES:
@@ -105,7 +105,7 @@ def test_a_damaged_cache_is_made_again(home: Path, process: Callable[[], Shelf],
 
 def test_a_row_whose_bytes_have_changed_is_not_believed(tmp_path: Path) -> None:
     key, saved = ("claude", str(tmp_path), "usage"), disk.Saved((1, 2, 3), b"rows")
-    assert disk.save(tmp_path, "1", {key: saved})
+    assert disk.save(tmp_path, "1", [(key, saved)])
     assert disk.load(tmp_path, "1") == {key: saved}
     assert disk.load(tmp_path, "2") == {}
     with pytest.MonkeyPatch.context() as patch:
@@ -118,7 +118,7 @@ def test_processes_that_write_at_the_same_time_lose_nothing_that_is_whole(home: 
         "import sys\nfrom pathlib import Path\nfrom coder_nb.analysis import cache\n"
         "folder, name = Path(sys.argv[1]), sys.argv[2]\n"
         "for n in range(20):\n"
-        "    cache.save(folder, '1', {('claude', str(folder), f'{name} {n}'): cache.Saved((n, n, n), b'x' * 1000)})\n"
+        "    cache.save(folder, '1', [(('claude', str(folder), f'{name} {n}'), cache.Saved((n, n, n), b'x' * 1000))])\n"
         "    found = cache.load(folder, '1')\n"
         "    assert all(one.rows == b'x' * 1000 for one in found.values())\n"
     )
