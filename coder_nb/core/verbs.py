@@ -1,7 +1,8 @@
 """What can be asked of a runtime: the same calls in process, in the kernel and over REST.
 
 `runtime.Runtime` is the reference; `client.remote.Remote` sends each over the wire to a server's runtime, and the
-extension's handlers call it. Every call raises `coder_nb.errors` only.
+extension's handlers call it. Every call raises `coder_nb.errors` only, and `NotFound` where it is about a chat or a
+session that does not exist.
 """
 
 from __future__ import annotations

@@ -165,13 +165,20 @@ async def echo(stage: Stage) -> End:
     return "completed"
 
 
+class Table(dict[str, T]):
+    """What there is by its id; an id that nothing has is `NotFound`."""
+
+    def __missing__(self, key: str) -> T:
+        raise NotFound
+
+
 class MemoryRuntime:
     """Implements `core.verbs.Verbs`; `play` is called once a turn, and what it returns is the turn's end."""
 
     def __init__(self, play: Play = echo) -> None:
         self.play = play
-        self.chats: dict[str, ChatInfo] = {}
-        self.changed: dict[str, list[Change]] = {}
+        self.chats = Table[ChatInfo]()
+        self.changed = Table[list[Change]]()
         self.waiting: dict[str, asyncio.Future[tuple[str | None, str]]] = {}
         self.questions: dict[str, tuple[Question, asyncio.Future[tuple[tuple[str, ...], str]]]] = {}
         self.attended: list[str] = []
@@ -182,9 +189,9 @@ class MemoryRuntime:
         self._ended: dict[str, int] = {}
         """At which revision each chat's last turn ended."""
         self.closed = False
-        self._sessions: dict[str, SessionInfo] = {}
-        self._log: dict[str, dict[str, Entry]] = {}
-        self._turns: dict[str, list[TurnInfo]] = {}
+        self._sessions = Table[SessionInfo]()
+        self._log = Table[dict[str, Entry]]()
+        self._turns = Table[list[TurnInfo]]()
         self._readers: dict[str, set[asyncio.Queue[Frame]]] = {}
         self._running: dict[str, asyncio.Task[None]] = {}
 
@@ -251,9 +258,10 @@ class MemoryRuntime:
         return tuple(reversed(self._sessions.values()))
 
     async def get_session(self, session_id: str) -> SessionInfo:
-        return _found(self._sessions, session_id)
+        return self._sessions[session_id]
 
     async def open_chat(self, session_id: str, *, name: str = "main", new: bool = False) -> ChatInfo:
+        session = self._sessions[session_id]
         for chat in self.chats.values():
             if (chat.session_id, chat.name) == (session_id, name) and not new:
                 return chat
@@ -261,15 +269,14 @@ class MemoryRuntime:
         self.chats[chat.id] = chat
         self._log[chat.id], self.changed[chat.id], self._turns[chat.id] = {}, [], []
         self._readers[chat.id] = set()
-        session = self._sessions[session_id]
         self._sessions[session_id] = replace(session, chats=(*session.chats, chat.id))
         return chat
 
     async def get_chat(self, chat_id: str) -> ChatInfo:
-        return _found(self.chats, chat_id)
+        return self.chats[chat_id]
 
     async def prompt(self, chat_id: str, prompt: Prompt) -> ChatInfo:
-        chat = _found(self.chats, chat_id)
+        chat = self.chats[chat_id]
         if not prompt.text.strip():
             raise EmptyPrompt
         if prompt.agent is not None and prompt.agent not in {agent.name for agent in AGENTS}:
@@ -280,6 +287,7 @@ class MemoryRuntime:
         return self.chats[chat_id]
 
     async def stop(self, chat_id: str) -> bool:
+        await self.get_chat(chat_id)
         task = self._running.get(chat_id)
         if task is None or task.done():
             return False
@@ -289,9 +297,11 @@ class MemoryRuntime:
         return True
 
     async def steer(self, chat_id: str, text: str) -> bool:
+        await self.get_chat(chat_id)
         return False
 
     async def commands(self, chat_id: str) -> tuple[AgentCommands, ...]:
+        await self.get_chat(chat_id)
         return self.offered
 
     async def go_on(self, chat_id: str) -> ChatInfo:
@@ -310,6 +320,7 @@ class MemoryRuntime:
     async def answer(
         self, chat_id: str, request_id: str, option_id: str | None, *, by: str, always: Always | None = None
     ) -> bool:
+        await self.get_chat(chat_id)
         self.said_always.append(always)
         waiting = self.waiting.pop(request_id, None)
         if waiting is None or waiting.done():
@@ -318,6 +329,7 @@ class MemoryRuntime:
         return True
 
     async def reply(self, chat_id: str, request_id: str, answer: Sequence[str] | None, *, by: str) -> bool:
+        await self.get_chat(chat_id)
         asked, waiting = self.questions.get(request_id, (None, None))
         if asked is None or waiting is None or waiting.done():
             return False
@@ -327,14 +339,19 @@ class MemoryRuntime:
         return True
 
     async def attend(self, chat_id: str, *, who: str, prompt_id: str | None = None) -> None:
+        await self.get_chat(chat_id)
         self.attended.append(prompt_id or who)
 
     async def rules(self, session_id: str | None = None) -> tuple[Rule, ...]:
+        if session_id is not None:
+            await self.get_session(session_id)
         return tuple(rule for rule in self.ruled if session_id is None or rule.revoked_at is None)
 
     async def make_rule(
         self, covers: AnyCovers, *, does: Does, scope: Scope, session_id: str | None = None, by: str
     ) -> Rule:
+        if session_id is not None:
+            await self.get_session(session_id)
         rule = Rule(id=new_id(), does=does, scope=scope, covers=covers, session_id=session_id, by=by, created_at=1)
         self.ruled.append(rule)
         return rule
@@ -355,13 +372,14 @@ class MemoryRuntime:
         )
 
     async def offers(self, chat_id: str) -> tuple[AgentOffer, ...]:
+        await self.get_chat(chat_id)
         return self.offering
 
     async def attention(self) -> tuple[ChatAttention, ...]:
         return tuple(self._doing(chat) for chat in self.chats.values())
 
     async def seen(self, chat_id: str, rev: int) -> bool:
-        chat = _found(self.chats, chat_id)
+        chat = self.chats[chat_id]
         if not chat.unseen or rev < self._ended.get(chat_id, 0):
             return False
         self.update(chat_id, unseen=False)
@@ -384,7 +402,7 @@ class MemoryRuntime:
         return tuple(self._turns[chat_id])
 
     async def read(self, chat_id: str, *, after: int = 0, before: int | None = None, limit: int = 500) -> Page:
-        entries = list(_found(self._log, chat_id).values())
+        entries = list(self._log[chat_id].values())
         rev = self.chats[chat_id].rev
         if before is not None:
             return Page(entries=tuple(sorted((e for e in entries if e.pos < before), key=_pos)[-limit:]), rev=rev)
@@ -394,7 +412,7 @@ class MemoryRuntime:
 
     async def stream(self, chat_id: str, *, after: int | None = None, tail: int = 200) -> AsyncIterator[Frame]:
         queue: asyncio.Queue[Frame] = asyncio.Queue()
-        chat = _found(self.chats, chat_id)
+        chat = self.chats[chat_id]
         if after is None:
             page = await self.read(chat_id, before=1 << 53, limit=tail)
         else:
@@ -443,6 +461,7 @@ class MemoryRuntime:
         return tuple(Preview(change_id=change.id, outcome="clean") for change in pending)
 
     async def content(self, chat_id: str, change_id: str, *, old: bool = False) -> FileContent:
+        await self.get_chat(chat_id)
         text = "before\n" if old else "after\n"
         return FileContent(media_type="text/plain", size=len(text), text=text)
 
@@ -468,6 +487,7 @@ class MemoryRuntime:
         )
 
     async def agent_sessions(self, session_id: str) -> tuple[AgentSessionInfo, ...]:
+        await self.get_session(session_id)
         chats = [chat for chat in self.chats.values() if chat.session_id == session_id]
         return tuple(
             AgentSessionInfo(chat_id=chat.id, agent="replay", backend="replay", status="warm") for chat in chats
@@ -489,13 +509,14 @@ class MemoryRuntime:
         return AgentLog(key=key)
 
     async def checkpoints(self, chat_id: str) -> tuple[CheckpointInfo, ...]:
+        await self.get_chat(chat_id)
         return ()
 
     async def restore(self, chat_id: str, turn_id: str, *, files: bool = True, conversation: bool = True) -> str:
         raise NotFound
 
     async def risk(self, session_id: str) -> Risk:
-        return Risk(session_id=_found(self._sessions, session_id).id)
+        return Risk(session_id=self._sessions[session_id].id)
 
     async def stash(self, session_id: str) -> Risk:
         return await self.risk(session_id)
@@ -504,18 +525,18 @@ class MemoryRuntime:
         return await self.risk(session_id)
 
     async def close_session(self, session_id: str, *, force: bool = False) -> None:
-        _found(self._sessions, session_id)
+        await self.get_session(session_id)
 
     async def delete_session(self, session_id: str, *, force: bool = False) -> None:
-        for chat_id in _found(self._sessions, session_id).chats:
+        for chat_id in self._sessions[session_id].chats:
             del self.chats[chat_id]
         del self._sessions[session_id]
 
     async def close_chat(self, chat_id: str, *, force: bool = False) -> None:
-        _found(self.chats, chat_id)
+        await self.get_chat(chat_id)
 
     async def delete_chat(self, chat_id: str, *, force: bool = False) -> None:
-        _found(self.chats, chat_id)
+        await self.get_chat(chat_id)
         del self.chats[chat_id]
 
     async def worktrees(self) -> tuple[WorktreeInfo, ...]:
@@ -599,10 +620,3 @@ class MemoryRuntime:
 
 def _pos(entry: Entry) -> int:
     return entry.pos
-
-
-def _found(table: dict[str, T], key: str) -> T:
-    try:
-        return table[key]
-    except KeyError:
-        raise NotFound from None

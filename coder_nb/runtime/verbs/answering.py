@@ -17,11 +17,14 @@ class Answering(VerbGroup):
         done = await pending.answer((chat_id, "permission", request_id), Answer(option_id, by, always))
         if done and always is not None:
             await pending.reconsider()
-        return done
+        return await self._of(chat_id, done)
 
     async def reply(self, chat_id: str, request_id: str, answer: Sequence[str] | None, *, by: str) -> bool:
         given = None if answer is None else tuple(answer)
-        return await self._context.pending.answer((chat_id, "question", request_id), Answer(given, by))
+        done = await self._context.pending.answer((chat_id, "question", request_id), Answer(given, by))
+        return await self._of(chat_id, done)
 
     async def attend(self, chat_id: str, *, who: str, prompt_id: str | None = None) -> None:
-        self._context.presence.seen(prompt_id or chat_id)
+        place, presence = prompt_id or chat_id, self._context.presence
+        await self._of(chat_id, presence.ago_ms(place) is not None)  # asked once, and not with every sign of life
+        presence.seen(place)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from coder_nb.runtime.hosting import Host
+
+T = TypeVar("T")
 
 
 class VerbGroup:
@@ -12,3 +16,9 @@ class VerbGroup:
         self._host = host
         self._context = host.context
         self._store = host.context.store
+
+    async def _of(self, chat_id: str, found: T) -> T:
+        """What was found of a chat; nothing may mean as well that there is no such chat, which is `NotFound`."""
+        if not found:
+            await self._store.catalog.get_chat(chat_id)
+        return found

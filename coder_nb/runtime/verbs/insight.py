@@ -43,7 +43,8 @@ class Insight(VerbGroup):
         return await offered(self._context, chat, await self._store.catalog.get_session(chat.session_id))
 
     async def usage(self, chat_id: str | None = None) -> tuple[UsageRow, ...]:
-        return await self._store.catalog.usage(chat_id)
+        found = await self._store.catalog.usage(chat_id)
+        return found if chat_id is None else await self._of(chat_id, found)
 
 
 def _as_it_is(info: AgentSessionInfo, busy: bool | None) -> AgentSessionInfo:

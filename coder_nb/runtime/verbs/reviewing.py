@@ -14,7 +14,7 @@ from coder_nb.worktrees.decisions import Decisions
 
 class Reviewing(VerbGroup):
     async def changes(self, chat_id: str) -> tuple[Change, ...]:
-        return await self._store.changes.of_chat(chat_id)
+        return await self._of(chat_id, await self._store.changes.of_chat(chat_id))
 
     async def apply(
         self, chat_id: str, change_ids: Sequence[str], *, hunks: Hunks | None = None, to: str = "", commit: str = ""

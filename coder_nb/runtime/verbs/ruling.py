@@ -26,4 +26,5 @@ class Ruling(VerbGroup):
         return await self._store.rules.revoke(self._host.owner, rule_id, at=self._context.now(), by=by)
 
     async def audit(self, chat_id: str | None = None) -> tuple[AuditRow, ...]:
-        return await self._store.rules.asked(chat_id)
+        found = await self._store.rules.asked(chat_id)
+        return found if chat_id is None else await self._of(chat_id, found)
