@@ -101,14 +101,14 @@ class Shelf:
         self._open.clear()
 
     def _read(self, key: Key, reader: Reader, source: Source, sought: Sought) -> Read:
-        was = self._open.pop(key, None)
+        was = None if sought.text else self._open.pop(key, None)
         problems: list[Problem] = []
         try:
             if was is not None and _same_beginning(source, was):
-                return self._go_on(key, source, was, was.end)
+                return self._go_on(key, source, sought, was)
             parser = reader.parser(source, sought, problems.append) if isinstance(reader, Growing) else None
             if parser is not None:
-                return self._go_on(key, source, _Open(parser, Start(), b"", problems), Start())
+                return self._go_on(key, source, sought, _Open(parser, Start(), b"", problems))
             self.parsed += source.size
             rows = tuple(reader.read(source, sought, problems.append))
             return Read(source.stamp or (), rows, tuple(problems))
@@ -117,11 +117,12 @@ class Shelf:
             problems.append(Problem(agent=reader.agent, file=str(source.path), what="not understood", detail=why))
             return Read((), (), tuple(problems))
 
-    def _go_on(self, key: Key, source: Source, file: _Open, start: Start) -> Read:
-        self.parsed += source.size - start.offset
-        end = file.parser.feed(source, start)
+    def _go_on(self, key: Key, source: Source, sought: Sought, file: _Open) -> Read:
+        self.parsed += source.size - file.end.offset
+        end = file.parser.feed(source, file.end)
         rows = tuple(file.parser.rows())
-        if source.size >= LARGE and not end.torn and source.path.suffix != ".zst":
+        grows = not end.torn and source.path.suffix != ".zst"
+        if grows and source.size >= LARGE and not sought.text:
             self._open[key] = file._replace(end=end, edges=_edges(source.path, end.offset))
         return Read(source.stamp or (), rows, tuple(file.problems))
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from support.claude_lines import answer, user
 
+from coder_nb.core.rows import Message
 from coder_nb.readers import shelf as shelves
 from coder_nb.readers.base import Sought, What, readers
 from coder_nb.readers.collect import Collection, Found, collect
@@ -110,6 +111,16 @@ def test_a_file_that_is_older_than_what_was_read_is_taken_in_its_order(place: Pl
     assert [row.session_id for row in place.look().usage] == ["s2"]
     write(f"{FOLDER}/s1.jsonl", [copy[0] | {"sessionId": "s1"}], mtime=1_800_000_000)
     assert [row.session_id for row in place.look().usage] == ["s1"]
+
+
+def test_texts_are_there_when_they_are_asked_for_after_a_frame_without_them(place: Place, write: Write) -> None:
+    path = write(f"{FOLDER}/s1.jsonl", [user("Go"), answer("m1", "r1", 5)], mtime=1_800_000_000)
+    place.look()
+    source = next(iter(CLAUDE.sources(path.parents[2], Sought(), lambda _: None)))
+    whole = place.shelf.read(CLAUDE, source, Sought(what=ALL, text=True))
+    assert [row.text for row in whole.rows if isinstance(row, Message)][0] == "Go"
+    grow(path, write(".more", [user("On"), answer("m2", "r2", 6)]).read_text(), 5)
+    place.look()
 
 
 def test_small_files_are_read_whole_and_texts_are_not_kept(write: Write, tmp_path: Path) -> None:
