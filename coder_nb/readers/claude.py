@@ -11,6 +11,7 @@ import contextlib
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from sys import intern
 
 import msgspec
 from msgspec import Raw, Struct
@@ -19,7 +20,7 @@ from msgspec.structs import replace
 from coder_nb.core.entries import Tokens
 from coder_nb.core.rows import AnyRow, Usage
 from coder_nb.readers.base import Note, Parser, Places, Sought, Source, Start, files, fresh
-from coder_nb.readers.lines import Lines, millis, stem, whole
+from coder_nb.readers.lines import Lines, millis, shared, stem, whole
 
 _NOTHING = Raw(b"")
 
@@ -225,23 +226,23 @@ class Responses:
         usage = answer.usage
         return Usage(
             agent="claude",
-            session_id=line.sessionId or stem(self._path),
+            session_id=intern(line.sessionId or stem(self._path)),
             file=self._file,
             line=response.number,
             ts=millis(response.ts),
             project=self.project,
-            branch=line.gitBranch or None,
-            version=line.version,
-            subagent=line.agentId,
+            branch=shared(line.gitBranch) or None,
+            version=shared(line.version),
+            subagent=shared(line.agentId),
             response_id=name,
             request_id=line.requestId,
             tokens=_tokens(usage),
-            model=answer.model,
+            model=shared(answer.model),
             cost_nanousd=None if line.costUSD is None else round(line.costUSD * 1e9),
             web_searches=_searches(usage, response),
-            service_tier=usage.service_tier,
-            speed=usage.speed,
-            geo=usage.inference_geo,
+            service_tier=shared(usage.service_tier),
+            speed=shared(usage.speed),
+            geo=shared(usage.inference_geo),
             subagent_type=subagent_type,
             sidechain=line.isSidechain,
             complete=answer.stop_reason is not None,

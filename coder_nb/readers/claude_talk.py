@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from sys import intern
 
 import msgspec
 from msgspec import Raw, Struct
@@ -13,7 +14,7 @@ from coder_nb.core.rows import AnyRow, Message, MessageKind, Role, Session, Tool
 from coder_nb.readers.base import Note, Source, Start
 from coder_nb.readers.claude import Answer, Line, Responses
 from coder_nb.readers.edits import told
-from coder_nb.readers.lines import Lines, millis, stem
+from coder_nb.readers.lines import Lines, millis, shared, stem
 
 _NOT_SAID = ("<system-reminder>", "<task-notification>", "<local-command-", "[Request interrupted by user")
 """How what Claude writes in the user's name begins."""
@@ -113,14 +114,15 @@ class Talk:
             self._responses.add(number, line)
         elif line.toolUseResult:
             self._responses.searched(line)
+        content, said.content = said.content, ""  # of a line that is kept for its usage no text is kept
         if line.uuid is not None:
             if line.uuid in self._seen:
                 return
             self._seen.add(line.uuid)
-        if isinstance(said.content, str):
-            self._say(number, line, said.content)
+        if isinstance(content, str):
+            self._say(number, line, content)
             return
-        for block in said.content:
+        for block in content:
             self._block(number, line, block)
 
     def _entitle(self, line: FullLine) -> None:
@@ -151,20 +153,20 @@ class Talk:
         said = line.message
         row = Message(
             agent="claude",
-            session_id=line.sessionId or stem(self._source.path),
+            session_id=intern(line.sessionId or stem(self._source.path)),
             file=str(self._source.path),
             line=number,
             ts=millis(line.timestamp),
             project=self._responses.project,
-            branch=line.gitBranch or None,
-            version=line.version,
-            subagent=line.agentId,
+            branch=shared(line.gitBranch) or None,
+            version=shared(line.version),
+            subagent=shared(line.agentId),
             message_id=line.uuid,
             role=role,
             kind=kind,
             text=text if self._text else None,
             chars=len(text),
-            model=said.model if said else None,
+            model=shared(said.model) if said else None,
             sidechain=line.isSidechain,
         )
         self._messages.append(row)
@@ -172,22 +174,22 @@ class Talk:
     def _call(self, number: int, line: FullLine, block: Block, call_id: str) -> ToolUse:
         return ToolUse(
             agent="claude",
-            session_id=line.sessionId or stem(self._source.path),
+            session_id=intern(line.sessionId or stem(self._source.path)),
             file=str(self._source.path),
             line=number,
             ts=millis(line.timestamp),
             project=self._responses.project,
-            branch=line.gitBranch or None,
-            version=line.version,
-            subagent=line.agentId,
+            branch=shared(line.gitBranch) or None,
+            version=shared(line.version),
+            subagent=shared(line.agentId),
             call_id=call_id,
             key=call_id,
-            original_name=block.name or "",
+            original_name=intern(block.name or ""),
             input=bytes(block.input).decode("utf-8", "replace") if self._text else None,
             path=_path(block.input),
             message_id=line.uuid,
             **told(block.input),
-            model=line.message.model if line.message else None,
+            model=shared(line.message.model) if line.message else None,
         )
 
     def _ended(self, line: FullLine, block: Block, call: ToolUse) -> ToolUse:

@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from coder_nb.core.tools import first_word
+from coder_nb.readers.lines import shared
 
 
 class Input(Struct, gc=False):
@@ -58,7 +59,7 @@ def told(raw: Raw | bytes | str) -> dict[str, Any]:
         after = given.content
     command = given.command if given.command is not None else given.cmd
     return Told(
-        command=first_word(command),
+        command=shared(first_word(command)),
         lines_added=None if after is None and before is None else _lines(after),
         lines_removed=None if after is None and before is None else _lines(before),
     )._asdict()

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from sys import intern
 from typing import BinaryIO, Generic, TypeVar
 
 import msgspec
@@ -113,6 +114,11 @@ def _decompressed(path: Path) -> BinaryIO:
 def stem(path: Path) -> str:
     """A file's name without its endings, also where it was compressed."""
     return path.name.partition(".json")[0]
+
+
+def shared(text: str | None) -> str | None:
+    """The same text, as one object wherever it is told: each line of a file names its session, branch and model."""
+    return intern(text) if text else text
 
 
 def mended(line: bytes) -> bytes:
