@@ -44,7 +44,7 @@ def save(folder: Path, version: str, fresh: Iterable[tuple[Key, Saved]]) -> bool
         with _locked(folder) as ours:
             if not ours:
                 return False
-            draft = folder / f".{NAME}.{os.getpid()}"
+            draft = folder / f".{NAME}.draft"
             try:
                 _write(draft, version, _merged(fresh, _saved(folder / NAME, version)))
                 os.replace(draft, folder / NAME)

@@ -34,6 +34,7 @@ class Disk:
         self._size = 0
         self._last = 0.0
         self._timer: threading.Timer | None = None
+        self._writing = threading.Lock()
 
     def take(self, key: Key, stamp: tuple[int, ...]) -> bytes | None:
         """The rows of a file that is as it was when they were written."""
@@ -69,20 +70,22 @@ class Disk:
         """Writes what this process has to add."""
         from coder_nb.analysis.cache import Saved, save
 
-        fresh, worth = dict(self._fresh), self._size >= WORTH
-        self._timer = None
-        encoded = ((_plain(key), Saved(read.stamp, packed(read))) for key, read in fresh.items())
-        if worth and save(self._folder, version(), encoded):
-            self._size = 0
+        with self._writing:
+            fresh, size = dict(self._fresh), self._size
+            self._timer = None
+            encoded = ((_plain(key), Saved(read.stamp, packed(read))) for key, read in fresh.items())
+            if size < WORTH or not save(self._folder, version(), encoded):
+                return
+            self._size -= size
             for key, read in fresh.items():
                 if self._fresh.get(key) is read:
                     del self._fresh[key]
 
     def close(self) -> None:
-        """Writes now what was to be written soon."""
+        """Writes now what was to be written soon, and waits for what is being written."""
         if self._timer is not None:
             self._timer.cancel()
-            self.write()
+        self.write()
 
 
 @cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import coder_nb as cnb
 from coder_nb.analysis import cache as disk
 from coder_nb.client import cache, recent
 from coder_nb.errors import MissingExtra
-from coder_nb.readers.shelf import Shelf
+from coder_nb.readers.shelf import Read, Shelf
 
 FRAMES = ("usage", "tool_calls", "messages", "sessions", "quality")
 
@@ -125,7 +126,30 @@ def test_processes_that_write_at_the_same_time_lose_nothing_that_is_whole(home: 
     running = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path), str(name)]) for name in range(3)]
     assert [one.wait(60) for one in running] == [0, 0, 0]
     assert disk.load(tmp_path, "1")
-    assert not list(tmp_path.glob(".history.parquet.[0-9]*"))
+    assert not list(tmp_path.glob("*.draft"))
+
+
+def test_a_process_that_ends_waits_for_what_is_being_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go, order = threading.Event(), threading.Event(), list[str]()
+
+    def save(*_: object) -> bool:
+        begun.set()
+        assert go.wait(30)
+        order.append("written")
+        return True
+
+    monkeypatch.setattr(disk, "save", save)
+    kept = cache.Disk(tmp_path)
+    kept.give(("claude", str(tmp_path), frozenset({"usage"})), Read((1, 2, 3), (), ()), cache.WORTH)
+    writer = threading.Thread(target=kept.write)
+    ender = threading.Thread(target=lambda: (kept.close(), order.append("ended")))
+    writer.start()
+    assert begun.wait(30)
+    ender.start()
+    go.set()
+    writer.join(30)
+    ender.join(30)
+    assert order == ["written", "ended"]
 
 
 def test_little_is_not_written(home: Path, process: Callable[[], Shelf], monkeypatch: pytest.MonkeyPatch) -> None:
