@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from sys import intern
 from typing import NamedTuple, Protocol
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from coder_nb.core.entries import Value
 from coder_nb.core.rows import AnyRow, Message, Problem, Session, ToolUse, Usage
@@ -16,6 +18,8 @@ from coder_nb.readers.base import Growing, Parser, Reader, Sought, Source, Start
 LARGE = 1 << 18
 """Of a smaller file nothing but its rows is kept, as reading it again costs less than that."""
 _EDGE = 4096
+_REPEATED = ("agent", "session_id", "file", "project", "branch", "version", "subagent", "model")
+"""What many rows tell alike, and decoding makes anew for each."""
 
 
 Key = tuple[str, str, frozenset[What]]
@@ -93,7 +97,12 @@ class Shelf:
             kept = _decode(data)
         except msgspec.MsgspecError:
             return None
-        return Read(stamp, (*kept.usage, *kept.calls, *kept.messages, *kept.sessions), kept.problems)
+        rows: list[Usage | ToolUse | Message] = [*kept.usage, *kept.calls, *kept.messages]
+        for row in rows:
+            for name in _REPEATED:
+                if text := getattr(row, name):
+                    force_setattr(row, name, intern(text))
+        return Read(stamp, (*rows, *kept.sessions), kept.problems)
 
     def forget(self) -> None:
         """Lets go of everything."""

@@ -16,6 +16,7 @@ from support.claude_lines import answer, user
 import coder_nb as cnb
 from coder_nb.analysis import cache as disk
 from coder_nb.client import cache, recent
+from coder_nb.core.rows import Session
 from coder_nb.errors import MissingExtra
 from coder_nb.readers.shelf import Read, Shelf
 
@@ -78,6 +79,15 @@ def test_another_process_reads_nothing_that_was_read(home: Path, process: Callab
     shelf = process()
     assert len(frames(home)["usage"]) == 7
     assert 0 < shelf.parsed <= 2 * path.stat().st_size
+
+
+def test_rows_hold_what_many_of_them_tell_once_whether_read_or_kept(home: Path, process: Callable[[], Shelf]) -> None:
+    for _ in range(2):
+        shelf = process()
+        frames(home)
+        for read in shelf.known.values():
+            for name in ("agent", "session_id", "file", "project", "branch", "version"):
+                assert len({id(getattr(row, name)) for row in read.rows if not isinstance(row, Session)}) == 1, name
 
 
 @pytest.mark.parametrize("damage", ["empty", "text", "half", "bit", "version"])
