@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import getpass
-import sys
-import time
-import warnings
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -16,19 +12,18 @@ import msgspec
 
 from coder_nb.client import exporting
 from coder_nb.client.attaching import attachments
-from coder_nb.client.cell import current_cell, stdin_allowed
 from coder_nb.client.changes import Changes
 from coder_nb.client.checkpoints import Checkpoints
 from coder_nb.client.exporting import Format
-from coder_nb.client.follow import Follower, OnPermission, OnQuestion, stop_prompt
+from coder_nb.client.follow import OnPermission, OnQuestion
 from coder_nb.client.link import Link
 from coder_nb.client.live import ChatFrames, Live
+from coder_nb.client.prompting import again, begin
 from coder_nb.client.resource import Resource
 from coder_nb.client.sharing import ChatShare
 from coder_nb.client.snapshot import Snapshot, take
 from coder_nb.client.transcript import Entries
-from coder_nb.client.turn import STOP_WAIT, Turn
-from coder_nb.core import prompts
+from coder_nb.client.turn import Turn
 from coder_nb.core.attention import Attention
 from coder_nb.core.entries import Entry
 from coder_nb.core.permissions import PermissionMode
@@ -102,22 +97,8 @@ class Chat(ChatFrames):
             mode=mode,
             attachments=attachments(files),
             once=once,
-            cell=current_cell(),
-            answers=(
-                *(("callback",) if on_permission else ()),
-                *(("on_question",) if on_question else ()),
-                *(("stdin",) if stdin_allowed() else ()),
-            ),
-            created_at=time.time_ns() // 1_000_000,
-            python=sys.executable or "",
         )
-        prompts.check(prompt)
-        try:
-            return self._begin(prompt, on_permission=on_permission, on_question=on_question, display=display)
-        except KeyboardInterrupt:  # whoever interrupts the cell here has no turn yet to stop
-            stopped = self._link.portal.call(stop_prompt, self._link.verbs, self.id, prompt.id)
-            concurrent.futures.wait([stopped], STOP_WAIT)
-            raise
+        return begin(self, prompt, on_permission=on_permission, on_question=on_question, display=display)
 
     def run(
         self,
@@ -148,6 +129,21 @@ class Chat(ChatFrames):
             once=once,
         )
         return turn.wait(timeout)
+
+    def retry(
+        self,
+        *,
+        on_permission: OnPermission | None = None,
+        on_question: OnQuestion | None = None,
+        display: bool = True,
+    ) -> Turn:
+        """Sends the prompt of the last turn again, where that failed, was interrupted, limited or stopped.
+
+        Its text, files, agent, model, effort and mode are as they were; a queue that is held goes on. Returns the new
+        turn, as `prompt` does. Raises `Conflict` where there is nothing to try again.
+        """
+        prompt = again(self._link.run(self._read))
+        return begin(self, prompt, on_permission=on_permission, on_question=on_question, display=display, go_on=True)
 
     @property
     def checkpoints(self) -> Checkpoints:
@@ -250,36 +246,6 @@ class Chat(ChatFrames):
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
         return self._bundle("transcript", self._snapshot())
-
-    def _begin(
-        self, prompt: Prompt, *, on_permission: OnPermission | None, on_question: OnQuestion | None, display: bool
-    ) -> Turn:
-        after, held = self._link.run(self._submit, prompt)
-        if held:
-            warnings.warn(
-                "The prompt waits: this chat's queue is held since a Stop, and `chat.go_on()` lets it run.",
-                stacklevel=3,
-            )
-        shown = self._follow(prompt) if display else None
-        follower = Follower(
-            self._link.verbs,
-            self.id,
-            prompt.id,
-            on_permission=on_permission,
-            on_question=on_question,
-            on_turn=None if shown is None else shown.begin,
-            answers=bool(prompt.answers),
-        )
-        turn = Turn(self, prompt, follower, after=after, display=shown)
-        if shown is not None:
-            shown.wait()
-        return turn
-
-    async def _submit(self, prompt: Prompt) -> tuple[int, bool]:
-        """Hands a prompt in; returns the revision after which its turn is found, and whether the queue is held."""
-        before = await self._link.verbs.get_chat(self.id)
-        accepted = await self._link.verbs.prompt(self.id, prompt)
-        return before.rev, accepted.held
 
     async def _read(self) -> tuple[Entry, ...]:
         await self._live.read(self._link.verbs, self.id)

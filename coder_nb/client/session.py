@@ -147,6 +147,16 @@ class Session:
             timeout=timeout,
         )
 
+    def retry(
+        self,
+        *,
+        on_permission: OnPermission | None = None,
+        on_question: OnQuestion | None = None,
+        display: bool = True,
+    ) -> Turn:
+        """As `Chat.retry`, in the main chat."""
+        return self.main.retry(on_permission=on_permission, on_question=on_question, display=display)
+
     @property
     def checkpoints(self) -> Checkpoints:
         """As `Chat.checkpoints`, of the main chat."""

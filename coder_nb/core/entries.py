@@ -124,6 +124,8 @@ class TurnStarted(Body, tag="turn_started"):
     cell: Cell | None = None
     label: str = ""
     """What the agent is called; empty where that is its name."""
+    effort: str | None = None
+    """How much it was asked to think; None where that was left to it."""
 
 
 class UserMessage(Body, tag="user_message"):

@@ -11,7 +11,9 @@ from coder_nb.core.permissions import MODES
 from coder_nb.errors import CoderError
 from coder_nb.kernel.options import OPTIONS
 
-COMMANDS = ("agents", "changes", "session", "sessions", "status", "stop", "usage")
+COMMANDS = (
+    "agents", "attention", "audit", "changes", "retry", "rules", "session", "sessions", "status", "stop", "usage",
+)  # fmt: skip
 
 
 IDENTIFIER = "coder_nb"

@@ -26,7 +26,8 @@ HELP = """\
 %coder usage           tokens and cost
 %coder rules           what agents may do here without asking
 %coder audit           every permission that was asked for, and who answered
-%coder stop            stop the running turn"""
+%coder stop            stop the running turn
+%coder retry           send the prompt of the last turn again, where that failed or was stopped"""
 
 
 @magics_class
@@ -48,6 +49,7 @@ class CoderMagics(Magics):
             "rules": lambda rest: door.session(self._path).rules(),
             "audit": lambda rest: door.audit(),
             "stop": self._stop,
+            "retry": lambda rest: self._chat().retry().wait(),
         }
 
     @no_var_expand

@@ -143,7 +143,9 @@ class Turn:
             state = RunState(run_status="running", turn_id=self.id, starting=False, clear_error=True)
             await self._writer.commit(turn=self._info(), state=state)
             return
-        began = TurnStarted(agent=self.agent, label=self._label, model=prompt.model, mode=self._mode)
+        began = TurnStarted(
+            agent=self.agent, label=self._label, model=prompt.model, mode=self._mode, effort=prompt.effort
+        )
         self._recorder.add(_replace(began, prompt_id=prompt.id, cell=prompt.cell))
         self._recorder.add(UserMessage(text=prompt.text, prompt_id=prompt.id, attachments=prompt.attachments))
         if prompt.mode not in (None, self._mode):

@@ -579,8 +579,9 @@ class MemoryRuntime:
         self._turns[chat_id].append(turn)
         stage = Stage(self, chat_id, prompt, turn.id)
         self.update(chat_id, queued=tuple(rest), run_status="running", turn_id=turn.id)
-        stage.put(TurnStarted(agent=turn.agent, prompt_id=prompt.id, mode=prompt.mode, cell=prompt.cell))
-        stage.put(UserMessage(text=prompt.text, prompt_id=prompt.id))
+        began = TurnStarted(agent=turn.agent, model=prompt.model, mode=prompt.mode, effort=prompt.effort)
+        stage.put(replace(began, prompt_id=prompt.id, cell=prompt.cell))
+        stage.put(UserMessage(text=prompt.text, prompt_id=prompt.id, attachments=prompt.attachments))
         stopped = False
         try:
             said = await self.play(stage) or "completed"

@@ -68,6 +68,8 @@ export interface TurnStarted {
   mode?: string | null;
   /** What the agent is called; empty where that is its name. */
   label?: string;
+  /** How much it was asked to think. */
+  effort?: string | null;
 }
 
 export interface UserMessage {

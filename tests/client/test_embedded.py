@@ -91,7 +91,7 @@ def test_a_permission_is_answered_by_the_callback(chat: Chat, repository: Path) 
 
 def test_a_permission_is_asked_at_the_terminal(chat: Chat, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("coder_nb.client.turn.stdin_allowed", lambda: True)
-    monkeypatch.setattr("coder_nb.client.chat.stdin_allowed", lambda: True)
+    monkeypatch.setattr("coder_nb.client.prompting.stdin_allowed", lambda: True)
     monkeypatch.setattr("builtins.input", lambda question: "yes")
     turn = chat.run("write a.txt two", mode="ask", timeout=60)
     assert [change.path for change in turn.changes] == ["a.txt"]

@@ -16,8 +16,9 @@ def blank(page: Page, address: str) -> Page:
 
 
 def live(page: Page, end: str, chat: str = "{}", more: str = "") -> Locator:
+    how = "model: 'm1', mode: 'plan', effort: 'high'"
     entries = f"""[
-      gallery.entry({{ kind: 'turn_started', agent: 'goose', model: 'm1', mode: 'plan' }}, {{ turn_id: 't1' }}),
+      gallery.entry({{ kind: 'turn_started', agent: 'goose', {how} }}, {{ turn_id: 't1' }}),
       gallery.entry({{ kind: 'user_message', text: 'Fix it', prompt_id: 'p1' }}, {{ turn_id: 't1' }}),
       gallery.entry({{ kind: 'turn_ended', end: '{end}', message: 'It is over.' }}, {{ turn_id: 't1' }}), {more}
     ]"""
@@ -42,7 +43,8 @@ def test_the_prompt_is_sent_again_as_it_was(blank: Page, end: str) -> None:
     ((route, body),) = posted(blank, 1)
     assert route == "prompts"
     assert len(body.pop("id")) == 26
-    assert body == {"text": "Fix it", "attachments": [], "agent": "goose", "model": "m1", "mode": "plan"}
+    how = {"agent": "goose", "model": "m1", "mode": "plan", "effort": "high"}
+    assert body == {"text": "Fix it", "attachments": [], **how}
 
 
 def test_a_queue_that_is_held_goes_on_with_it(blank: Page) -> None:

@@ -26,11 +26,16 @@ import coder_nb.client.home as home
 from coder_nb.core.entries import Text, Plan
 from coder_nb.testing.memory_runtime import MemoryRuntime
 
+failed = []
+
 async def play(stage):
     text = stage.prompt.text.strip()
     if text.startswith("endless"):
         stage.put(Text(text="working"))
         await stage.forever()
+    if text.startswith("fail") and not failed:
+        failed.append(text)
+        return "failed"
     if text.startswith("ask"):
         option, by = await stage.ask("rm -r build", asking="stdin")
         text = f"{option} by {by}"

@@ -114,7 +114,13 @@ def test_the_line_magic_looks_at_everything(kernel: Any) -> None:
     assert kernel.run("%coder session .").outputs[0]["data"][CHAT_MIME]["session"]["path"]
 
 
+def test_the_line_magic_tries_the_last_turn_again(kernel: Any) -> None:
+    assert kernel.run("%%coder\nfail\n").error.startswith("TurnFailed")
+    assert "You said: fail" in str(kernel.run("%coder retry").outputs)
+
+
 def test_what_is_not_understood_is_said_in_one_sentence(kernel: Any) -> None:
+    assert kernel.run("%coder retry").error.startswith("Conflict")
     assert "%coder knows no 'frobnicate'" in kernel.run("%coder frobnicate").error
     assert "invalid choice: 'yolo'" in kernel.run("%%coder --mode yolo\nhello").error
     assert "close the quotation" in kernel.run("%%coder --chat 'x\nhello").error
@@ -136,6 +142,8 @@ def test_options_agents_modes_and_commands_are_completed(kernel: Any) -> None:
     assert complete(kernel, "%%coder ")[:2] == ["replay", "goose"]
     assert complete(kernel, "%%coder replay --mode ") == ["plan", "ask", "accept_edits", "bypass"]
     assert complete(kernel, "%coder st") == ["status", "stop"]
+    _, _, known = kernel.run("%coder frobnicate").error.partition("it knows ")
+    assert complete(kernel, "%coder ") == sorted(known.strip().rstrip(".").split(", "))
     assert "--chat" not in complete(kernel, "print(--")
 
 

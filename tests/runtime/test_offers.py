@@ -8,7 +8,7 @@ import pytest
 from support.place import Person, Place, make_repository
 
 from coder_nb import errors
-from coder_nb.core.entries import Attachment, UserMessage
+from coder_nb.core.entries import Attachment, TurnStarted, UserMessage
 from coder_nb.core.values import AgentOffer
 from coder_nb.runtime.offers import is_told, memory
 from coder_nb.settings import Settings
@@ -100,6 +100,8 @@ async def test_a_prompt_carries_its_effort_and_its_files_to_the_agent_and_the_tr
     assert (block["type"], block["mimeType"]) == ("image", "image/png")
     (message,) = [e.body for e in await person.entries() if isinstance(e.body, UserMessage)]
     assert message.attachments == (PICTURE,)
+    (began,) = [e.body for e in await person.entries() if isinstance(e.body, TurnStarted)]
+    assert began.effort == "high"
     refused = await person.prompt("options", effort="huge")
     assert (refused.end, refused.code) == ("failed", "invalid_option")
 

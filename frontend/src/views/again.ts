@@ -34,6 +34,7 @@ function promptOf(chat: Chat, turnId: string): Prompt | null {
     if (body.kind === "turn_started") {
       prompt = null;
       how = { agent: body.agent, model: body.model ?? null, mode: (body.mode ?? null) as PermissionMode | null };
+      if (body.effort) how.effort = body.effort;
     } else if (body.kind === "user_message" && body.prompt_id && turn_id === turnId)
       prompt = { id: newId(), text: body.text, attachments: body.attachments ?? [], ...how };
   }
