@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import msgspec
 
@@ -15,7 +14,7 @@ from coder_nb.backends import base
 from coder_nb.backends.base import AgentSession, AnyEvent, Asked, Done
 from coder_nb.core import lifecycle, permissions
 from coder_nb.core.budgets import Verdict
-from coder_nb.core.entries import End, TurnEnded, TurnStarted, Usage, UserMessage
+from coder_nb.core.entries import TurnEnded, TurnStarted, Usage, UserMessage
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.core.values import Prompt, TurnInfo
 from coder_nb.core.words import Field
@@ -27,6 +26,7 @@ from coder_nb.runtime.interview import Interview
 from coder_nb.runtime.journal import key_of
 from coder_nb.runtime.recorder import Recorder
 from coder_nb.runtime.rulebook import Desk
+from coder_nb.runtime.stopping import Stopping, Why
 from coder_nb.runtime.tree import Tree
 from coder_nb.runtime.writer import Writer
 from coder_nb.store.base import Lease, RunState
@@ -45,18 +45,7 @@ _EVENT_OF_END = {
     "limited": "limit",
     "interrupted": "crash",
 }
-_END_OF_STOP: dict[str, End] = {"crash": "interrupted", "exceed": "limited"}
 _TOOL_STATUS = {"completed": "completed", "failed": "failed", "interrupted": "failed"}
-
-
-class _Why(NamedTuple):
-    """Why a turn is stopped."""
-
-    event: str
-    message: str
-    code: str
-    hold: bool
-    """Whether what waits has to wait on; the user's own Stop has seen to that for what was waiting then."""
 
 
 class Turn:
@@ -102,7 +91,6 @@ class Turn:
         self._started = context.now()
         self._passed = context.stopwatch()
         self._verdict = Done(end="failed")
-        self._work: asyncio.Task[Done] | None = None
         self._prompting: AgentSession | None = None
         self._interview = Interview(
             context,
@@ -113,9 +101,9 @@ class Turn:
             nobody=lambda: self.stop(message=errors.NobodyToAsk().message, code=errors.NobodyToAsk.code),
         )
         self._desk: Desk | None = None
-        self._why: _Why | None = None
+        settings = context.settings
+        self._stopping = Stopping(patience=settings.cancel_grace + settings.stop_grace + 2.0)
         self._looping = False
-        self._last_resort: asyncio.TimerHandle | None = None
 
     # The way of a prompt ---------------------------------------------------------------------------------------------
 
@@ -127,10 +115,8 @@ class Turn:
         self._note("turn_started", mode=self._mode)
         async with asyncio.TaskGroup() as tasks:
             writing = tasks.create_task(self._write(), name=f"write {self.id}")
-            self._work = tasks.create_task(self._attempt(), name=f"drive {self.id}")
-            if self._why is not None:
-                self._work.cancel()
-            self._verdict = await self._outcome(self._work)
+            driving = tasks.create_task(self._attempt(), name=f"drive {self.id}")
+            self._verdict = await self._stopping.outcome(driving)
             self._writer.stop()
             await asyncio.wait({writing})
         await self._settle()
@@ -207,7 +193,7 @@ class Turn:
                 done = _replace(done, message=why)
         if done.end == "completed":
             self._context.crashes.forgive(key_of(*key))
-        elif done.end == "failed" and not done.alive and self._why is None:
+        elif done.end == "failed" and not done.alive and self._stopping.why is None:
             self._died(self._context.died(key, agent, start if keep and self._begun is None else None))
         return done
 
@@ -258,7 +244,7 @@ class Turn:
     async def _settle(self) -> None:
         """The changes, the end of everything that is open, and the turn's own end, in the last commit."""
         await self._record_changes()
-        done = self._judged(self._verdict)
+        done = self._stopping.judged(self._verdict)
         self._move(_EVENT_OF_END[done.end])
         end = lifecycle.END_OF[self._state]
         self._recorder.close_all(tool_status=_TOOL_STATUS.get(end, "cancelled"))
@@ -272,11 +258,11 @@ class Turn:
                 duration_ms=passed,
             )
         )
-        failed = end == "failed"
+        failed, holds = end == "failed", self._looping or self._stopping.holds
         state = RunState(
             run_status=lifecycle.step(lifecycle.RUN, "running", end),
             clear_turn=True,
-            held=await recovery.held(self._context.store, self.chat_id) if self._holds else None,
+            held=await recovery.held(self._context.store, self.chat_id) if holds else None,
             error=(done.message or "The turn failed.") if failed else None,
             clear_error=not failed,
         )
@@ -289,11 +275,6 @@ class Turn:
     def _note(self, word: str, **fields: Field) -> None:
         self._context.journal.note(word, chat=self.chat_id, turn=self.id, agent=self.agent, **fields)
 
-    @property
-    def _holds(self) -> bool:
-        """Whether what waits has to wait on."""
-        return self._looping or (self._why is not None and self._why.hold)
-
     # Stopping --------------------------------------------------------------------------------------------------------
 
     async def stop(self, *, event: str = "stop", message: str = "", code: str = "") -> None:
@@ -302,17 +283,9 @@ class Turn:
         if not under_way and (self._state != "exceeding" or event == "exceed"):
             return
         self._move("exceed" if event == "exceed" else "stop")
-        self._why = _Why(event, message, code, hold=event == "crash" or bool(code))
-        if not under_way:
-            return  # the agent was told already; it is the turn's end that is another one now
-        if self._prompting is not None:
-            # A backend gives an agent up after its grace; should even that fail, the work is left behind.
-            patience = self._context.settings.cancel_grace + self._context.settings.stop_grace + 2.0
-            if self._work is not None:
-                self._last_resort = asyncio.get_running_loop().call_later(patience, self._work.cancel)
-            await self._prompting.cancel()
-        elif self._work is not None:
-            self._work.cancel()
+        self._stopping.why = Why(event, message, code, hold=event == "crash" or bool(code))
+        if under_way:  # else the agent was told already; it is the turn's end that is another one now
+            await self._stopping.end(self._prompting)
 
     async def _judge(self, verdict: Verdict | None) -> None:
         """Says that a budget is reached, and ends the turn where that is what budgets do."""
@@ -330,22 +303,6 @@ class Turn:
         self._recorder.add(UserMessage(text=text))
         self._writer.touch()
         return True
-
-    async def _outcome(self, work: asyncio.Task[Done]) -> Done:
-        """How the work ended."""
-        await asyncio.wait({work})
-        if self._last_resort is not None:
-            self._last_resort.cancel()
-        return Done(end="cancelled") if work.cancelled() else work.result()
-
-    def _judged(self, done: Done) -> Done:
-        """What the turn ends as, in the light of why it was stopped, be it at the last moment."""
-        if self._why is None:
-            return done
-        if self._why.event == "exceed" and done.end == "completed":
-            return done  # it was so before it could be stopped
-        end = _END_OF_STOP.get(self._why.event, "cancelled")
-        return _replace(done, end=end, message=self._why.message, code=self._why.code)
 
     # Events ----------------------------------------------------------------------------------------------------------
 
