@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 from coder_nb import errors
 from coder_nb.backends import base
-from coder_nb.backends.base import AgentSession, AnyEvent, Asked, Done
+from coder_nb.backends.base import AgentSession, Asked, Done
 from coder_nb.core import lifecycle, permissions
-from coder_nb.core.budgets import Verdict
-from coder_nb.core.entries import TurnEnded, TurnStarted, Usage, UserMessage
+from coder_nb.core.entries import TurnEnded, TurnStarted, UserMessage
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.core.values import Prompt, TurnInfo
 from coder_nb.core.words import Field
 from coder_nb.runtime import recovery
-from coder_nb.runtime.asking import Kind
 from coder_nb.runtime.begun import Begun
 from coder_nb.runtime.context import Context
+from coder_nb.runtime.hearing import Hearing
 from coder_nb.runtime.interview import Interview
 from coder_nb.runtime.journal import key_of
 from coder_nb.runtime.recorder import Recorder
@@ -100,7 +99,16 @@ class Turn:
             touched=self._writer.touch,
             nobody=lambda: self.stop(message=errors.NobodyToAsk().message, code=errors.NobodyToAsk.code),
         )
-        self._desk: Desk | None = None
+        self._hearing = Hearing(
+            context,
+            self._recorder,
+            self._writer,
+            self._interview,
+            chat_id=chat_id,
+            agent=agent,
+            running=lambda: self._state == "running",
+            stop=self.stop,
+        )
         settings = context.settings
         self._stopping = Stopping(patience=settings.cancel_grace + settings.stop_grace + 2.0)
         self._looping = False
@@ -166,9 +174,9 @@ class Turn:
             return Done(end="limited", message=verdict.text, code="budget")
         cwd, checkpoint = await self._tree.prepare(self._lease, self.id)
         self._recorder.add(checkpoint)
-        self._record_all(self._tree.notices)
+        self._hearing.record(self._tree.notices)
         session = await self._context.store.catalog.get_session(self._tree.session_id)
-        desk = self._desk = Desk(self._context.rulebook, session, self._mode, cwd)
+        desk = self._hearing.desk = Desk(self._context.rulebook, session, self._mode, cwd)
         self._mode = await desk.agents_mode()
         done = Done(end="failed", message="The agent's turn ended without an end.", code="agent_protocol")
         key, fits = (self.chat_id, self.agent), lambda session: session.fits(self._mode)
@@ -184,7 +192,7 @@ class Turn:
                     if isinstance(event, Done):
                         done = event
                     else:
-                        await self._on(agent, event)
+                        await self._hearing.take(agent, event)
             finally:
                 self._prompting = None
                 await self._interview.withdraw()
@@ -223,15 +231,15 @@ class Turn:
             f"{self._context.agents.spec(self.agent).label} has ended by itself {often} times within ten minutes: only "
             "a prompt starts it now, and what waits in this chat is held until you go on."
         )
-        self._record_all([base.Noticed(text=text, code="crash_loop", level="warning")])
+        self._hearing.record([base.Noticed(text=text, code="crash_loop", level="warning")])
 
     async def _asked(self, agent: AgentSession) -> Asked:
-        self._hear_idle()
+        self._hearing.catch_up()
         if self._begun is not None:
             return Asked(text="", user_text="", mode=self._mode)
         prompt = self.prompt
         before, notice = await self._context.recap(self.chat_id, self.agent, agent, prompt.text, turn_id=self.id)
-        self._record_all([notice] if notice else [])
+        self._hearing.record([notice] if notice else [])
         return Asked(
             text=before + prompt.text,
             user_text=prompt.text,
@@ -287,13 +295,6 @@ class Turn:
         if under_way:  # else the agent was told already; it is the turn's end that is another one now
             await self._stopping.end(self._prompting)
 
-    async def _judge(self, verdict: Verdict | None) -> None:
-        """Says that a budget is reached, and ends the turn where that is what budgets do."""
-        if verdict is not None and self._state == "running":
-            self._record_all([base.Noticed(text=verdict.text, code="budget", level="warning")])
-            if verdict.stop:
-                await self.stop(event="exceed", message=verdict.text, code="budget")
-
     async def steer(self, text: str) -> bool:
         """Hands the agent another message of the user; False where it cannot take it now."""
         agent = self._prompting
@@ -304,51 +305,6 @@ class Turn:
         self._writer.touch()
         return True
 
-    # Events ----------------------------------------------------------------------------------------------------------
-
-    async def _on(self, agent: AgentSession, event: AnyEvent) -> None:
-        if isinstance(event, base.PermissionGone | base.QuestionGone):
-            kind: Kind = "permission" if isinstance(event, base.PermissionGone) else "question"
-            self._interview.gone(kind, event.request_id)
-            return
-        self._hear_idle()  # what it said while its prompt was on the way came before what it says to it
-        if isinstance(event, base.PermissionAsked) and self._desk is not None:
-            await self._desk.look()
-        entry = self._recorder.on(event)
-        if isinstance(event, base.CommandsChanged):
-            self._context.commands_are(self.agent, agent, event.commands)
-        if entry is not None and isinstance(entry.body, Usage):
-            usage = _replace(await self._context.priced(entry.body), native_id=agent.native_id)
-            self._context.facts(agent).model = usage.model or self._context.facts(agent).model
-            self._recorder.update(entry.id, usage, open=False)
-            await self._judge(await self._context.spending.spend(self.chat_id, usage))
-        if entry is not None and self._desk is not None:
-            await self._interview.take(agent, entry, self._desk)
-        self._writer.touch()
-        if self._recorder.ahead:
-            await self._writer.caught_up()
-        if len(self._recorder) > self._context.settings.max_entries:
-            await self._full()
-
-    async def _full(self) -> None:
-        """The turn has made as many entries as it may."""
-        if self._state != "running":
-            return
-        most = self._context.settings.max_entries
-        text = f"This turn has made {most:,} entries, the most that one may (`max_entries`): prompt again to go on."
-        self._record_all([base.Noticed(text=text, code="entry_limit", level="warning")])
-        self._context.journal.note("limit_reached", chat=self.chat_id, agent=self.agent, limit="max_entries")
-        await self.stop(event="exceed", message=text, code="entry_limit")
-
-    def _hear_idle(self) -> None:
-        if said := self._context.said_between_turns(self.chat_id, self.agent):
-            self._record_all(said)
-
-    def _record_all(self, events: Sequence[AnyEvent]) -> None:
-        for event in events:
-            self._recorder.on(event)
-        self._writer.touch()
-
     # Files and figures -----------------------------------------------------------------------------------------------
 
     async def _record_changes(self) -> None:
@@ -357,7 +313,7 @@ class Turn:
             for change in await self._tree.changes(self._lease, self.chat_id, self.id, self.agent):
                 self._recorder.add(change)
             notebook = self.prompt.cell.notebook if self.prompt.cell else None
-            self._record_all(await self._tree.outside(notebook, self._recorder.acted_on()))
+            self._hearing.record(await self._tree.outside(notebook, self._recorder.acted_on()))
         except errors.CoderError as error:
             self._recorder.on(base.Failed(message=error.message, code=error.code))
         except Exception as error:  # a turn has its end whatever else fails, as on a full disk (law 1)
