@@ -20,7 +20,7 @@ from harness import CHROMIUM_ARGS, ROOT, Notebook, Server, jupyter, new_notebook
 from coder_nb.testing import scripted_agent
 
 RESULTS = ROOT / "test-results"
-SETTINGS = {"CODER_NB_REPLAY_PACE": "4"}
+SETTINGS = {"CODER_NB_REPLAY_PACE": "4", "CODER_NB_CANCEL_GRACE": "30"}
 
 
 @pytest.fixture(scope="session", params=["lab", "notebook"])

@@ -7,7 +7,7 @@ from playwright.sync_api import Locator
 from test_live import START
 
 PROMPT = "turn = session.run({!r}, agent='scripted', mode='ask')"
-LAST = "[(row.status, row.by) for row in cnb.audit().itertuples()]"
+LAST = "[(row.status, row.by) for row in cnb.audit().itertuples() if row.session_id == session.id]"
 
 
 def transcript(notebook: Notebook, cell: int) -> Locator:
