@@ -23,6 +23,27 @@ RESULTS = ROOT / "test-results"
 SETTINGS = {"CODER_NB_REPLAY_PACE": "4", "CODER_NB_CANCEL_GRACE": "30"}
 
 
+LAB_ALONE = ("test_going", "test_panels", "test_pool", "test_rules")
+"""Modules about views, which are the same code in both front ends: in Notebook they run in the long tier."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out of Notebook what Lab has shown of the same code, and all but one way to wait for a turn."""
+    if os.environ.get("CODER_NB_TEST_LONG"):
+        return
+    left = [item for item in items if in_the_long_tier(item)]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if item not in left]
+
+
+def in_the_long_tier(item: pytest.Item) -> bool:
+    """Whether a test is one that only the long tier runs."""
+    chosen = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    if item.path.parent != Path(__file__).parent or chosen.get("server") != "notebook":
+        return False
+    return item.path.stem in LAB_ALONE or chosen.get("how", "blocking") != "blocking"
+
+
 @pytest.fixture(scope="session", params=["lab", "notebook"])
 def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A Jupyter server of each kind, with the extension."""

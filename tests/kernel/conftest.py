@@ -148,7 +148,9 @@ def real_kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
     subprocess.run([*git, "init", "-q", "repo"], cwd=folder, check=True)
     subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "start"], cwd=folder / "repo", check=True)
     agents = json.dumps({"scripted": scripted_agent.entry()})
-    with started(folder, CODER_NB_AGENTS=agents, CODER_NB_DEFAULT_AGENT="scripted", CODER_NB_CANCEL_GRACE="30") as kernel:
+    with started(
+        folder, CODER_NB_AGENTS=agents, CODER_NB_DEFAULT_AGENT="scripted", CODER_NB_CANCEL_GRACE="30"
+    ) as kernel:
         result = kernel.run("import coder_nb as cnb\n%load_ext coder_nb\nsession = cnb.session('repo')")
         assert result.status == "ok", result.error
         yield kernel
