@@ -112,7 +112,7 @@ def test_a_log_that_is_read_stays_when_its_agent_is_gone(panel: Locator, page: P
 
 
 def test_what_is_refused_is_said_with_its_cure(panel: Locator, page: Page) -> None:
-    answer(page, "() => { model.refuse = true; }")
+    answer(page, "() => { model.refuse = 'It cannot be started: install it.'; }")
     agent(panel, "Codex").get_by_role("button", name="Restart Codex").click()
     said = panel.get_by_role("status")
     expect(said).to_have_text("It cannot be started: install it.")
