@@ -32,8 +32,8 @@ class Lines(Generic[T]):
         self._agent, self._decode, self._lean, self._note = agent, decode, lean, note
         self.end = Start()
         """Where the next lines will be, once all that there are now have been given."""
-        self.markers: tuple[bytes, ...] = ()
-        """While there are any, lines with none of them are passed over unread."""
+        self.markers = (b"", b"")
+        """Lines with neither of them are passed over unread; every line has the empty one."""
 
     def of(self, source: Source, start: Start = Start()) -> Iterator[tuple[int, T]]:  # noqa: B008
         """Each line's number and value, from a place on."""
@@ -43,12 +43,9 @@ class Lines(Generic[T]):
                 file.seek(start.offset)
                 for line in file:
                     number += 1
-                    for marker in self.markers:
-                        if marker in line:
-                            break
-                    else:
-                        if self.markers:
-                            continue
+                    one, other = self.markers
+                    if one not in line and other not in line:
+                        continue
                     try:
                         value = decode(line)
                     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
