@@ -155,7 +155,7 @@ const OFFERING = [
 ];
 const RULES = [
   { id: "01jr1", does: "allow", covers: { of: "commands", words: ["git", "status"] }, scope: "project", by: "ana" },
-  { id: "01jr2", does: "forbid", covers: { of: "commands", words: ["rm"] }, scope: "everywhere", by: "ana" },
+  { id: "01jr2", does: "deny", covers: { of: "commands", words: ["rm"] }, scope: "everywhere", by: "ana" },
   { id: "01jr3", does: "allow", covers: { of: "edits", path: "tests/" }, scope: "session", by: "ana" },
 ];
 const SESSION = { id: "s", owner: "ana", path: "/home/ana/shop", worktree: "/home/ana/.local/share/worktrees/s", branch: "main" };

@@ -18,6 +18,14 @@ hypothesis.settings.register_profile("coder-nb", deadline=None)
 hypothesis.settings.load_profile("coder-nb")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Jupyter's data folder of this run alone: a runtime's files never go into the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JUPYTER_DATA_DIR", str(tmp_path_factory.mktemp("data")))
+        yield
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     """Asynchronous tests run on asyncio, as the product does."""

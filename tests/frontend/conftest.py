@@ -75,3 +75,11 @@ def page(browser: Browser) -> Iterator[Page]:
     yield page
     page.close()
     assert errors == []
+
+
+@pytest.fixture
+def blank(page: Page, address: str) -> Page:
+    """A page of the gallery with nothing in it yet."""
+    page.goto(f"{address}?theme=light&blank")
+    page.wait_for_selector("body[data-ready]")
+    return page

@@ -8,13 +8,6 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 
-@pytest.fixture
-def blank(page: Page, address: str) -> Page:
-    page.goto(f"{address}?theme=light&blank")
-    page.wait_for_selector("body[data-ready]")
-    return page
-
-
 def live(page: Page, end: str, chat: str = "{}", more: str = "") -> Locator:
     how = "model: 'm1', mode: 'plan', effort: 'high'"
     entries = f"""[

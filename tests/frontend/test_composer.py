@@ -8,31 +8,12 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
+from support.gallery import calls, live
 
 KNOWN = "{ view: 'composer' }, { replies: { offers: gallery.OFFERS } }"
 DOT = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
-
-
-@pytest.fixture
-def blank(page: Page, address: str) -> Page:
-    """A page of the gallery with nothing in it yet."""
-    page.goto(f"{address}?theme=light&blank")
-    page.wait_for_selector("body[data-ready]")
-    return page
-
-
-def live(page: Page, script: str) -> Locator:
-    page.evaluate("([script]) => { window.model = eval(`gallery.live('x', ${script})`); }", [script])
-    return page.locator(".coder-nb-view")
-
-
-def calls(page: Page, route: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = page.evaluate(
-        "(route) => model.sent.filter((m) => m.op === 'call' && m.route.endsWith(route))", route
-    )
-    return found
 
 
 def sent(page: Page, view: Locator, text: str = "Go on.") -> dict[str, Any]:

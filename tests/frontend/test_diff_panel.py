@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from playwright.sync_api import Locator, Page, expect
 
 LIVE = """([changes, replies, options]) => { window.model = gallery.live('x', { view: 'diff', options },
   { changes: eval(changes), replies: { ...gallery.REVIEWED, ...eval(`(${replies})`) } }); }"""
-
-
-@pytest.fixture
-def blank(page: Page, address: str) -> Page:
-    page.goto(f"{address}?theme=light&blank")
-    page.wait_for_selector("body[data-ready]")
-    return page
 
 
 def panel(page: Page, changes: str = "gallery.REVIEW", replies: str = "{}", height: object = "none") -> Locator:

@@ -18,13 +18,6 @@ KEPT = "{ checkpoints: [{ id: 't1', chat_id: 'x', commit: 'c0' }], restore: { un
 RISK = "{ session_id: 'ses00001', at_risk: true, dirty: ['a.py', 'b c.py'], detached: 1 }"
 
 
-@pytest.fixture
-def blank(page: Page, address: str) -> Page:
-    page.goto(f"{address}?theme=light&blank")
-    page.wait_for_selector("body[data-ready]")
-    return page
-
-
 def live(page: Page, script: str = "", traits: str = "") -> Locator:
     shown = f"{{ view: 'transcript', {traits} }}, {{ entries: {SAID}, {script} }}"
     page.evaluate(f"() => {{ window.model = gallery.live('x', {shown}); }}")

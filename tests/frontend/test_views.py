@@ -7,30 +7,9 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
+from support.gallery import calls, live
 
 Model = Any
-
-
-@pytest.fixture
-def blank(page: Page, address: str) -> Page:
-    """A page of the gallery with nothing in it yet."""
-    page.goto(f"{address}?theme=light&blank")
-    page.wait_for_selector("body[data-ready]")
-    return page
-
-
-def live(page: Page, script: str) -> Locator:
-    """Shows a view as `gallery.live("x", traits, script)`; its model stays as `window.model`."""
-    page.evaluate("([script]) => { window.model = eval(`gallery.live('x', ${script})`); }", [script])
-    return page.locator(".coder-nb-view")
-
-
-def calls(page: Page, route: str) -> list[dict[str, Any]]:
-    """The calls whose route ends so, that the view has made."""
-    found: list[dict[str, Any]] = page.evaluate(
-        "(route) => model.sent.filter((m) => m.op === 'call' && m.route.endsWith(route))", route
-    )
-    return found
 
 
 def tell(page: Page, *frames: str, seq: int = 1) -> None:

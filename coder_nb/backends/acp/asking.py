@@ -17,7 +17,6 @@ from coder_nb.ids import new_id
 
 _OPTIONS = (
     PermissionOption(id="allow", label="Allow", kind="allow_once"),
-    PermissionOption(id="always", label="Always allow in this session", kind="allow_always"),
     PermissionOption(id="reject", label="Reject", kind="reject_once"),
 )
 
@@ -121,7 +120,7 @@ class Asking:
         self._permissions[asked.request_id] = _Permission(None, asked, respond)
         self._say([asked])
         try:
-            return await decided in ("allow", "always")
+            return await decided == "allow"
         finally:
             if self._permissions.pop(asked.request_id, None) is not None:
                 self._say([PermissionGone(request_id=asked.request_id)])

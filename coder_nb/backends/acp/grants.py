@@ -16,7 +16,7 @@ _LONGEST = 4096
 
 
 class Grants:
-    """Files and commands that were allowed: in this turn, or, where the answer was "always", in this session.
+    """Files and commands that were allowed in this turn.
 
     An agent asks in its own words and then may have us write the file or run the command: the two are brought
     together by the file's real path and by the command's text. Where they cannot be, we ask.
@@ -26,8 +26,6 @@ class Grants:
         self._cwd = cwd
         self._files: set[str] = set()
         self._commands: set[str] = set()
-        self._all_files = False
-        self._all_commands: set[str] = set()
 
     def begin_turn(self) -> None:
         self._files.clear()
@@ -41,20 +39,17 @@ class Grants:
         if asked.tool_kind in _FILES:
             self._files |= {self._real(path) for path in (*words, *(diff.path for diff in asked.diffs))}
             self._files |= {self._real(path) for path in (tool.paths if tool else ())}
-            self._all_files |= kind == "allow_always" and asked.tool_kind == "edit"
         if asked.tool_kind in _COMMANDS:
             self._commands |= {*words, asked.title}
-            if kind == "allow_always":
-                self._all_commands |= {*words, asked.title}
 
     def file(self, place: Path) -> bool:
-        return self._all_files or str(place) in self._files
+        return str(place) in self._files
 
     def command(self, line: str, params: Mapping[str, Any]) -> bool:
         """Whether a command was allowed: by its whole line, or by the line that a shell is given to run."""
         args: list[str] = list(params.get("args") or [])
         lines = {line, args[1]} if len(args) == 2 and args[0] in ("-c", "-lc") else {line}
-        return not lines.isdisjoint(self._commands | self._all_commands)
+        return not lines.isdisjoint(self._commands)
 
     def _real(self, path: str) -> str:
         return os.path.realpath(self._cwd / path)

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from claude_agent_sdk import (
     PermissionResultAllow,
     PermissionResultDeny,
-    PermissionUpdate,
     ToolPermissionContext,
 )
-from claude_agent_sdk.types import PermissionRuleValue
 
 from coder_nb.backends.base import AnyEvent, PermissionAsked, PermissionGone, QuestionAsked, QuestionGone
 from coder_nb.backends.claude import tools
@@ -21,7 +18,6 @@ from coder_nb.core.entries import Choice, PermissionOption
 
 QUESTION = "AskUserQuestion"
 _ONCE = PermissionOption(id="once", label="Allow", kind="allow_once")
-_ALWAYS = PermissionOption(id="always", label="Allow in this session", kind="allow_always")
 _REJECT = PermissionOption(id="reject", label="Deny", kind="reject_once")
 _DENIED = "The user does not allow this."
 _DECLINED = "The user does not want to answer: go on as you think best, or ask in other words."
@@ -86,11 +82,9 @@ class Asking:
             call_id=context.tool_use_id,
             input=given,
             diffs=tools.diffs(name, given),
-            options=(_ONCE, _ALWAYS, _REJECT),
+            options=(_ONCE, _REJECT),
         )
         (option,) = await self._answers(self._permissions, [asked])
-        if option == _ALWAYS.id:
-            return PermissionResultAllow(updated_input=given, updated_permissions=for_session(name, context))
         if option == _ONCE.id:
             return PermissionResultAllow(updated_input=given)
         return PermissionResultDeny(message=_DENIED)
@@ -146,19 +140,3 @@ def question(request_id: str, asked: dict[str, Any], call_id: str | None) -> Que
         multiple=bool(asked.get("multiSelect")),
         call_id=call_id,
     )
-
-
-def for_session(name: str, context: ToolPermissionContext) -> list[PermissionUpdate]:
-    """What "always" allows: what Claude suggests, but for this session only, and never another mode.
-
-    As it is suggested, it would be written into the settings in the user's project.
-    """
-    kept = [
-        dataclasses.replace(update, destination="session")
-        for update in context.suggestions
-        if update.type in ("addRules", "addDirectories") and update.behavior in (None, "allow")
-    ]
-    whole = PermissionUpdate(
-        type="addRules", rules=[PermissionRuleValue(tool_name=name)], behavior="allow", destination="session"
-    )
-    return kept or [whole]

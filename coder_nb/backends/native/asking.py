@@ -9,24 +9,21 @@ from typing import Any
 from coder_nb.backends.base import AnyEvent, PermissionAsked, QuestionAsked
 from coder_nb.backends.native.tools import AskUser, Deed, Outcome
 from coder_nb.core.entries import Choice, PermissionOption
-from coder_nb.core.permissions import PermissionMode
 from coder_nb.core.tools import kind_of, normal_name
 from coder_nb.ids import new_id
 
 
 class Asking:
-    """Asks by an event, and waits for the answer; what was allowed for always is known for the session's life."""
+    """Asks by an event, and waits for the answer."""
 
     def __init__(self, say: Callable[[AnyEvent], None]) -> None:
         self._say = say
         self._waiting: dict[str, asyncio.Future[object]] = {}
-        self._allowed: set[str] = set()
 
-    async def may(self, tool: str, call_id: str, given: Any, deed: Deed, mode: PermissionMode) -> bool:
-        """Whether the user lets it be done. What is always allowed is not asked again, but in the mode ``plan``."""
-        if not deed.asks or (deed.asks in self._allowed and mode != "plan"):
+    async def may(self, tool: str, call_id: str, given: Any, deed: Deed) -> bool:
+        """Whether the user lets it be done."""
+        if not deed.asks:
             return True
-        always = "Always allow edits here" if deed.asks == "edit" else "Always allow this command here"
         asked = PermissionAsked(
             request_id=new_id(),
             title=deed.title,
@@ -37,14 +34,10 @@ class Asking:
             diffs=deed.diffs,
             options=(
                 PermissionOption("once", "Allow", "allow_once"),
-                PermissionOption("always", always, "allow_always"),
                 PermissionOption("no", "Refuse", "reject_once"),
             ),
         )
-        option = await self._answer_to(asked)
-        if option == "always":
-            self._allowed.add(deed.asks)
-        return option in ("once", "always")
+        return await self._answer_to(asked) == "once"
 
     async def ask(self, call_id: str, given: AskUser) -> Outcome:
         """What the user answers to a question of the model."""

@@ -275,7 +275,7 @@ class NativeSession(Plain):
             return await self._asking.ask(call_id, given)
         deed = await asyncio.to_thread(tools.prepared, given, self._place, self._shell)
         self._say(ToolUpdate(call_id=call_id, title=deed.title, locations=deed.locations, diffs=deed.diffs or None))
-        if not await self._asking.may(call.tool_name, call_id, said, deed, mode):
+        if not await self._asking.may(call.tool_name, call_id, said, deed):
             return Outcome(_REFUSED, failed=True)
         self._say(ToolUpdate(call_id=call_id, status="in_progress"))
         return await deed.act()

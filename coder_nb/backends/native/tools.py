@@ -35,8 +35,8 @@ class Deed(NamedTuple):
     title: str = ""
     locations: tuple[Location, ...] = ()
     diffs: tuple[FileDiff, ...] = ()
-    asks: str = ""
-    """What is allowed by "always": the same again needs no permission. Empty where none is needed at all."""
+    asks: bool = False
+    """Whether it needs a permission."""
 
 
 class Shell(Protocol):
@@ -182,7 +182,7 @@ def prepared(given: Value, place: Workplace, shell: Shell) -> Deed:
             return Deed(partial(_grep, place, shell, found, given), title=f"Search for {pattern}")
         case RunShell(command=command, timeout=timeout):
             run = partial(shell.run, command, timeout=float(max(1, timeout)))
-            return Deed(run, title=command, asks=f"shell:{command}")
+            return Deed(run, title=command, asks=True)
         case _:
             raise Refused("This is not a tool of the worktree.")
 
@@ -217,7 +217,7 @@ def _edit(place: Workplace, path: Path, before: str | None, after: str, verb: st
         return Outcome(f"{shown} is written.")
 
     diff = FileDiff(path=shown, old=before, new=after)
-    return Deed(_soon(act), title=f"{verb} {shown}", locations=(Location(path=shown),), diffs=(diff,), asks="edit")
+    return Deed(_soon(act), title=f"{verb} {shown}", locations=(Location(path=shown),), diffs=(diff,), asks=True)
 
 
 def _read(place: Workplace, path: Path, given: ReadFile) -> Outcome:

@@ -201,10 +201,3 @@ def _said(session_id: str, messages: Any) -> Iterator[dict[str, Any]]:
         yield {"type": "message.updated", "properties": {"sessionID": session_id, "info": message["info"]}}
         for part in message.get("parts") or ():
             yield {"type": "message.part.updated", "properties": {"sessionID": session_id, "part": part}}
-
-
-def rules_of(event: dict[str, Any]) -> list[tuple[str, str]]:
-    """What an answer that is to hold always would allow: kinds of permission, with patterns."""
-    said = event["properties"]
-    patterns = said.get("always")
-    return [(str(said.get("permission")), str(one)) for one in (patterns if isinstance(patterns, list) else [])]

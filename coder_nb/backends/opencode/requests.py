@@ -10,9 +10,6 @@ from coder_nb.backends.base import AnyEvent, PermissionAsked, PermissionGone, Qu
 from coder_nb.backends.opencode.server import Refused, Server
 from coder_nb.errors import AgentFailed
 
-Rules = list[tuple[str, str]]
-"""What an answer that is to hold always would allow: kinds of permission, with patterns."""
-
 
 class _Batch:
     """Questions that were asked at once: the server takes all their answers together."""
@@ -27,14 +24,12 @@ class _Batch:
 
 
 class Requests:
-    """The requests of a chat's session; those of a turn go with it, what was allowed for always stays."""
+    """The requests of a chat's session; those of a turn go with it."""
 
     def __init__(self, server: Server, cwd: Path, *, label: str) -> None:
         self._server, self._cwd, self._label = server, cwd, label
-        self._permissions: dict[str, Rules] = {}
+        self._permissions: set[str] = set()
         self._batches: dict[str, _Batch] = {}
-        self._allowed: set[tuple[str, str]] = set()
-        """What was allowed for always: in this chat, which the server would not keep to."""
 
     @property
     def open(self) -> frozenset[str]:
@@ -43,14 +38,11 @@ class Requests:
 
     # What the server says --------------------------------------------------------------------------------------------
 
-    def permission(self, asked: PermissionAsked, rules: Rules, *, again: bool) -> list[AnyEvent]:
-        """A permission is asked; nobody has to be, where it was allowed for always and that holds `again`."""
+    def permission(self, asked: PermissionAsked) -> list[AnyEvent]:
+        """A permission is asked, once however often the server says so."""
         if asked.request_id in self._permissions:
             return []
-        if again and rules and self._allowed.issuperset(rules):
-            self._soon(self._post(f"/permission/{asked.request_id}/reply", {"reply": "once"}))
-            return []
-        self._permissions[asked.request_id] = rules
+        self._permissions.add(asked.request_id)
         return [asked]
 
     def questions(self, request_id: str, asked: list[QuestionAsked]) -> list[AnyEvent]:
@@ -62,7 +54,8 @@ class Requests:
 
     def gone(self, request_id: str) -> list[AnyEvent]:
         """A request was answered by somebody else, or taken back."""
-        if self._permissions.pop(request_id, None) is not None:
+        if request_id in self._permissions:
+            self._permissions.discard(request_id)
             return [PermissionGone(request_id=request_id)]
         batch = self._batches.pop(request_id, None)
         return [QuestionGone(request_id=one) for one in batch.open] if batch is not None else []
@@ -71,13 +64,9 @@ class Requests:
 
     async def answer(self, request_id: str, option_id: str | None) -> None:
         """Answers a permission; does nothing where it is not pending any more."""
-        rules = self._permissions.pop(request_id, None)
-        if rules is None:
-            return
-        if option_id == "always":
-            self._allowed.update(rules)
-        allowed = option_id in ("once", "always")
-        await self._post(f"/permission/{request_id}/reply", {"reply": "once" if allowed else "reject"})
+        if request_id in self._permissions:
+            self._permissions.discard(request_id)
+            await self._post(f"/permission/{request_id}/reply", {"reply": "once" if option_id == "once" else "reject"})
 
     async def reply(self, request_id: str, answer: tuple[str, ...] | None) -> None:
         """Answers a question; the server hears of it with the last one of its batch."""
@@ -104,7 +93,7 @@ class Requests:
 
     def refuse_all(self) -> None:
         """The turn is over, or about to be."""
-        permissions, self._permissions = self._permissions, {}
+        permissions, self._permissions = self._permissions, set()
         batches, self._batches = self._batches, {}
         for request_id in permissions:
             self.refuse(request_id, question=False)

@@ -358,7 +358,7 @@ class OpencodeSession(Plain):
             self._requests.refuse(_id_of(event), question=isinstance(first, QuestionAsked))
             return []
         if isinstance(first, PermissionAsked):
-            return self._requests.permission(first, native.rules_of(event), again=turn.asked.mode != "plan")
+            return self._requests.permission(first)
         asked = [one for one in said if isinstance(one, QuestionAsked)]
         return self._requests.questions(_id_of(event), asked)
 

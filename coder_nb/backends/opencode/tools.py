@@ -20,7 +20,6 @@ _PLANNED = ("pending", "in_progress", "completed")
 _ABORTED = "Tool execution aborted"
 OPTIONS = (
     PermissionOption(id="once", label="Allow once", kind="allow_once"),
-    PermissionOption(id="always", label="Always allow", kind="allow_always"),
     PermissionOption(id="reject", label="Reject", kind="reject_once"),
 )
 _PERMISSION_TOOL = {"external_directory": "read", "doom_loop": "task"}

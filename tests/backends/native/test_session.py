@@ -107,12 +107,11 @@ async def test_a_file_is_read_edited_and_shown_as_a_diff(world: Any) -> None:
         assert statuses == ["pending", "in_progress", "completed"]
 
 
-async def test_always_means_this_deed_in_this_session_and_never_in_the_mode_plan(world: Any) -> None:
+async def test_what_was_allowed_is_asked_again_as_what_holds_longer_is_a_rule_of_ours(world: Any) -> None:
     async with world(calling(("shell", {"command": "echo hi"}))) as here, here.opened() as session:
-        asked = [sum(isinstance(e, PermissionAsked) for e in await turn(session, "go", option="always"))]
-        asked.append(sum(isinstance(e, PermissionAsked) for e in await turn(session, "again", option="no")))
-        asked.append(sum(isinstance(e, PermissionAsked) for e in await turn(session, "more", "plan", option="no")))
-        assert asked == [1, 0, 1]
+        for prompt in ("go", "again"):
+            (asked,) = [e for e in await turn(session, prompt, option="once") if isinstance(e, PermissionAsked)]
+            assert [option.kind for option in asked.options] == ["allow_once", "reject_once"]
 
 
 async def test_a_refusal_is_told_to_the_model_and_nothing_is_done(world: Any) -> None:
