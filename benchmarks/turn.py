@@ -23,7 +23,8 @@ import psutil
 
 from benchmarks.row import Row
 from coder_nb.core.entries import Text, TurnEnded
-from coder_nb.core.values import PageFrame, Prompt
+from coder_nb.core.prompts import Prompt
+from coder_nb.core.stream import PageFrame
 from coder_nb.ids import new_id
 from coder_nb.runtime import Runtime
 from coder_nb.settings import Settings

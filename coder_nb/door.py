@@ -10,7 +10,7 @@ from coder_nb.client.home import Home
 from coder_nb.client.link import Link
 from coder_nb.client.screen import Screen
 from coder_nb.client.session import Session
-from coder_nb.core.values import Isolation
+from coder_nb.core.sessions import Isolation
 from coder_nb.errors import InvalidOption
 
 if TYPE_CHECKING:

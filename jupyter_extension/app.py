@@ -17,7 +17,8 @@ from jupyter_server.extension.application import ExtensionApp
 from jupyter_server.serverapp import ServerApp
 from traitlets import default
 
-from coder_nb.core.values import ChatAttention, Health
+from coder_nb.core.attention import ChatAttention
+from coder_nb.core.health import Health
 from coder_nb.core.verbs import Verbs
 from coder_nb.errors import InvalidOption
 from coder_nb.settings import Settings

@@ -20,7 +20,7 @@ from jupyter_server.auth.identity import IdentityProvider, User
 from tornado.web import RequestHandler
 
 from coder_nb import __version__
-from coder_nb.core.values import PROTOCOL
+from coder_nb.core.stream import PROTOCOL
 
 VARIABLE = "CODER_NB_CONNECTION_FILE"
 """The variable that tells kernels where the file is."""

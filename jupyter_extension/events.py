@@ -5,8 +5,7 @@ from __future__ import annotations
 import typing
 from typing import Any, Protocol
 
-from coder_nb.core.attention import STATES, Why
-from coder_nb.core.values import ChatAttention
+from coder_nb.core.attention import STATES, ChatAttention, Why
 
 SCHEMA_ID = "urn:coder-nb:attention:v1"
 SCHEMA: dict[str, Any] = {

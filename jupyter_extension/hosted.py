@@ -17,7 +17,8 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from coder_nb import __version__
-from coder_nb.core.values import PROTOCOL, Health
+from coder_nb.core.health import Health
+from coder_nb.core.stream import PROTOCOL
 from coder_nb.core.verbs import Verbs
 from coder_nb.errors import CoderError, ConnectionLost
 

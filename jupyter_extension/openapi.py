@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from coder_nb.core.values import PROTOCOL, ChangesFrame, DeltaFrame, Hello, PageFrame, StateFrame
+from coder_nb.core.stream import PROTOCOL, ChangesFrame, DeltaFrame, Hello, PageFrame, StateFrame
 from jupyter_extension.base import KEY, REQUEST_ID, STATUS, Route
 from jupyter_extension.routes import ROUTES, STREAM
 from jupyter_extension.websocket import Attend, StreamQuery

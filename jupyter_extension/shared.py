@@ -17,7 +17,7 @@ from msgspec import Meta, Struct
 from tornado import web
 
 from coder_nb.core import codec
-from coder_nb.core.values import Frame
+from coder_nb.core.stream import Frame
 from coder_nb.core.verbs import Verbs
 from coder_nb.errors import CoderError, NotFound
 from jupyter_extension.base import Guard

@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from coder_nb.core import codec
-from coder_nb.core.values import Frame, Hello
+from coder_nb.core.stream import Frame, Hello
 from coder_nb.core.verbs import Verbs
 from coder_nb.core.words import line
 from coder_nb.errors import CoderError, Forbidden, TooManyReaders

@@ -11,22 +11,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from coder_nb.analysis import columns
 from coder_nb.analysis.columns import Column, Kind
+from coder_nb.core.agents import AgentCommands, AgentInfo, AgentSessionInfo, NativeSession
+from coder_nb.core.attention import ChatAttention
 from coder_nb.core.audit import AuditRow
+from coder_nb.core.changes import Change
+from coder_nb.core.checkpoints import CheckpointInfo
 from coder_nb.core.entries import Entry
+from coder_nb.core.health import Happening, LiveAgent
 from coder_nb.core.risk import WorktreeInfo
 from coder_nb.core.rules import Rule
-from coder_nb.core.values import (
-    AgentCommands,
-    AgentInfo,
-    AgentSessionInfo,
-    Change,
-    ChatAttention,
-    CheckpointInfo,
-    Happening,
-    LiveAgent,
-    NativeSession,
-    SessionInfo,
-)
+from coder_nb.core.sessions import SessionInfo
 from coder_nb.errors import InvalidOption, MissingExtra
 
 if TYPE_CHECKING:

@@ -7,10 +7,12 @@ from typing import Any
 
 from coder_nb.analysis.columns import as_json
 from coder_nb.core import entries as core
+from coder_nb.core.changes import Change
 from coder_nb.core.entries import Entry
 from coder_nb.core.rows import Asked, FileChange, Message, MessageKind, Session, ToolUse, Turn, Usage
+from coder_nb.core.sessions import SessionInfo, TurnInfo
 from coder_nb.core.tools import first_word
-from coder_nb.core.values import Change, SessionInfo, TurnInfo, UsageRow
+from coder_nb.core.usage import UsageRow
 
 _KINDS: dict[type, MessageKind] = {core.Reasoning: "reasoning", core.Compaction: "compaction"}
 

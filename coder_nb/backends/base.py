@@ -27,6 +27,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from coder_nb.core.agents import NativeSession
 from coder_nb.core.entries import (
     Attachment,
     Choice,
@@ -43,7 +44,6 @@ from coder_nb.core.entries import (
     Value,
 )
 from coder_nb.core.permissions import PermissionMode
-from coder_nb.core.values import NativeSession as NativeSession
 from coder_nb.errors import AgentUnavailable
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
 from coder_nb.client.text import diff_text
+from coder_nb.core.changes import Change, ChangeStatus, Preview
 from coder_nb.core.comments import Comment, comments_prompt, line_of
-from coder_nb.core.values import Change, ChangeStatus, Hunk, Preview
+from coder_nb.core.hunks import Hunk
 from coder_nb.errors import ApplyConflict, InvalidOption
 
 if TYPE_CHECKING:

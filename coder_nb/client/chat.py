@@ -25,9 +25,12 @@ from coder_nb.client.snapshot import Snapshot, take
 from coder_nb.client.transcript import Entries
 from coder_nb.client.turn import Turn
 from coder_nb.core.attention import Attention
+from coder_nb.core.changes import Change
+from coder_nb.core.copies import Files
 from coder_nb.core.entries import Entry
 from coder_nb.core.permissions import PermissionMode
-from coder_nb.core.values import Change, ChatInfo, Files, Prompt
+from coder_nb.core.prompts import Prompt
+from coder_nb.core.sessions import ChatInfo
 from coder_nb.errors import Conflict
 from coder_nb.ids import new_id
 

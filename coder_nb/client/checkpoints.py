@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, overload
 
-from coder_nb.core.values import CheckpointInfo
+from coder_nb.core.checkpoints import CheckpointInfo
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -20,7 +20,7 @@ from coder_nb.client.history import ALL, USAGE, History, history
 from coder_nb.client.link import Link
 from coder_nb.client.live import Live, rows_of, session_teller
 from coder_nb.core.rows import Row, Session, Turn, Usage
-from coder_nb.core.values import SessionInfo
+from coder_nb.core.sessions import SessionInfo
 from coder_nb.core.verbs import Verbs
 from coder_nb.readers.base import Sought
 from coder_nb.readers.collect import in_project, in_time

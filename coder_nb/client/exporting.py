@@ -13,7 +13,7 @@ from coder_nb.client.link import Link
 from coder_nb.client.snapshot import Snapshot
 from coder_nb.core.entries import Usage
 from coder_nb.core.export import BadExport, Exported, from_lines, to_lines
-from coder_nb.core.values import UsageRow
+from coder_nb.core.usage import UsageRow
 from coder_nb.errors import BadRequest, InvalidOption
 
 Format = Literal["jsonl", "markdown", "html"]

@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 
 from coder_nb import __version__
-from coder_nb.core.values import PROTOCOL
+from coder_nb.core.stream import PROTOCOL
 from coder_nb.errors import VersionMismatch
 
 VARIABLE = "CODER_NB_CONNECTION_FILE"

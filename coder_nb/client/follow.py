@@ -15,7 +15,7 @@ from coder_nb.client.question import Question, take_said
 from coder_nb.client.watch import Watch
 from coder_nb.core import entries as core
 from coder_nb.core.entries import Entry
-from coder_nb.core.values import Frame
+from coder_nb.core.stream import Frame
 from coder_nb.core.verbs import Verbs
 from coder_nb.errors import CoderError
 

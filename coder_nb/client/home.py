@@ -17,7 +17,7 @@ from coder_nb.client.find import Server, find_server
 from coder_nb.client.link import Link
 from coder_nb.client.portal import Portal
 from coder_nb.client.screen import Screen
-from coder_nb.core.values import Health
+from coder_nb.core.health import Health
 from coder_nb.core.verbs import Verbs
 from coder_nb.errors import Conflict, ConnectionLost, InvalidOption
 from coder_nb.settings import Settings

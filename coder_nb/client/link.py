@@ -8,7 +8,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 
 from coder_nb.client.portal import Portal
 from coder_nb.client.screen import Screen
-from coder_nb.core.values import Health
+from coder_nb.core.health import Health
 from coder_nb.core.verbs import Verbs
 
 P = ParamSpec("P")

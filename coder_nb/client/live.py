@@ -8,8 +8,8 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from coder_nb.core.entries import Checkpoint, Compaction, Entry, Permission, Reasoning, Text, ToolCall, UserMessage
+from coder_nb.core.sessions import SessionInfo
 from coder_nb.core.transcript import Transcript
-from coder_nb.core.values import SessionInfo
 
 if TYPE_CHECKING:
     import pandas as pd

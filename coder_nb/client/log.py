@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from coder_nb.core.values import AgentLog, Happening
+from coder_nb.core.health import AgentLog, Happening
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,7 +13,7 @@ from coder_nb.core import entries as core
 from coder_nb.core.entries import Entry, Page, Unknown
 from coder_nb.core.export import Exported
 from coder_nb.core.transcript import Transcript
-from coder_nb.core.values import UsageRow
+from coder_nb.core.usage import UsageRow
 
 _CODE = re.compile(
     r"(^(?P<fence>`{3,}|~{3,})[^\n]*\n.*?(?:^(?P=fence)[^\n]*$|\Z)|(?P<tick>`+)[^\n]*?(?P=tick))", re.S | re.M

@@ -17,7 +17,7 @@ from coder_nb.client.turn import STOP_WAIT, Turn
 from coder_nb.core import prompts
 from coder_nb.core.entries import End, Entry, TurnEnded, TurnStarted, UserMessage
 from coder_nb.core.permissions import PermissionMode
-from coder_nb.core.values import Prompt
+from coder_nb.core.prompts import Prompt
 from coder_nb.core.verbs import Verbs
 from coder_nb.errors import Conflict
 from coder_nb.ids import new_id

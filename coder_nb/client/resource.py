@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from coder_nb.client.transcript import Entries
 from coder_nb.core.entries import Value
-from coder_nb.core.values import ChatInfo
+from coder_nb.core.sessions import ChatInfo
 from coder_nb.core.verbs import Verbs
 from coder_nb.errors import NotFound
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 if TYPE_CHECKING:
     from coder_nb.client.chat import Chat
     from coder_nb.client.snapshot import Snapshot
-    from coder_nb.core.values import Prompt
+    from coder_nb.core.prompts import Prompt
 
 View = Literal["transcript", "composer", "diff", "usage"]
 Bundle = dict[str, Any]

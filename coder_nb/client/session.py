@@ -19,7 +19,7 @@ from coder_nb.core import offering
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.core.risk import Risk
 from coder_nb.core.rules import Does, Scope
-from coder_nb.core.values import SessionInfo
+from coder_nb.core.sessions import SessionInfo
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -11,9 +11,10 @@ from urllib.parse import urlsplit
 from coder_nb.client.link import Link
 from coder_nb.client.snapshot import Snapshot, newest
 from coder_nb.client.text import transcript_text
+from coder_nb.core.copies import Share
 from coder_nb.core.entries import Entry
+from coder_nb.core.stream import ChangesFrame, Frame, Hello, PageFrame
 from coder_nb.core.transcript import Transcript
-from coder_nb.core.values import ChangesFrame, Frame, Hello, PageFrame, Share
 from coder_nb.core.verbs import Verbs
 from coder_nb.errors import NotFound
 

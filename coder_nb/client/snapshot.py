@@ -8,9 +8,11 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
+from coder_nb.core.changes import Change
 from coder_nb.core.codec import encode
 from coder_nb.core.entries import Entry, Permission, Raw, ToolCall, UserMessage, Value
-from coder_nb.core.values import Change, ChatInfo, SessionInfo, UsageRow
+from coder_nb.core.sessions import ChatInfo, SessionInfo
+from coder_nb.core.usage import UsageRow
 from coder_nb.core.verbs import Verbs
 
 MOST_ENTRIES = 200

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from coder_nb.core import entries as core
+from coder_nb.core.changes import Change
 from coder_nb.core.entries import Entry, Unknown
-from coder_nb.core.values import Change, LiveAgent, UsageRow
+from coder_nb.core.health import LiveAgent
+from coder_nb.core.usage import UsageRow
 
 MOST_LINES = 12
 """How many lines of a tool's output are shown."""

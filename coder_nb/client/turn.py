@@ -18,7 +18,7 @@ from coder_nb.client.snapshot import Snapshot, take_turn
 from coder_nb.client.transcript import Entries
 from coder_nb.core import entries as core
 from coder_nb.core.entries import Text
-from coder_nb.core.values import Prompt
+from coder_nb.core.prompts import Prompt
 from coder_nb.errors import CoderError, NobodyToAsk, TurnCancelled, TurnFailed
 
 if TYPE_CHECKING:

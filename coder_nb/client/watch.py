@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from coder_nb.core.entries import Entry, Permission, Question, TurnEnded, TurnStarted
+from coder_nb.core.sessions import ChatInfo
+from coder_nb.core.stream import DeltaFrame, Frame, Hello, PageFrame, StateFrame
 from coder_nb.core.transcript import Transcript
-from coder_nb.core.values import ChatInfo, DeltaFrame, Frame, Hello, PageFrame, StateFrame
 
 
 class Watch:

@@ -1,13 +1,10 @@
-"""What each chat is doing, and whether it wants something of its user: a pure rule over its run state."""
+"""What each chat is doing, and whether it wants something of its user: a pure rule over facts of its run state."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from coder_nb.core.entries import Value
-
-if TYPE_CHECKING:
-    from coder_nb.core.values import ChatInfo
 
 AttentionState = Literal["waiting", "failed", "finished", "working", "starting", "idle"]
 """From what wants the user most to what wants nothing."""
@@ -27,6 +24,29 @@ class Attention(Value):
     and while it starts, a ``slot`` among the turns that may run at the same time."""
     place: int | None = None
     """Its place among those that wait for a slot, from 1."""
+
+
+class ChatAttention(Value):
+    """What one chat is doing, for whoever looks after many."""
+
+    chat_id: str
+    session_id: str
+    path: str
+    session: str
+    """The session's name."""
+    chat: str
+    """The chat's name."""
+    title: str = ""
+    state: AttentionState = "idle"
+    why: Why = ""
+    place: int | None = None
+    agent: str | None = None
+    """Of the last turn."""
+    turn_id: str | None = None
+    """The turn that is running."""
+    since: int | None = None
+    """When that began: the request, the turn, or its end; milliseconds since the epoch."""
+    error: str | None = None
 
 
 class Facts(NamedTuple):
@@ -62,19 +82,3 @@ def attention(facts: Facts) -> Attention:
     if facts.failed:
         return Attention("failed")
     return Attention("finished" if facts.unseen else "idle")
-
-
-def of_chat(chat: ChatInfo) -> Attention:
-    """What a chat is doing, as whoever runs it knows it."""
-    return attention(
-        Facts(
-            running=chat.turn_id is not None,
-            starting=chat.starting,
-            asks=chat.asks,
-            queued=bool(chat.queued),
-            held=chat.held,
-            place=chat.place,
-            failed=chat.run_status == "error",
-            unseen=chat.unseen,
-        )
-    )

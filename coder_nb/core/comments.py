@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from coder_nb.core.entries import Value
-from coder_nb.core.values import Hunk
+from coder_nb.core.hunks import Hunk
 
 OPENING = "Please address these review comments on your changes:"
 

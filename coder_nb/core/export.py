@@ -17,6 +17,7 @@ import msgspec
 from msgspec.structs import replace
 
 from coder_nb.core import codec
+from coder_nb.core.changes import Change
 from coder_nb.core.entries import (
     AnyBody,
     Checkpoint,
@@ -29,7 +30,7 @@ from coder_nb.core.entries import (
     Value,
 )
 from coder_nb.core.redaction import Redactor
-from coder_nb.core.values import Change, ChatInfo, SessionInfo, TurnInfo
+from coder_nb.core.sessions import ChatInfo, SessionInfo, TurnInfo
 
 FORMAT = "coder-nb.chat"
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import msgspec
 
-from coder_nb.core.changes import parse_hunks
-from coder_nb.core.values import CellDelta, Hunk
+from coder_nb.core.changes import CellDelta
+from coder_nb.core.hunks import Hunk, parse_hunks
 
 _ALIKE = 0.5
 Cell = Mapping[str, Any]

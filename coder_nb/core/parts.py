@@ -11,8 +11,8 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
-from coder_nb.core.changes import counts
-from coder_nb.core.values import Change, Hunk
+from coder_nb.core.changes import Change
+from coder_nb.core.hunks import Hunk, counts
 from coder_nb.errors import ApplyConflict, InvalidOption, StaleChange
 
 _LINE = re.compile(rb"[^\n]*\n|[^\n]+")

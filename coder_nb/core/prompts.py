@@ -1,15 +1,16 @@
-"""What a prompt must be before it is stored: what the inbox cannot read again would block its session for good."""
+"""A prompt, and what it must be before it is stored: what the inbox cannot read again would block its session."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from typing import Literal
 
 import msgspec
 
 from coder_nb.core import permissions
-from coder_nb.core.entries import Attachment
-from coder_nb.core.values import Prompt
+from coder_nb.core.entries import Attachment, Cell, Value
+from coder_nb.core.permissions import PermissionMode
 from coder_nb.errors import InvalidOption, PromptTooLong
 
 MOST_ATTACHED = 20
@@ -17,6 +18,30 @@ MOST_ATTACHED = 20
 _LONGEST = 1000
 _NAME = re.compile(rf"[^\x00-\x1f\x7f]{{1,{_LONGEST}}}")
 _MIME = re.compile(r"[\w.+-]{1,100}/[\w.+-]{1,100}")
+
+
+class Prompt(Value):
+    """A prompt in the inbox. The id is made by the client: the same id sent again is the same prompt (law 3)."""
+
+    id: str
+    text: str
+    agent: str | None = None
+    """None: the agent of the chat's last turn, or the default one."""
+    model: str | None = None
+    effort: str | None = None
+    """How much the agent thinks, as it offers it; None for what it takes by itself."""
+    mode: PermissionMode | None = None
+    cell: Cell | None = None
+    attachments: tuple[Attachment, ...] = ()
+    """Files and images that go with it."""
+    answers: tuple[Literal["callback", "on_question", "stdin"], ...] = ()
+    """How the caller itself can answer while it waits for this turn: permissions by a callback, questions by one of
+    their own, both at the terminal."""
+    once: bool = False
+    """Whether the agent is ended with the turn, as the caller wants nothing kept warm."""
+    created_at: int = 0
+    python: str = ""
+    """The interpreter of the notebook it came from, which becomes the agents' own; empty for the runtime's."""
 
 
 def check(prompt: Prompt) -> None:

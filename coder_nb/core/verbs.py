@@ -10,35 +10,21 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
+from coder_nb.core.agents import AgentCommands, AgentInfo, AgentOffer, AgentSessionInfo, NativeSession
+from coder_nb.core.attention import ChatAttention
 from coder_nb.core.audit import AuditRow
+from coder_nb.core.changes import Change, FileContent, Preview
+from coder_nb.core.checkpoints import CheckpointInfo
+from coder_nb.core.copies import Files, Share
 from coder_nb.core.entries import Page
 from coder_nb.core.export import Exported
+from coder_nb.core.health import AgentLog, Health, LiveAgent
+from coder_nb.core.prompts import Prompt
 from coder_nb.core.risk import Risk, WorktreeInfo
 from coder_nb.core.rules import Always, AnyCovers, Does, Rule, Scope
-from coder_nb.core.values import (
-    AgentCommands,
-    AgentInfo,
-    AgentLog,
-    AgentOffer,
-    AgentSessionInfo,
-    Change,
-    ChatAttention,
-    ChatInfo,
-    CheckpointInfo,
-    FileContent,
-    Files,
-    Frame,
-    Health,
-    Isolation,
-    LiveAgent,
-    NativeSession,
-    Preview,
-    Prompt,
-    SessionInfo,
-    Share,
-    TurnInfo,
-    UsageRow,
-)
+from coder_nb.core.sessions import ChatInfo, Isolation, SessionInfo, TurnInfo
+from coder_nb.core.stream import Frame
+from coder_nb.core.usage import UsageRow
 
 
 class Verbs(Protocol):

@@ -20,7 +20,7 @@ from coder_nb.backends.native.backend import NativeBackend
 from coder_nb.backends.opencode.backend import OpencodeBackend
 from coder_nb.backends.registry import AgentSpec, registry
 from coder_nb.backends.replay import ReplayBackend
-from coder_nb.core.values import AgentInfo, NativeSession
+from coder_nb.core.agents import AgentInfo, NativeSession
 from coder_nb.errors import AgentDisabled, AgentNotInstalled, AgentNotLoggedIn, AgentUnavailable, UnknownAgent
 from coder_nb.runtime import routing
 from coder_nb.runtime.routing import Route, Situation

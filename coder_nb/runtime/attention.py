@@ -7,8 +7,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
 
-from coder_nb.core.attention import STATES, Attention, Facts, attention
-from coder_nb.core.values import ChatAttention
+from coder_nb.core.attention import STATES, Attention, ChatAttention, Facts, attention
 from coder_nb.errors import CoderError, NotFound
 from coder_nb.store.base import Standing
 

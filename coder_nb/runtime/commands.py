@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from coder_nb.core.agents import AgentCommands
 from coder_nb.core.entries import Command
-from coder_nb.core.values import AgentCommands, ChatInfo
+from coder_nb.core.sessions import ChatInfo
 from coder_nb.runtime.context import Context
 
 

@@ -22,10 +22,11 @@ from coder_nb.backends.base import (
     Noticed,
     Opening,
 )
+from coder_nb.core.agents import AgentSessionInfo
 from coder_nb.core.entries import Command, Usage
 from coder_nb.core.permissions import PermissionMode
+from coder_nb.core.sessions import TurnInfo
 from coder_nb.core.transcript import visible
-from coder_nb.core.values import AgentSessionInfo, TurnInfo
 from coder_nb.errors import CoderError, NotFound
 from coder_nb.runtime.agents import Agents
 from coder_nb.runtime.asking import Pending, Presence

@@ -15,9 +15,11 @@ import msgspec
 
 from coder_nb import ids
 from coder_nb.core import export, redaction
+from coder_nb.core.agents import AgentSessionInfo, ForkedFrom
+from coder_nb.core.changes import Change
 from coder_nb.core.entries import Entry, Notice, TurnEnded, UserMessage
 from coder_nb.core.export import Exported
-from coder_nb.core.values import AgentSessionInfo, Change, ChatInfo, ForkedFrom, SessionInfo, TurnInfo
+from coder_nb.core.sessions import ChatInfo, SessionInfo, TurnInfo
 from coder_nb.errors import AgentUnavailable, Conflict, NotFound
 from coder_nb.runtime.context import Context
 from coder_nb.runtime.told import Telling

@@ -13,8 +13,9 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from coder_nb.core.changes import ChangeStatus
 from coder_nb.core.risk import Risk, weighed
-from coder_nb.core.values import ChangeStatus, ChatInfo, SessionInfo
+from coder_nb.core.sessions import ChatInfo, SessionInfo
 from coder_nb.errors import AtRisk, CoderError, Conflict
 from coder_nb.runtime.context import Context
 from coder_nb.runtime.runner import Runner

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from coder_nb import ids
+from coder_nb.core.changes import Change
+from coder_nb.core.copies import Files
 from coder_nb.core.entries import Checkpoint, TurnEnded
-from coder_nb.core.values import Change, ChatInfo, Files
+from coder_nb.core.sessions import ChatInfo
 from coder_nb.runtime import copying
 from coder_nb.runtime.context import Context
 from coder_nb.runtime.tree import Tree

@@ -11,8 +11,7 @@ import os
 import msgspec
 
 from coder_nb import errors
-from coder_nb.core.attention import of_chat
-from coder_nb.core.values import ChatInfo
+from coder_nb.core.sessions import ChatInfo, doing
 from coder_nb.runtime import deletion, recovery
 from coder_nb.runtime.context import Context
 from coder_nb.runtime.leaseholder import Leaseholder
@@ -120,7 +119,7 @@ class Host:
             chat = await self._settled(chat, path)
         place = None if chat.turn_id else self.places.of(chat.id)
         seen = _replace(chat, runner=runner, asking=self.context.pending.asking(chat.id), place=place)
-        return _replace(seen, attention=of_chat(seen))
+        return _replace(seen, attention=doing(seen))
 
     def _moved(self, chat_id: str) -> None:
         """The place of a chat among those that wait has changed; of many that do so at once, each is told once."""

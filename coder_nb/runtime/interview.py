@@ -13,8 +13,8 @@ import msgspec
 from coder_nb.backends.base import AgentSession
 from coder_nb.core import permissions, questions
 from coder_nb.core.entries import Entry, Permission, Question
+from coder_nb.core.prompts import Prompt
 from coder_nb.core.rules import Does, Verdict
-from coder_nb.core.values import Prompt
 from coder_nb.errors import InvalidOption
 from coder_nb.runtime.asking import Answer, Judge, Keep, Kind
 from coder_nb.runtime.context import Context

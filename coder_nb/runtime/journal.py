@@ -6,7 +6,7 @@ import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable
 
-from coder_nb.core.values import Happening
+from coder_nb.core.health import Happening
 from coder_nb.core.words import WORDS, Field, line
 
 _log = logging.getLogger("coder_nb")

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import msgspec
 
+from coder_nb.core.agents import AgentOffer, AgentSessionInfo, Memory
 from coder_nb.core.permissions import MODES
-from coder_nb.core.values import AgentOffer, AgentSessionInfo, ChatInfo, Memory, SessionInfo, TurnInfo
+from coder_nb.core.sessions import ChatInfo, SessionInfo, TurnInfo
 from coder_nb.errors import CoderError
 from coder_nb.runtime.context import Context
 

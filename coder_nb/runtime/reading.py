@@ -5,18 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
-from coder_nb.core.values import (
-    PROTOCOL,
-    Change,
-    ChangesFrame,
-    ChatInfo,
-    DeltaFrame,
-    Frame,
-    Hello,
-    PageFrame,
-    SessionInfo,
-    StateFrame,
-)
+from coder_nb.core.changes import Change
+from coder_nb.core.sessions import ChatInfo, SessionInfo
+from coder_nb.core.stream import PROTOCOL, ChangesFrame, DeltaFrame, Frame, Hello, PageFrame, StateFrame
 from coder_nb.runtime.feed import Feed
 from coder_nb.store.base import Log
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from coder_nb.core.risk import Folder, WorktreeInfo, may_take
-from coder_nb.core.values import SessionInfo
+from coder_nb.core.sessions import SessionInfo
 from coder_nb.errors import CoderError
 from coder_nb.ids import is_id
 from coder_nb.runtime.context import Context

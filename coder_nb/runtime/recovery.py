@@ -6,7 +6,7 @@ import msgspec
 
 from coder_nb.core.entries import Entry, TurnEnded
 from coder_nb.core.lifecycle import INBOX, RUN, inbox, step
-from coder_nb.core.values import TurnInfo
+from coder_nb.core.sessions import TurnInfo
 from coder_nb.runtime.context import Context
 from coder_nb.runtime.recorder import closed_body
 from coder_nb.store.base import Batch, Lease, RunState, Store

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from coder_nb.core.checkpoints import CheckpointInfo
 from coder_nb.core.entries import Checkpoint, Entry, UserMessage
+from coder_nb.core.sessions import ChatInfo
 from coder_nb.core.transcript import visible
-from coder_nb.core.values import ChatInfo, CheckpointInfo
 from coder_nb.errors import CoderError, Conflict, NotFound
 from coder_nb.runtime.context import Context
 from coder_nb.runtime.runner import Runner

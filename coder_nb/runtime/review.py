@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from coder_nb.core import parts
-from coder_nb.core.changes import FileDelta
-from coder_nb.core.values import Change, ChangeStatus
+from coder_nb.core.changes import Change, ChangeStatus, FileDelta
 from coder_nb.errors import ApplyConflict, Conflict, InvalidOption, NotFound, StaleChange
 from coder_nb.runtime.context import Context
 from coder_nb.runtime.tree import Tree

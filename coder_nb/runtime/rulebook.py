@@ -12,7 +12,7 @@ from coder_nb.core.deeds import Deed, deed_of
 from coder_nb.core.entries import Permission
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.core.rules import SCOPES, Always, AnyCovers, Does, Place, Rule, Scope, Verdict
-from coder_nb.core.values import SessionInfo
+from coder_nb.core.sessions import SessionInfo
 from coder_nb.errors import InvalidOption
 from coder_nb.ids import new_id
 from coder_nb.settings import Settings

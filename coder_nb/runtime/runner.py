@@ -8,7 +8,8 @@ import logging
 from collections import deque
 
 from coder_nb.core import lifecycle
-from coder_nb.core.values import ChatInfo, Prompt
+from coder_nb.core.prompts import Prompt
+from coder_nb.core.sessions import ChatInfo
 from coder_nb.errors import CoderError, Conflict, LeaseLost, NotFound
 from coder_nb.runtime import recovery
 from coder_nb.runtime.begun import Begun

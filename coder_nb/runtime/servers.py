@@ -10,7 +10,7 @@ from functools import partial
 
 from coder_nb.backends.opencode.backend import Launch, OpencodeBackend
 from coder_nb.backends.opencode.server import Server
-from coder_nb.core.values import LiveAgent
+from coder_nb.core.health import LiveAgent
 from coder_nb.errors import AgentFailed, CoderError
 from coder_nb.runtime.journal import Journal
 from coder_nb.runtime.watched import Watched

@@ -11,21 +11,13 @@ from typing import cast
 import msgspec
 
 from coder_nb.core import export, redaction
+from coder_nb.core.copies import Share
 from coder_nb.core.entries import Entry, Page, Reasoning, Text
 from coder_nb.core.export import Exported
 from coder_nb.core.redaction import Redactor
+from coder_nb.core.sessions import ChatInfo, SessionInfo
+from coder_nb.core.stream import ChangesFrame, DeltaFrame, Frame, Hello, PageFrame, StateFrame
 from coder_nb.core.transcript import Transcript
-from coder_nb.core.values import (
-    ChangesFrame,
-    ChatInfo,
-    DeltaFrame,
-    Frame,
-    Hello,
-    PageFrame,
-    SessionInfo,
-    Share,
-    StateFrame,
-)
 from coder_nb.errors import NotFound
 from coder_nb.runtime import copying
 from coder_nb.runtime.context import Context

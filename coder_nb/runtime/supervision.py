@@ -15,7 +15,7 @@ from functools import partial
 from typing import Literal, NamedTuple
 
 from coder_nb.backends.base import AgentSession
-from coder_nb.core.values import LiveAgent
+from coder_nb.core.health import LiveAgent
 from coder_nb.errors import AgentFailed, CoderError
 from coder_nb.runtime.context import Context
 from coder_nb.runtime.journal import key_of

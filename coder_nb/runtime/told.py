@@ -8,7 +8,7 @@ import msgspec
 
 from coder_nb.backends.base import AnyEvent, Done, UsageReported, UserSaid
 from coder_nb.core.entries import Entry, TurnEnded, TurnStarted, UserMessage
-from coder_nb.core.values import TurnInfo
+from coder_nb.core.sessions import TurnInfo
 from coder_nb.runtime.recorder import Recorder
 
 _replace = msgspec.structs.replace

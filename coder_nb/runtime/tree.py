@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from coder_nb.backends.base import Noticed
-from coder_nb.core.changes import FileDelta
+from coder_nb.core.changes import Change, ChangeStatus, FileDelta
 from coder_nb.core.entries import Checkpoint, FileChange
-from coder_nb.core.values import Change, ChangeStatus, SessionInfo
+from coder_nb.core.sessions import SessionInfo
 from coder_nb.runtime.context import Context
 from coder_nb.runtime.outside import Watch, listed
 from coder_nb.store.base import Lease

@@ -15,7 +15,8 @@ from coder_nb.backends.base import AgentSession, Asked, Done
 from coder_nb.core import lifecycle, permissions
 from coder_nb.core.entries import TurnEnded, TurnStarted, UserMessage
 from coder_nb.core.permissions import PermissionMode
-from coder_nb.core.values import Prompt, TurnInfo
+from coder_nb.core.prompts import Prompt
+from coder_nb.core.sessions import TurnInfo
 from coder_nb.core.words import Field
 from coder_nb.runtime import recovery
 from coder_nb.runtime.begun import Begun

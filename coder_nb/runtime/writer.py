@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from coder_nb.core.entries import Chunk, Entry
-from coder_nb.core.values import TurnInfo
+from coder_nb.core.sessions import TurnInfo
 from coder_nb.errors import StoreError
 from coder_nb.runtime.feed import Feed
 from coder_nb.runtime.recorder import Recorder

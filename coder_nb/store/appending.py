@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert  # compiles for SQLite as well
 from coder_nb.core.codec import encode
 from coder_nb.core.entries import Chunk, Entry
 from coder_nb.core.lifecycle import PROMPT
-from coder_nb.core.values import TurnInfo
+from coder_nb.core.sessions import TurnInfo
 from coder_nb.errors import Conflict
 from coder_nb.store.base import Batch, Committed, Lease, RunState
 from coder_nb.store.database import Statement, Tx, clean, constant, param

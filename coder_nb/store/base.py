@@ -12,24 +12,18 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Literal, Protocol
 
 from coder_nb.backends.history import History
+from coder_nb.core.agents import AgentSessionInfo
 from coder_nb.core.attention import Asks
 from coder_nb.core.audit import AuditRow
+from coder_nb.core.changes import Change, ChangeStatus
+from coder_nb.core.copies import Share
 from coder_nb.core.entries import Chunk, Entry, Page, Value
 from coder_nb.core.lifecycle import RunStatus
+from coder_nb.core.prompts import Prompt
 from coder_nb.core.retention import Weight
 from coder_nb.core.rules import Rule
-from coder_nb.core.values import (
-    AgentSessionInfo,
-    Change,
-    ChangeStatus,
-    ChatInfo,
-    Isolation,
-    Prompt,
-    SessionInfo,
-    Share,
-    TurnInfo,
-    UsageRow,
-)
+from coder_nb.core.sessions import ChatInfo, Isolation, SessionInfo, TurnInfo
+from coder_nb.core.usage import UsageRow
 
 
 class Owner(Value):

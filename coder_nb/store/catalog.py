@@ -11,9 +11,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from coder_nb.core.agents import AgentSessionInfo
 from coder_nb.core.codec import decode, decode_body, encode
 from coder_nb.core.entries import Usage
-from coder_nb.core.values import AgentSessionInfo, ChatInfo, Isolation, Prompt, SessionInfo, TurnInfo, UsageRow
+from coder_nb.core.prompts import Prompt
+from coder_nb.core.sessions import ChatInfo, Isolation, SessionInfo, TurnInfo
+from coder_nb.core.usage import UsageRow
 from coder_nb.ids import new_id
 from coder_nb.store.base import Lease
 from coder_nb.store.database import Database, Row, Statement, Tx, clean, constant, param, patient

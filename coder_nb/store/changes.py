@@ -8,8 +8,8 @@ import msgspec
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.dialects.postgresql import insert
 
+from coder_nb.core.changes import Change, ChangeStatus
 from coder_nb.core.codec import decode, encode
-from coder_nb.core.values import Change, ChangeStatus
 from coder_nb.store.base import Lease
 from coder_nb.store.database import Database, Row, Statement, Tx, clean, constant, param, patient
 from coder_nb.store.guard import guard_chat, unknown

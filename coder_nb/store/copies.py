@@ -8,9 +8,11 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 
+from coder_nb.core.agents import AgentSessionInfo
+from coder_nb.core.changes import Change
 from coder_nb.core.codec import encode
 from coder_nb.core.entries import Entry
-from coder_nb.core.values import AgentSessionInfo, Change, ChatInfo, TurnInfo
+from coder_nb.core.sessions import ChatInfo, TurnInfo
 from coder_nb.store.appending import entry_row, turn_row
 from coder_nb.store.base import Lease
 from coder_nb.store.changes import add

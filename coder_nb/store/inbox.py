@@ -7,7 +7,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from coder_nb.core.codec import decode, encode
 from coder_nb.core.lifecycle import PROMPT
-from coder_nb.core.values import Prompt
+from coder_nb.core.prompts import Prompt
 from coder_nb.errors import QueueFull
 from coder_nb.store.base import Lease
 from coder_nb.store.database import Database, Statement, Tx, constant, param, patient

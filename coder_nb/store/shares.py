@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 
-from coder_nb.core.values import Share
+from coder_nb.core.copies import Share
 from coder_nb.errors import NotFound
 from coder_nb.store.database import Database, Row, Statement, clean, param, patient
 from coder_nb.store.guard import unknown

@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from coder_nb.backends.history import HistoryItem, HistoryKey
+from coder_nb.core.agents import AgentSessionInfo
+from coder_nb.core.changes import Change
+from coder_nb.core.copies import Share
 from coder_nb.core.entries import Entry, Text, Usage
-from coder_nb.core.values import AgentSessionInfo, Change, ChatInfo, Prompt, SessionInfo, Share, TurnInfo
+from coder_nb.core.prompts import Prompt
+from coder_nb.core.sessions import ChatInfo, SessionInfo, TurnInfo
 from coder_nb.errors import LeaseLost, NotFound
 from coder_nb.ids import new_id
 from coder_nb.store.base import Batch, Lease, Owner, Store

@@ -10,8 +10,11 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from coder_nb.core import questions
-from coder_nb.core.attention import Attention, of_chat
+from coder_nb.core.agents import AgentCommands, AgentInfo, AgentOffer, AgentSessionInfo
+from coder_nb.core.attention import Attention, ChatAttention
 from coder_nb.core.audit import AuditRow, row
+from coder_nb.core.changes import Change, ChangeStatus, FileContent, Preview
+from coder_nb.core.checkpoints import CheckpointInfo
 from coder_nb.core.entries import (
     AnyBody,
     Delta,
@@ -29,38 +32,15 @@ from coder_nb.core.entries import (
     Usage,
     UserMessage,
 )
+from coder_nb.core.health import AgentLog, Health, LiveAgent
 from coder_nb.core.parts import choose, halves, is_whole
 from coder_nb.core.permissions import Answerer
+from coder_nb.core.prompts import Prompt
 from coder_nb.core.risk import Risk, WorktreeInfo
 from coder_nb.core.rules import SCOPES, Always, AnyCovers, Does, Rule, Scope
-from coder_nb.core.values import (
-    PROTOCOL,
-    AgentCommands,
-    AgentInfo,
-    AgentLog,
-    AgentOffer,
-    AgentSessionInfo,
-    Change,
-    ChangesFrame,
-    ChangeStatus,
-    ChatAttention,
-    ChatInfo,
-    CheckpointInfo,
-    DeltaFrame,
-    FileContent,
-    Frame,
-    Health,
-    Hello,
-    Isolation,
-    LiveAgent,
-    PageFrame,
-    Preview,
-    Prompt,
-    SessionInfo,
-    StateFrame,
-    TurnInfo,
-    UsageRow,
-)
+from coder_nb.core.sessions import ChatInfo, Isolation, SessionInfo, TurnInfo, doing
+from coder_nb.core.stream import PROTOCOL, ChangesFrame, DeltaFrame, Frame, Hello, PageFrame, StateFrame
+from coder_nb.core.usage import UsageRow
 from coder_nb.errors import Conflict, EmptyPrompt, NotFound, UnknownAgent
 from coder_nb.ids import new_id
 
@@ -221,7 +201,7 @@ class MemoryRuntime:
 
     def update(self, chat_id: str, **fields: object) -> ChatInfo:
         chat = replace(self.chats[chat_id], **fields)
-        self.chats[chat_id] = replace(chat, attention=of_chat(chat))
+        self.chats[chat_id] = replace(chat, attention=doing(chat))
         self.tell(chat_id, StateFrame(chat=self.chats[chat_id]))
         return self.chats[chat_id]
 

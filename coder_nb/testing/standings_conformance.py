@@ -6,8 +6,10 @@ from collections.abc import Awaitable, Callable
 
 from msgspec.structs import replace
 
+from coder_nb.core.agents import AgentSessionInfo
 from coder_nb.core.entries import AnyBody, Entry, Permission, Question
-from coder_nb.core.values import AgentSessionInfo, Prompt, TurnInfo
+from coder_nb.core.prompts import Prompt
+from coder_nb.core.sessions import TurnInfo
 from coder_nb.errors import NotFound
 from coder_nb.ids import new_id
 from coder_nb.store.base import Batch, Lease, Owner, RunState, Store

@@ -10,6 +10,8 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from coder_nb.core.agents import AgentSessionInfo
+from coder_nb.core.changes import Change
 from coder_nb.core.codec import decode_body
 from coder_nb.core.entries import (
     Cell,
@@ -25,8 +27,10 @@ from coder_nb.core.entries import (
     Unknown,
     Usage,
 )
+from coder_nb.core.prompts import Prompt
+from coder_nb.core.sessions import ChatInfo, SessionInfo, TurnInfo
 from coder_nb.core.transcript import Transcript
-from coder_nb.core.values import AgentSessionInfo, Change, ChatInfo, Prompt, SessionInfo, TurnInfo, UsageRow
+from coder_nb.core.usage import UsageRow
 from coder_nb.errors import CoderError, Conflict, LeaseLost, NotFound, QueueFull, RunElsewhere
 from coder_nb.ids import new_id
 from coder_nb.store.base import ENCODED, Batch, Lease, Owner, RunState, Store

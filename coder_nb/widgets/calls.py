@@ -9,9 +9,10 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 import msgspec
 
 from coder_nb.core.codec import decode, encode
+from coder_nb.core.copies import Files
 from coder_nb.core.export import Exported
+from coder_nb.core.prompts import Prompt
 from coder_nb.core.rules import Always, AnyCovers, Does, Scope
-from coder_nb.core.values import Files, Prompt
 from coder_nb.core.verbs import Verbs
 from coder_nb.errors import BadRequest, CoderError, Forbidden, NotFound
 

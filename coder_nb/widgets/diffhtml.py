@@ -7,7 +7,8 @@ from html import escape
 from typing import Any
 
 from coder_nb.client.text import clean, revealed
-from coder_nb.core.values import CellDelta, Change, Hunk
+from coder_nb.core.changes import CellDelta, Change
+from coder_nb.core.hunks import Hunk
 from coder_nb.widgets.difflines import Line, Marks, lines_of
 from coder_nb.widgets.markdown import MOST_CODE, class_of
 

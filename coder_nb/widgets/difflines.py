@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import zip_longest
 
 from coder_nb.core.entries import Value
-from coder_nb.core.values import Hunk
+from coder_nb.core.hunks import Hunk
 
 Marks = tuple[tuple[int, int], ...]
 """Stretches of a line, from and to, in code points."""

@@ -13,7 +13,7 @@ import msgspec
 
 from coder_nb.client.follow import following
 from coder_nb.core.codec import encode
-from coder_nb.core.values import Frame
+from coder_nb.core.stream import Frame
 from coder_nb.core.verbs import Verbs
 
 BATCH = 0.03

@@ -14,8 +14,10 @@ import msgspec
 from coder_nb.client.snapshot import Snapshot
 from coder_nb.client.text import MARKS, answer_text, clean, pool_cells, revealed, summary, sums, usage_text
 from coder_nb.core import entries as core
+from coder_nb.core.changes import Change
 from coder_nb.core.entries import Entry, Unknown
-from coder_nb.core.values import Change, LiveAgent, UsageRow
+from coder_nb.core.health import LiveAgent
+from coder_nb.core.usage import UsageRow
 from coder_nb.widgets.diffhtml import changes_html, file_html
 from coder_nb.widgets.markdown import code_html, markdown_html
 from coder_nb.widgets.style import CSS

@@ -12,7 +12,7 @@ from coder_nb.client.cell import has_viewer, kernel
 from coder_nb.client.chat import Chat
 from coder_nb.client.screen import Bundle, Display, View
 from coder_nb.client.snapshot import Snapshot, opening
-from coder_nb.core.values import Prompt
+from coder_nb.core.prompts import Prompt
 from coder_nb.widgets.html import page_html, transcript_html
 from coder_nb.widgets.mimebundle import static_bundle
 

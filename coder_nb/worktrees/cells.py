@@ -8,9 +8,8 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from coder_nb.core.changes import FileDelta
+from coder_nb.core.changes import Change, FileDelta
 from coder_nb.core.notebooks import cell_deltas
-from coder_nb.core.values import Change
 from coder_nb.worktrees.landing import blob_content
 
 Delta = TypeVar("Delta", Change, FileDelta)

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from coder_nb.core.changes import Change
 from coder_nb.core.entries import Value
-from coder_nb.core.values import Change
 from coder_nb.errors import ApplyConflict, Conflict, NotFound
 from coder_nb.ids import is_id, made_at
 from coder_nb.worktrees import files

@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from coder_nb.core.changes import FileDelta
-from coder_nb.core.values import Change
+from coder_nb.core.changes import Change, FileDelta
 from coder_nb.errors import ApplyConflict, Conflict
 from coder_nb.worktrees import landing
 from coder_nb.worktrees.git import git, run

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from coder_nb.core import parts
-from coder_nb.core.changes import FileDelta
-from coder_nb.core.values import Change, FileContent, Preview
+from coder_nb.core.changes import Change, FileContent, FileDelta, Preview
 from coder_nb.errors import ApplyConflict, Conflict
 from coder_nb.worktrees import cells, commits, deltas, files, review
 from coder_nb.worktrees.landing import blob_content, checked_out, store_blob

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import msgspec
 
-from coder_nb.core.changes import FileDelta, is_secret, sections
+from coder_nb.core.changes import FileDelta, Operation, is_secret
 from coder_nb.core.entries import Value
+from coder_nb.core.hunks import Hunk, sections
 from coder_nb.core.parts import with_ids
-from coder_nb.core.values import Hunk, Operation
 from coder_nb.worktrees import cells
 from coder_nb.worktrees.git import Outcome, git, run, together
 from coder_nb.worktrees.snapshot import Content, commit_tree, content_of

@@ -7,9 +7,9 @@ import hashlib
 from pathlib import Path
 from typing import Literal
 
-from coder_nb.core.changes import FileDelta, is_secret, keep_line_ends
+from coder_nb.core.changes import Change, FileDelta, is_secret
 from coder_nb.core.entries import Value
-from coder_nb.core.values import Change
+from coder_nb.core.hunks import keep_line_ends
 from coder_nb.errors import ApplyConflict
 from coder_nb.worktrees import files
 from coder_nb.worktrees.files import LINK, Found

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 import msgspec
 
-from coder_nb.core.values import Clash
+from coder_nb.core.changes import Clash
 from coder_nb.errors import ApplyConflict, GitError
 from coder_nb.worktrees.git import run
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
-from coder_nb.core.changes import FileDelta, is_secret
+from coder_nb.core.changes import Change, Clash, FileDelta, Preview, is_secret
 from coder_nb.core.parts import inverse
-from coder_nb.core.values import Change, Clash, Preview
 from coder_nb.errors import ApplyConflict
 from coder_nb.worktrees import files, landing, undo
 from coder_nb.worktrees.commits import tree_with

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from coder_nb.core.entries import Value
-from coder_nb.core.values import Isolation
+from coder_nb.core.sessions import Isolation
 
 MAKING = ".making"
 """What is put behind the name of a session's folder while its worktree is made aside."""

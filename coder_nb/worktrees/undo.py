@@ -10,9 +10,8 @@ import asyncio
 import os
 from pathlib import Path
 
-from coder_nb.core.changes import FileDelta
+from coder_nb.core.changes import Change, FileDelta
 from coder_nb.core.entries import Value
-from coder_nb.core.values import Change
 from coder_nb.worktrees import files
 from coder_nb.worktrees.files import Found
 from coder_nb.worktrees.git import git, run

@@ -16,10 +16,10 @@ from weakref import WeakValueDictionary
 
 import msgspec
 
-from coder_nb.core.changes import FileDelta
+from coder_nb.core.changes import Change, FileDelta
 from coder_nb.core.parts import inverse
 from coder_nb.core.risk import Risk
-from coder_nb.core.values import Change, Isolation
+from coder_nb.core.sessions import Isolation
 from coder_nb.errors import ApplyConflict, BadPath, CoderError, GitError, InvalidOption, NoCommit, NotARepository
 from coder_nb.settings import Settings
 from coder_nb.worktrees import checkpoints, keeping, outside, removal, review, risk, shadow

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from coder_nb.core.values import ChatAttention
+from coder_nb.core.attention import ChatAttention
 from coder_nb.core.verbs import Verbs
 from jupyter_extension.rest.values import Done
 

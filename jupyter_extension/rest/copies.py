@@ -6,8 +6,10 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from coder_nb.core.agents import NativeSession
+from coder_nb.core.copies import Files, Share
 from coder_nb.core.export import Exported
-from coder_nb.core.values import ChatInfo, Files, NativeSession, Share
+from coder_nb.core.sessions import ChatInfo
 from coder_nb.core.verbs import Verbs
 from jupyter_extension.base import Caller
 from jupyter_extension.rest.values import Done

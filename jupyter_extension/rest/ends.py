@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from coder_nb.core.checkpoints import CheckpointInfo
 from coder_nb.core.risk import Risk, WorktreeInfo
-from coder_nb.core.values import CheckpointInfo
 from coder_nb.core.verbs import Verbs
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from coder_nb.core.values import AgentInfo, AgentOffer, AgentSessionInfo, Health, UsageRow
+from coder_nb.core.agents import AgentInfo, AgentOffer, AgentSessionInfo
+from coder_nb.core.health import Health
+from coder_nb.core.usage import UsageRow
 from coder_nb.core.verbs import Verbs
 from jupyter_extension.hosted import HostedRuntime
 

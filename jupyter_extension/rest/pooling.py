@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coder_nb.core.values import AgentLog, LiveAgent
+from coder_nb.core.health import AgentLog, LiveAgent
 from coder_nb.core.verbs import Verbs
 from jupyter_extension.rest.values import Done
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from coder_nb.core.values import AgentCommands, ChatInfo, Prompt
+from coder_nb.core.agents import AgentCommands
+from coder_nb.core.prompts import Prompt
+from coder_nb.core.sessions import ChatInfo
 from coder_nb.core.verbs import Verbs
 from coder_nb.errors import BadRequest
 from coder_nb.ids import is_id

@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from coder_nb.core.values import Change, FileContent, Preview
+from coder_nb.core.changes import Change, FileContent, Preview
 from coder_nb.core.verbs import Verbs
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from coder_nb.core.values import ChatInfo, Isolation, SessionInfo, TurnInfo
+from coder_nb.core.sessions import ChatInfo, Isolation, SessionInfo, TurnInfo
 from coder_nb.core.verbs import Verbs
 from coder_nb.errors import BadPath
 

@@ -16,9 +16,12 @@ from coder_nb.analysis.frames import frame
 from coder_nb.analysis.summing import Told, turn_sums
 from coder_nb.analysis.told import Teller
 from coder_nb.core import entries as core
+from coder_nb.core.agents import AgentInfo, AgentSessionInfo
+from coder_nb.core.changes import Change
 from coder_nb.core.codec import decode, encode
 from coder_nb.core.entries import Entry, Page, Unknown
-from coder_nb.core.values import AgentInfo, AgentSessionInfo, Change, SessionInfo, TurnInfo, UsageRow
+from coder_nb.core.sessions import SessionInfo, TurnInfo
+from coder_nb.core.usage import UsageRow
 
 DTYPES = {
     "string": "string",

@@ -14,8 +14,10 @@ from websockets.asyncio.client import ClientConnection, connect
 
 from coder_nb.client.remote import Remote
 from coder_nb.core.entries import Entry, Permission, Question
+from coder_nb.core.prompts import Prompt
+from coder_nb.core.sessions import ChatInfo, SessionInfo
+from coder_nb.core.stream import DeltaFrame, PageFrame
 from coder_nb.core.transcript import Transcript
-from coder_nb.core.values import ChatInfo, DeltaFrame, PageFrame, Prompt, SessionInfo
 from coder_nb.errors import CoderError, Conflict, NotFound
 from coder_nb.ids import new_id
 

@@ -21,7 +21,7 @@ import pytest
 from chaos.world import World, make_repository
 
 from coder_nb.core.codec import decode
-from coder_nb.core.values import Prompt
+from coder_nb.core.prompts import Prompt
 from coder_nb.ids import new_id
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]

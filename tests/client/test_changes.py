@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from coder_nb.client.chat import Chat
 from coder_nb.core.comments import Comment, comments_prompt
 from coder_nb.core.entries import End
-from coder_nb.core.values import Hunk
+from coder_nb.core.hunks import Hunk
 from coder_nb.errors import ApplyConflict, InvalidOption, StaleChange
 from coder_nb.testing.memory_runtime import Stage
 

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from coder_nb.client.find import VARIABLE, find_server
-from coder_nb.core.values import PROTOCOL
+from coder_nb.core.stream import PROTOCOL
 from coder_nb.errors import VersionMismatch
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from coder_nb.client.find import VARIABLE
 from coder_nb.client.home import Home
-from coder_nb.core.values import PROTOCOL
+from coder_nb.core.stream import PROTOCOL
 from coder_nb.errors import Forbidden
 from coder_nb.settings import Settings
 from coder_nb.testing.memory_runtime import MemoryRuntime

@@ -22,8 +22,10 @@ from coder_nb.client.remote import Remote
 from coder_nb.client.tls import is_loopback, pinned
 from coder_nb.core.codec import encode
 from coder_nb.core.entries import End, Entry, Text, TurnEnded
+from coder_nb.core.health import Health
+from coder_nb.core.prompts import Prompt
+from coder_nb.core.stream import PROTOCOL, DeltaFrame, Frame, Hello, PageFrame
 from coder_nb.core.transcript import Transcript
-from coder_nb.core.values import PROTOCOL, DeltaFrame, Frame, Health, Hello, PageFrame, Prompt
 from coder_nb.errors import ConnectionLost, EmptyPrompt, Forbidden, NotFound, VersionMismatch
 from coder_nb.testing.memory_runtime import MemoryRuntime, Stage
 from coder_nb.widgets.calls import call

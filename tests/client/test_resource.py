@@ -8,7 +8,7 @@ import pytest
 
 from coder_nb.client import resource
 from coder_nb.client.resource import attach
-from coder_nb.core.values import ChatInfo
+from coder_nb.core.sessions import ChatInfo
 from coder_nb.errors import NotFound, StoreDamaged
 
 pytestmark = pytest.mark.anyio

@@ -13,7 +13,7 @@ from coder_nb.client.chat import Chat
 from coder_nb.client.permission import Permission
 from coder_nb.client.prompting import AGAIN
 from coder_nb.core.entries import End, TurnEnded, TurnStarted
-from coder_nb.core.values import Prompt
+from coder_nb.core.prompts import Prompt
 from coder_nb.errors import Conflict, TurnCancelled, TurnFailed
 from coder_nb.testing.memory_runtime import Play, Stage
 

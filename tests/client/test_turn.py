@@ -12,7 +12,7 @@ from coder_nb.client.chat import Chat
 from coder_nb.client.permission import Permission
 from coder_nb.client.question import Question
 from coder_nb.core.entries import Choice, End, Text, TurnEnded
-from coder_nb.core.values import Frame
+from coder_nb.core.stream import Frame
 from coder_nb.errors import (
     ConnectionLost,
     EmptyPrompt,

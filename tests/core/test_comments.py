@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from coder_nb.core.comments import Comment, comments_prompt, line_of
-from coder_nb.core.values import Hunk
+from coder_nb.core.hunks import Hunk
 
 CASES = json.loads((Path(__file__).parents[1] / "golden" / "comments.json").read_text(encoding="utf-8"))
 

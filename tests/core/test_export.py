@@ -24,7 +24,7 @@ from coder_nb.core.entries import (
     UserMessage,
 )
 from coder_nb.core.export import BadExport, Exported, copied, durable, from_lines, to_lines
-from coder_nb.core.values import ChatInfo, SessionInfo, TurnInfo
+from coder_nb.core.sessions import ChatInfo, SessionInfo, TurnInfo
 from coder_nb.recordings import FIRST_STEPS
 
 CHAT, SESSION, TURN = "c" * 26, "s" * 26, "t" * 26

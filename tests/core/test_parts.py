@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from coder_nb.core import parts
-from coder_nb.core.changes import NO_NEWLINE, apply_hunks, counts, parse_hunks, revert_hunks
-from coder_nb.core.values import Change, Hunk
+from coder_nb.core.changes import Change
+from coder_nb.core.hunks import NO_NEWLINE, Hunk, apply_hunks, counts, parse_hunks, revert_hunks
 from coder_nb.errors import ApplyConflict, InvalidOption, StaleChange
 
 LINES = st.lists(st.sampled_from([b"a", b"b", b"", b"\xff\r", b"c", b"@@ -1 +1 @@"]), max_size=40)

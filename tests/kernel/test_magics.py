@@ -150,7 +150,7 @@ def test_options_agents_modes_and_commands_are_completed(kernel: Any) -> None:
 def test_an_agents_own_commands_are_completed_where_a_cell_begins_with_a_slash(kernel: Any) -> None:
     kernel.run("%coder session .")
     offer = (
-        "from coder_nb.core.entries import Command\nfrom coder_nb.core.values import AgentCommands\n"
+        "from coder_nb.core.entries import Command\nfrom coder_nb.core.agents import AgentCommands\n"
         "runtime.offered = (AgentCommands('goose', (Command('compact'), Command('clear'))), "
         "AgentCommands('replay', (Command('review'),)))"
     )

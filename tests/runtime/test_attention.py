@@ -9,8 +9,9 @@ from collections.abc import Callable
 import pytest
 from support.place import DEADLINE, Person, Place, aclosing_stream, make_repository
 
-from coder_nb.core.attention import Attention
-from coder_nb.core.values import ChatAttention, ChatInfo, Hello, StateFrame
+from coder_nb.core.attention import Attention, ChatAttention
+from coder_nb.core.sessions import ChatInfo
+from coder_nb.core.stream import Hello, StateFrame
 from coder_nb.errors import NotFound
 from coder_nb.ids import new_id
 from coder_nb.runtime import Runtime

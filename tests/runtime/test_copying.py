@@ -259,6 +259,6 @@ async def test_what_an_agent_does_not_tell_of_its_sessions_is_said(place: Place)
 
 
 def test_the_resource_of_a_chat_is_its_id_with_a_prefix() -> None:
-    from coder_nb.core.values import ChatInfo
+    from coder_nb.core.sessions import ChatInfo
 
     assert ChatInfo(id="c" * 26, session_id="s" * 26).resource == f"coder-session/{'c' * 26}"

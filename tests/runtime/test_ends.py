@@ -12,7 +12,7 @@ import pytest
 from support.place import Person, Place
 
 from coder_nb.core.entries import Notice
-from coder_nb.core.values import SessionInfo
+from coder_nb.core.sessions import SessionInfo
 from coder_nb.errors import AtRisk, Conflict, NotFound
 
 pytestmark = pytest.mark.anyio

@@ -17,8 +17,8 @@ from support.processes import carrying, gone
 
 from coder_nb import errors
 from coder_nb.core.entries import Text, TurnEnded
+from coder_nb.core.stream import DeltaFrame, PageFrame
 from coder_nb.core.transcript import Transcript
-from coder_nb.core.values import DeltaFrame, PageFrame
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 READERS = 20

@@ -9,7 +9,7 @@ import pytest
 from support.place import DEADLINE, Person, Place, aclosing_stream
 
 from coder_nb.core.lifecycle import INBOX, inbox
-from coder_nb.core.values import ChatInfo
+from coder_nb.core.sessions import ChatInfo
 
 pytestmark = pytest.mark.anyio
 

@@ -7,7 +7,7 @@ import logging
 import pytest
 from support.place import Place
 
-from coder_nb.core.values import Happening
+from coder_nb.core.health import Happening
 from coder_nb.runtime.journal import AGENTS, BURIED, LINES, Journal, key_of
 from coder_nb.testing import scripted_agent
 

@@ -11,7 +11,7 @@ from support.place import DEADLINE, Place
 from coder_nb import errors
 from coder_nb.backends import base
 from coder_nb.core.entries import Chunk, Entry, Notice, Text, ToolCall
-from coder_nb.core.values import Hello
+from coder_nb.core.stream import Hello
 from coder_nb.runtime.feed import Feed
 from coder_nb.runtime.recorder import AHEAD, MANY, Recorder
 from coder_nb.runtime.writer import Writer

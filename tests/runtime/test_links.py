@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.place import DEADLINE, Person, Place
 
+from coder_nb.core.copies import Share
 from coder_nb.core.entries import Chunk, Delta, Entry, Page, Text
 from coder_nb.core.redaction import Redactor
+from coder_nb.core.stream import ChangesFrame, DeltaFrame, Frame, Hello, PageFrame
 from coder_nb.core.transcript import Transcript
-from coder_nb.core.values import ChangesFrame, DeltaFrame, Frame, Hello, PageFrame, Share
 from coder_nb.errors import NotFound
 from coder_nb.runtime import Runtime
 from coder_nb.runtime.sharing import View

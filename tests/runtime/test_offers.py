@@ -8,8 +8,8 @@ import pytest
 from support.place import Person, Place, make_repository
 
 from coder_nb import errors
+from coder_nb.core.agents import AgentOffer
 from coder_nb.core.entries import Attachment, TurnStarted, UserMessage
-from coder_nb.core.values import AgentOffer
 from coder_nb.runtime.offers import is_told, memory
 from coder_nb.settings import Settings
 from coder_nb.testing import scripted_agent

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from support.place import DEADLINE, Person, Place
 
-from coder_nb.core.values import AgentLog, LiveAgent
+from coder_nb.core.health import AgentLog, LiveAgent
 from coder_nb.ids import new_id
 
 pytestmark = pytest.mark.anyio

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 from support.place import Person, Place
 
-from coder_nb.core.values import Change
+from coder_nb.core.changes import Change
 from coder_nb.errors import Conflict, InvalidOption, StaleChange
 from coder_nb.ids import new_id
 

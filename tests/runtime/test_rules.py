@@ -10,8 +10,8 @@ from support.place import Person, Place, make_repository
 
 from coder_nb import errors
 from coder_nb.core.entries import Entry, Notice, Permission
+from coder_nb.core.prompts import Prompt
 from coder_nb.core.rules import Always, Commands, Edits, Line, Uses
-from coder_nb.core.values import Prompt
 from coder_nb.ids import new_id
 from coder_nb.runtime.asking import Presence
 

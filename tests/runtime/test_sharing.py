@@ -13,8 +13,9 @@ from support.processes import carrying, gone
 
 from coder_nb import errors
 from coder_nb.core.entries import ToolCall, TurnEnded
+from coder_nb.core.prompts import Prompt
+from coder_nb.core.stream import DeltaFrame, PageFrame
 from coder_nb.core.transcript import Transcript
-from coder_nb.core.values import DeltaFrame, PageFrame, Prompt
 
 pytestmark = pytest.mark.anyio
 

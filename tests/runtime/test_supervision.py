@@ -16,7 +16,7 @@ from support import opencode_server
 from support.place import Person, Place
 
 from coder_nb.core.entries import Notice, TurnEnded
-from coder_nb.core.values import LiveAgent
+from coder_nb.core.health import LiveAgent
 from coder_nb.errors import AgentFailed
 from coder_nb.runtime.supervision import Supervisor
 from coder_nb.testing import scripted_agent

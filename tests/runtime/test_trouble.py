@@ -13,8 +13,8 @@ import pytest
 from support.place import DEADLINE, Person, Place, aclosing_stream
 
 from coder_nb.core.entries import Cell, Delta, Permission, Text, TurnStarted, UserMessage
+from coder_nb.core.stream import DeltaFrame, Hello, PageFrame
 from coder_nb.core.transcript import Transcript
-from coder_nb.core.values import DeltaFrame, Hello, PageFrame
 from coder_nb.warm import keeper
 
 pytestmark = pytest.mark.anyio

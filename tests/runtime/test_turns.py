@@ -15,7 +15,8 @@ from support.place import DEADLINE, Person, Place, aclosing_stream, make_reposit
 from coder_nb import errors, ids
 from coder_nb.backends.base import AgentSession, AnyEvent, Noticed, Opening, TextDelta, ToolUpdate
 from coder_nb.core.entries import Notice, Permission, ToolCall, UserMessage
-from coder_nb.core.values import ChangesFrame, Prompt
+from coder_nb.core.prompts import Prompt
+from coder_nb.core.stream import ChangesFrame
 from coder_nb.runtime.agents import Agents
 from coder_nb.runtime.turn import Turn
 from coder_nb.settings import Settings

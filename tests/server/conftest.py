@@ -25,38 +25,20 @@ from support.smallest import answer
 from tornado.httpclient import HTTPRequest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
+from coder_nb.core.agents import AgentCommands, AgentInfo, AgentOffer, AgentSessionInfo, NativeSession
+from coder_nb.core.attention import ChatAttention
+from coder_nb.core.changes import Change, FileContent, Preview
+from coder_nb.core.checkpoints import CheckpointInfo
+from coder_nb.core.copies import Files, Share
 from coder_nb.core.entries import Entry, Page, Text
 from coder_nb.core.export import Exported
+from coder_nb.core.health import AgentLog, Health, LiveAgent
+from coder_nb.core.prompts import Prompt
 from coder_nb.core.risk import Risk, WorktreeInfo
 from coder_nb.core.rules import Always, AnyCovers, Does, Rule, Scope
-from coder_nb.core.values import (
-    PROTOCOL,
-    AgentCommands,
-    AgentInfo,
-    AgentLog,
-    AgentOffer,
-    AgentSessionInfo,
-    Change,
-    ChatAttention,
-    ChatInfo,
-    CheckpointInfo,
-    FileContent,
-    Files,
-    Frame,
-    Health,
-    Hello,
-    Isolation,
-    LiveAgent,
-    NativeSession,
-    PageFrame,
-    Preview,
-    Prompt,
-    SessionInfo,
-    Share,
-    StateFrame,
-    TurnInfo,
-    UsageRow,
-)
+from coder_nb.core.sessions import ChatInfo, Isolation, SessionInfo, TurnInfo
+from coder_nb.core.stream import PROTOCOL, Frame, Hello, PageFrame, StateFrame
+from coder_nb.core.usage import UsageRow
 from coder_nb.core.verbs import Verbs
 from coder_nb.errors import AtRisk, NotFound
 from coder_nb.ids import new_id

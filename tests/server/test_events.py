@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from support.place import make_repository
 
-from coder_nb.core.values import ChatAttention
+from coder_nb.core.attention import ChatAttention
 from coder_nb.core.verbs import Verbs
 from coder_nb.ids import new_id
 from coder_nb.settings import Settings

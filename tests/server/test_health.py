@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from coder_nb.core.values import Health
+from coder_nb.core.health import Health
 from coder_nb.errors import StoreDamaged
 
 PROTOCOL = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")

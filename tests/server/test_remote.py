@@ -14,8 +14,9 @@ from coder_nb.client.find import find_server
 from coder_nb.client.remote import Remote
 from coder_nb.core.entries import Entry, Text
 from coder_nb.core.export import Exported
+from coder_nb.core.prompts import Prompt
 from coder_nb.core.rules import Edits
-from coder_nb.core.values import Hello, PageFrame, Prompt
+from coder_nb.core.stream import Hello, PageFrame
 from coder_nb.core.verbs import Verbs
 from coder_nb.errors import CoderError, NotFound, StoreLocked
 from coder_nb.ids import new_id

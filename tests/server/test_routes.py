@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from coder_nb.core.prompts import Prompt
 from coder_nb.core.rules import Always, Commands
-from coder_nb.core.values import Prompt
 from coder_nb.ids import new_id
 from jupyter_extension.routes import ROUTES, SHARED, STREAM
 

@@ -18,8 +18,11 @@ from types import SimpleNamespace
 import msgspec
 
 from coder_nb.backends.base import TextDelta, ToolUpdate, UsageReported
+from coder_nb.core.agents import AgentSessionInfo
+from coder_nb.core.changes import Change
 from coder_nb.core.entries import Tokens, TurnEnded, TurnStarted, UserMessage
-from coder_nb.core.values import AgentSessionInfo, Change, Prompt, TurnInfo
+from coder_nb.core.prompts import Prompt
+from coder_nb.core.sessions import TurnInfo
 from coder_nb.ids import new_id
 from coder_nb.runtime import recovery
 from coder_nb.runtime.feed import Feed

@@ -12,7 +12,7 @@ import pytest
 from support.place import DEADLINE, Person, Place
 from support.postgres import PostgresServer
 
-from coder_nb.core.values import ChangesFrame, PageFrame
+from coder_nb.core.stream import ChangesFrame, PageFrame
 from coder_nb.errors import CoderError, InvalidOption, NotFound
 from coder_nb.runtime import Runtime
 from coder_nb.store.roles import ROOTS, set_up, statements

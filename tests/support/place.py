@@ -11,8 +11,10 @@ from typing import Any
 
 from coder_nb import ids
 from coder_nb.core.entries import Entry, TurnEnded
+from coder_nb.core.prompts import Prompt
+from coder_nb.core.sessions import ChatInfo, SessionInfo, TurnInfo
+from coder_nb.core.stream import DeltaFrame, PageFrame, StateFrame
 from coder_nb.core.transcript import Transcript
-from coder_nb.core.values import ChatInfo, DeltaFrame, PageFrame, Prompt, SessionInfo, StateFrame, TurnInfo
 from coder_nb.runtime import Runtime
 from coder_nb.settings import Settings
 from coder_nb.testing import scripted_agent

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coder_nb.core.values import CellDelta, Change, Hunk
+from coder_nb.core.changes import CellDelta, Change
+from coder_nb.core.hunks import Hunk
 from coder_nb.widgets.diffhtml import changes_html, file_html
 from coder_nb.widgets.difflines import Line, lines_of, pairs_of, word_marks
 

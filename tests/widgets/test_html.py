@@ -9,8 +9,11 @@ import pytest
 from coder_nb.client import text
 from coder_nb.client.snapshot import MOST_ENTRIES, MOST_TEXT, Snapshot, newest
 from coder_nb.core import entries as core
+from coder_nb.core.changes import Change
 from coder_nb.core.entries import AnyBody, Entry, Unknown
-from coder_nb.core.values import Change, ChatInfo, Hunk, SessionInfo, UsageRow
+from coder_nb.core.hunks import Hunk
+from coder_nb.core.sessions import ChatInfo, SessionInfo
+from coder_nb.core.usage import UsageRow
 from coder_nb.widgets import html
 from coder_nb.widgets.markdown import markdown_html
 from coder_nb.widgets.style import CSS, DARK, LIGHT, PAIRS

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from coder_nb.core import parts
-from coder_nb.core.values import Change
+from coder_nb.core.changes import Change
 from coder_nb.errors import ApplyConflict
 from coder_nb.ids import new_id
 from coder_nb.worktrees import review

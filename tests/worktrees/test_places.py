@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from coder_nb.core.values import Change
+from coder_nb.core.changes import Change
 from coder_nb.errors import InvalidOption, NotARepository
 from coder_nb.ids import new_id
 from coder_nb.settings import Settings

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from coder_nb.core.changes import FileDelta, apply_hunks
+from coder_nb.core.changes import FileDelta
+from coder_nb.core.hunks import apply_hunks
 from coder_nb.errors import ApplyConflict
 from coder_nb.ids import new_id
 from coder_nb.worktrees.merge import merge

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from coder_nb.backends.acp.session import AcpSession
 from coder_nb.backends.acp.visit import Visit
-from coder_nb.backends.base import AgentSession, AnyEvent, Child, NativeSession, Opening, Probe, Spawner
+from coder_nb.backends.base import AgentSession, AnyEvent, Child, Opening, Probe, Spawner
 from coder_nb.backends.program import Programs, persistently
 from coder_nb.backends.registry import AgentMode, AgentSpec
+from coder_nb.core.agents import NativeSession
 from coder_nb.errors import AgentFailed, CoderError
 from coder_nb.settings import Settings
 

@@ -14,8 +14,9 @@ from typing import Any, Literal
 from coder_nb.backends.acp import content, signin, terminals, wire
 from coder_nb.backends.acp.connection import Connection, RpcError
 from coder_nb.backends.acp.state import capabilities, transports_of
-from coder_nb.backends.base import Capabilities, NativeSession, Opening
+from coder_nb.backends.base import Capabilities, Opening
 from coder_nb.backends.registry import AgentSpec
+from coder_nb.core.agents import NativeSession
 from coder_nb.errors import AgentFailed, AgentNotLoggedIn, AgentProtocolError, CoderError
 
 PROTOCOL_VERSION = 1

@@ -17,7 +17,7 @@ from coder_nb.backends.claude.session_store import ClaudeSessionStore
 from coder_nb.backends.history import History
 from coder_nb.backends.program import Programs
 from coder_nb.backends.registry import AgentMode, AgentSpec
-from coder_nb.core.values import NativeSession
+from coder_nb.core.agents import NativeSession
 from coder_nb.errors import AgentFailed, AgentNotInstalled, AgentTimeout, AgentUnavailable, CoderError
 from coder_nb.settings import Settings
 

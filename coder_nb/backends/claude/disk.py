@@ -29,7 +29,7 @@ from coder_nb.backends.base import AnyEvent, UserSaid
 from coder_nb.backends.claude import translate
 from coder_nb.backends.claude.start import is_prompt
 from coder_nb.backends.claude.state import State
-from coder_nb.core.values import NativeSession
+from coder_nb.core.agents import NativeSession
 from coder_nb.errors import NotFound
 
 

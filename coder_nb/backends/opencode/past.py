@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 
-from coder_nb.backends.base import AnyEvent, ForkOf, NativeSession, UsageReported, UserSaid
+from coder_nb.backends.base import AnyEvent, ForkOf, UsageReported, UserSaid
 from coder_nb.backends.opencode import translate
 from coder_nb.backends.opencode.server import Refused, Server
 from coder_nb.backends.opencode.state import State
+from coder_nb.core.agents import NativeSession
 
 Message = dict[str, Any]
 MOST = 100

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from coder_nb.client.wire import Done, Wire
-from coder_nb.core.values import ChatAttention
+from coder_nb.core.attention import ChatAttention
 
 
 class Attending(Wire):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from urllib.parse import urlencode
 
 from coder_nb.client.wire import Done, Wire
+from coder_nb.core.agents import NativeSession
+from coder_nb.core.copies import Files, Share
 from coder_nb.core.export import Exported
-from coder_nb.core.values import ChatInfo, Files, NativeSession, Share
+from coder_nb.core.sessions import ChatInfo
 
 
 class Copies(Wire):

@@ -7,8 +7,8 @@ from urllib.parse import urlencode
 import msgspec
 
 from coder_nb.client.wire import Wire
+from coder_nb.core.checkpoints import CheckpointInfo
 from coder_nb.core.risk import Risk, WorktreeInfo
-from coder_nb.core.values import CheckpointInfo
 
 
 class _Restored(msgspec.Struct):

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from coder_nb.client.find import check_protocol
 from coder_nb.client.wire import Wire
-from coder_nb.core.values import AgentInfo, AgentOffer, AgentSessionInfo, Health, UsageRow
+from coder_nb.core.agents import AgentInfo, AgentOffer, AgentSessionInfo
+from coder_nb.core.health import Health
+from coder_nb.core.usage import UsageRow
 
 
 class Insight(Wire):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import quote
 
 from coder_nb.client.wire import Done, Wire
-from coder_nb.core.values import AgentLog, LiveAgent
+from coder_nb.core.health import AgentLog, LiveAgent
 
 
 class Pooling(Wire):

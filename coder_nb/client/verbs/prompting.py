@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from coder_nb.client.wire import Done, Wire
-from coder_nb.core.values import AgentCommands, ChatInfo, Prompt
+from coder_nb.core.agents import AgentCommands
+from coder_nb.core.prompts import Prompt
+from coder_nb.core.sessions import ChatInfo
 
 
 class Prompting(Wire):

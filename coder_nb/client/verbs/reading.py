@@ -16,7 +16,7 @@ from coder_nb.client.find import alive, check_protocol
 from coder_nb.client.wire import RETRY_FIRST, Wire, error_of
 from coder_nb.core.codec import decode, encode
 from coder_nb.core.entries import Page
-from coder_nb.core.values import Frame, Hello, PageFrame
+from coder_nb.core.stream import Frame, Hello, PageFrame
 from coder_nb.errors import ConnectionLost, NotFound, TooManyReaders
 
 RETRY_MOST = 5.0

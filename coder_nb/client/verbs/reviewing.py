@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from coder_nb.client.wire import Wire
-from coder_nb.core.values import Change, FileContent, Preview
+from coder_nb.core.changes import Change, FileContent, Preview
 
 
 class Reviewing(Wire):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from coder_nb.client.wire import Wire
-from coder_nb.core.values import ChatInfo, Isolation, SessionInfo, TurnInfo
+from coder_nb.core.sessions import ChatInfo, Isolation, SessionInfo, TurnInfo
 
 
 class Sessions(Wire):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coder_nb.core.values import ChatAttention
+from coder_nb.core.attention import ChatAttention
 from coder_nb.runtime.attention import most_urgent, of_standing
 from coder_nb.runtime.verbs.base import VerbGroup
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from coder_nb.core.agents import NativeSession
+from coder_nb.core.copies import Files, Share
 from coder_nb.core.export import Exported
-from coder_nb.core.values import ChatInfo, Files, NativeSession, Share
+from coder_nb.core.sessions import ChatInfo
 from coder_nb.runtime import copying, forking, sharing
 from coder_nb.runtime.verbs.base import VerbGroup
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from coder_nb.core.checkpoints import CheckpointInfo
 from coder_nb.core.risk import Risk, WorktreeInfo
-from coder_nb.core.values import CheckpointInfo, SessionInfo
+from coder_nb.core.sessions import SessionInfo
 from coder_nb.runtime import deletion, reaper, restoring
 from coder_nb.runtime.runner import Runner
 from coder_nb.runtime.verbs.base import VerbGroup

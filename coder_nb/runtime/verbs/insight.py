@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from coder_nb.core.values import PROTOCOL, AgentInfo, AgentOffer, AgentSessionInfo, Health, UsageRow
+from coder_nb.core.agents import AgentInfo, AgentOffer, AgentSessionInfo
+from coder_nb.core.health import Health
+from coder_nb.core.stream import PROTOCOL
+from coder_nb.core.usage import UsageRow
 from coder_nb.runtime.offers import memories, offered
 from coder_nb.runtime.verbs.base import VerbGroup
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from coder_nb.core.values import AgentLog, LiveAgent
+from coder_nb.core.health import AgentLog, LiveAgent
 from coder_nb.errors import NotFound
 from coder_nb.runtime.supervision import Supervisor
 from coder_nb.runtime.verbs.base import VerbGroup

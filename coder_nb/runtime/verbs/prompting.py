@@ -6,7 +6,9 @@ import msgspec
 
 from coder_nb import errors, ids
 from coder_nb.core import lifecycle, prompts
-from coder_nb.core.values import AgentCommands, ChatInfo, Prompt
+from coder_nb.core.agents import AgentCommands
+from coder_nb.core.prompts import Prompt
+from coder_nb.core.sessions import ChatInfo
 from coder_nb.runtime import commands
 from coder_nb.runtime.hosting import STOPPING
 from coder_nb.runtime.verbs.base import VerbGroup

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from coder_nb.core.entries import Page
-from coder_nb.core.values import Frame
+from coder_nb.core.stream import Frame
 from coder_nb.errors import TooManyReaders
 from coder_nb.runtime import reading, sharing
 from coder_nb.runtime.verbs.base import VerbGroup

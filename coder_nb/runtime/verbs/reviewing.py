@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from coder_nb import errors
-from coder_nb.core.values import Change, FileContent, Preview
+from coder_nb.core.changes import Change, FileContent, Preview
 from coder_nb.runtime.review import Hunks, Review
 from coder_nb.runtime.runner import Runner
 from coder_nb.runtime.verbs.base import VerbGroup

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from coder_nb import errors, ids
-from coder_nb.core.values import ChatInfo, Isolation, SessionInfo, TurnInfo
+from coder_nb.core.sessions import ChatInfo, Isolation, SessionInfo, TurnInfo
 from coder_nb.runtime.verbs.base import VerbGroup
 
 
