@@ -20,7 +20,9 @@ import msgspec
 from benchmarks.append import entries, fresh
 from benchmarks.row import Row
 from coder_nb.backends.acp.session import AcpSession
-from coder_nb.backends.base import AnyEvent, Asked, Opening, Spawner
+from coder_nb.backends.base import Asked, Opening
+from coder_nb.backends.events import AnyEvent
+from coder_nb.backends.processes import Spawner
 from coder_nb.backends.registry import AgentSpec
 from coder_nb.ids import new_id
 from coder_nb.runtime.feed import Feed

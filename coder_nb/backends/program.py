@@ -14,8 +14,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from coder_nb.backends.base import Probe, Spawner
+from coder_nb.backends.base import Probe
 from coder_nb.backends.environment import agent_environment
+from coder_nb.backends.processes import Spawner
 from coder_nb.backends.registry import AgentMode, AgentSpec
 from coder_nb.errors import AgentDied, AgentNotInstalled, AgentTimeout, CoderError
 from coder_nb.settings import Settings

@@ -13,11 +13,13 @@ import msgspec
 
 from coder_nb.backends import mcp
 from coder_nb.backends.acp.backend import AcpBackend
-from coder_nb.backends.base import AgentSession, AnyEvent, Backend, Opening, Probe, Spawner
+from coder_nb.backends.base import AgentSession, Backend, Opening, Probe
 from coder_nb.backends.claude.backend import ClaudeBackend
+from coder_nb.backends.events import AnyEvent
 from coder_nb.backends.history import History
 from coder_nb.backends.native.backend import NativeBackend
 from coder_nb.backends.opencode.backend import OpencodeBackend
+from coder_nb.backends.processes import Spawner
 from coder_nb.backends.registry import AgentSpec, registry
 from coder_nb.backends.replay import ReplayBackend
 from coder_nb.core.agents import AgentInfo, NativeSession

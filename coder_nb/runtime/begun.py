@@ -5,16 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-from coder_nb.backends.base import (
-    AgentSession,
-    AnyEvent,
-    Done,
-    PlanUpdate,
-    ReasoningDelta,
-    SelfStarted,
-    TextDelta,
-    ToolUpdate,
-)
+from coder_nb.backends.base import AgentSession
+from coder_nb.backends.events import AnyEvent, Done, PlanUpdate, ReasoningDelta, SelfStarted, TextDelta, ToolUpdate
 from coder_nb.errors import AgentDied
 
 OF_A_TURN = (TextDelta, ReasoningDelta, ToolUpdate, PlanUpdate)

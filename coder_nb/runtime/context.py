@@ -14,14 +14,8 @@ from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 import msgspec
 
 from coder_nb import ids, prices
-from coder_nb.backends.base import (
-    AgentSession,
-    AnyEvent,
-    CommandsChanged,
-    ForkOf,
-    Noticed,
-    Opening,
-)
+from coder_nb.backends.base import AgentSession, ForkOf, Opening
+from coder_nb.backends.events import AnyEvent, CommandsChanged, Noticed
 from coder_nb.core.agents import AgentSessionInfo
 from coder_nb.core.entries import Command, Usage
 from coder_nb.core.permissions import PermissionMode

@@ -7,8 +7,9 @@ from typing import Protocol
 
 import msgspec
 
-from coder_nb.backends import base
-from coder_nb.backends.base import AgentSession, AnyEvent
+from coder_nb.backends import events
+from coder_nb.backends.base import AgentSession
+from coder_nb.backends.events import AnyEvent
 from coder_nb.core.budgets import Verdict
 from coder_nb.core.entries import Entry, Usage
 from coder_nb.runtime.asking import Kind
@@ -47,15 +48,15 @@ class Hearing:
 
     async def take(self, agent: AgentSession, event: AnyEvent) -> None:
         """One event of the agent's, while it has the prompt."""
-        if isinstance(event, base.PermissionGone | base.QuestionGone):
-            kind: Kind = "permission" if isinstance(event, base.PermissionGone) else "question"
+        if isinstance(event, events.PermissionGone | events.QuestionGone):
+            kind: Kind = "permission" if isinstance(event, events.PermissionGone) else "question"
             self._interview.gone(kind, event.request_id)
             return
         self.catch_up()  # what it said while its prompt was on the way came before what it says to it
-        if isinstance(event, base.PermissionAsked) and self.desk is not None:
+        if isinstance(event, events.PermissionAsked) and self.desk is not None:
             await self.desk.look()
         entry = self._recorder.on(event)
-        if isinstance(event, base.CommandsChanged):
+        if isinstance(event, events.CommandsChanged):
             self._context.commands_are(self._agent, agent, event.commands)
         if entry is not None and isinstance(entry.body, Usage):
             await self._count(agent, entry, entry.body)
@@ -87,7 +88,7 @@ class Hearing:
     async def _judge(self, verdict: Verdict | None) -> None:
         """Says that a budget is reached, and ends the turn where that is what budgets do."""
         if verdict is not None and self._running():
-            self.record([base.Noticed(text=verdict.text, code="budget", level="warning")])
+            self.record([events.Noticed(text=verdict.text, code="budget", level="warning")])
             if verdict.stop:
                 await self._stop(event="exceed", message=verdict.text, code="budget")
 
@@ -97,6 +98,6 @@ class Hearing:
             return
         most = self._context.settings.max_entries
         text = f"This turn has made {most:,} entries, the most that one may (`max_entries`): prompt again to go on."
-        self.record([base.Noticed(text=text, code="entry_limit", level="warning")])
+        self.record([events.Noticed(text=text, code="entry_limit", level="warning")])
         self._context.journal.note("limit_reached", chat=self._chat_id, agent=self._agent, limit="max_entries")
         await self._stop(event="exceed", message=text, code="entry_limit")

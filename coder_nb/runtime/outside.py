@@ -6,7 +6,7 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from coder_nb.backends.base import Noticed
+from coder_nb.backends.events import Noticed
 from coder_nb.worktrees.outside import Seen, difference
 from coder_nb.worktrees.state import WorktreeState
 from coder_nb.worktrees.worktrees import Worktrees

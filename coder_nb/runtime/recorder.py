@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import msgspec
 
-from coder_nb.backends import base
-from coder_nb.backends.base import AnyEvent
+from coder_nb.backends import events
+from coder_nb.backends.events import AnyEvent
 from coder_nb.core import limits, permissions, tools
 from coder_nb.core.entries import (
     AnyBody,
@@ -103,11 +103,11 @@ class Recorder:
 
     def on(self, event: AnyEvent) -> Entry | None:
         """Records an event; returns its entry where the caller may have to act on it (a permission, a question)."""
-        if not isinstance(event, base.TextDelta | base.ReasoningDelta):
-            if not isinstance(event, base.UsageReported | base.CommandsChanged | base.ModeChanged):
+        if not isinstance(event, events.TextDelta | events.ReasoningDelta):
+            if not isinstance(event, events.UsageReported | events.CommandsChanged | events.ModeChanged):
                 self.close_text()
             return self._on_other(event)
-        kind = "text" if isinstance(event, base.TextDelta) else "reasoning"
+        kind = "text" if isinstance(event, events.TextDelta) else "reasoning"
         for at in range(0, len(event.text), self._longest):
             self._stream(kind, event.part, event.text[at : at + self._longest], event.parent)
         return None
@@ -115,33 +115,33 @@ class Recorder:
     def _on_other(self, event: AnyEvent) -> Entry | None:
         parent = self._by_native.get(event.parent) if event.parent else None
         match event:
-            case base.ToolUpdate():
+            case events.ToolUpdate():
                 return self._tool(event, parent)
-            case base.PlanUpdate():
+            case events.PlanUpdate():
                 body = Plan(items=event.items)
                 if self._plan:
                     return self.update(self._plan, body, open=True)
                 entry = self.add(body, open=True)
                 self._plan = entry.id
                 return entry
-            case base.PermissionAsked():
+            case events.PermissionAsked():
                 return self._permission(event, parent)
-            case base.QuestionAsked():
+            case events.QuestionAsked():
                 return self.add(question_body(event), open=True, parent=parent)
-            case base.UserSaid():
+            case events.UserSaid():
                 self._prompt_is(event.native_id)
                 return None
-            case base.CommandsChanged():
+            case events.CommandsChanged():
                 return self.add(Commands(commands=event.commands))
-            case base.ModeChanged():
+            case events.ModeChanged():
                 return self.add(Mode(current=event.current, available=event.available))
-            case base.UsageReported():
+            case events.UsageReported():
                 return self.add(usage_body(event), parent=parent)
-            case base.Noticed():
+            case events.Noticed():
                 return self.add(Notice(text=event.text, code=event.code, level=event.level), parent=parent)
-            case base.Failed():
+            case events.Failed():
                 return self.add(Error(message=event.message, code=event.code, retryable=event.retryable), parent=parent)
-            case base.RawReceived():
+            case events.RawReceived():
                 return self.add(Raw(source=event.source, type=event.type, data=event.data), parent=parent)
             case _:
                 return None
@@ -153,7 +153,7 @@ class Recorder:
                 self._put(_replace(entry, native_id=native_id))
                 return
 
-    def _tool(self, event: base.ToolUpdate, parent: str | None) -> Entry:
+    def _tool(self, event: events.ToolUpdate, parent: str | None) -> Entry:
         known = self._by_native.get(event.call_id)
         before = self._known[known].body if known else None
         body = tool_body(before if isinstance(before, ToolCall) else None, event)
@@ -165,7 +165,7 @@ class Recorder:
         self._by_native[event.call_id] = entry.id
         return entry
 
-    def _permission(self, event: base.PermissionAsked, parent: str | None) -> Entry:
+    def _permission(self, event: events.PermissionAsked, parent: str | None) -> Entry:
         name = tools.normal_name(event.tool, event.tool_kind)
         kind = event.tool_kind if event.tool_kind != "other" else tools.kind_of(name)
         body = Permission(
@@ -258,7 +258,7 @@ class Recorder:
         self._puts[entry.id] = entry
 
 
-def usage_body(event: base.UsageReported) -> Usage:
+def usage_body(event: events.UsageReported) -> Usage:
     return Usage(
         tokens=event.tokens,
         model=event.model,
@@ -270,7 +270,7 @@ def usage_body(event: base.UsageReported) -> Usage:
     )
 
 
-def question_body(event: base.QuestionAsked) -> Question:
+def question_body(event: events.QuestionAsked) -> Question:
     return Question(
         request_id=event.request_id,
         text=event.text,
@@ -280,7 +280,7 @@ def question_body(event: base.QuestionAsked) -> Question:
     )
 
 
-def tool_body(before: ToolCall | None, event: base.ToolUpdate) -> ToolCall:
+def tool_body(before: ToolCall | None, event: events.ToolUpdate) -> ToolCall:
     """A tool call after an update; what the update leaves out stays as it was."""
     call = before or ToolCall(name="")
     original = event.original_name if event.original_name is not None else call.original_name

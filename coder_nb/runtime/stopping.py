@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 import msgspec
 
-from coder_nb.backends.base import AgentSession, Done
+from coder_nb.backends.base import AgentSession
+from coder_nb.backends.events import Done
 from coder_nb.core.entries import End
 
 _END_OF_STOP: dict[str, End] = {"crash": "interrupted", "exceed": "limited"}

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 
 import msgspec
 
-from coder_nb.backends.base import AnyEvent, Done, UsageReported, UserSaid
+from coder_nb.backends.events import AnyEvent, Done, UsageReported, UserSaid
 from coder_nb.core.entries import Entry, TurnEnded, TurnStarted, UserMessage
 from coder_nb.core.sessions import TurnInfo
 from coder_nb.runtime.recorder import Recorder

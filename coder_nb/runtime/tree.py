@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from coder_nb.backends.base import Noticed
+from coder_nb.backends.events import Noticed
 from coder_nb.core.changes import Change, ChangeStatus, FileDelta
 from coder_nb.core.entries import Checkpoint, FileChange
 from coder_nb.core.sessions import SessionInfo

@@ -10,8 +10,9 @@ from pathlib import Path
 import msgspec
 
 from coder_nb import errors
-from coder_nb.backends import base
-from coder_nb.backends.base import AgentSession, Asked, Done
+from coder_nb.backends import events
+from coder_nb.backends.base import AgentSession, Asked
+from coder_nb.backends.events import Done
 from coder_nb.core import lifecycle, permissions
 from coder_nb.core.entries import TurnEnded, TurnStarted, UserMessage
 from coder_nb.core.permissions import PermissionMode
@@ -145,7 +146,7 @@ class Turn:
         self._recorder.add(UserMessage(text=prompt.text, prompt_id=prompt.id, attachments=prompt.attachments))
         if prompt.mode not in (None, self._mode):
             text = f"The administrator allows no more than the mode {self._mode}: this turn runs in it."
-            self._recorder.on(base.Noticed(text=text, code="mode_limited", level="warning"))
+            self._recorder.on(events.Noticed(text=text, code="mode_limited", level="warning"))
         state = RunState(
             run_status="running",
             turn_id=self.id,
@@ -232,7 +233,7 @@ class Turn:
             f"{self._context.agents.spec(self.agent).label} has ended by itself {often} times within ten minutes: only "
             "a prompt starts it now, and what waits in this chat is held until you go on."
         )
-        self._hearing.record([base.Noticed(text=text, code="crash_loop", level="warning")])
+        self._hearing.record([events.Noticed(text=text, code="crash_loop", level="warning")])
 
     async def _asked(self, agent: AgentSession) -> Asked:
         self._hearing.catch_up()
@@ -316,11 +317,11 @@ class Turn:
             notebook = self.prompt.cell.notebook if self.prompt.cell else None
             self._hearing.record(await self._tree.outside(notebook, self._recorder.acted_on()))
         except errors.CoderError as error:
-            self._recorder.on(base.Failed(message=error.message, code=error.code))
+            self._recorder.on(events.Failed(message=error.message, code=error.code))
         except Exception as error:  # a turn has its end whatever else fails, as on a full disk (law 1)
             _log.exception("the changes of turn %s could not be looked for", self.id)
             text = f"What this turn changed could not be looked for ({error}): the next turn's changes will show it."
-            self._recorder.on(base.Failed(message=text, code="bug"))
+            self._recorder.on(events.Failed(message=text, code="bug"))
 
     async def _write(self) -> None:
         """Commits as the turn goes; that the store fails stops the turn, and what is unwritten is kept for the end."""

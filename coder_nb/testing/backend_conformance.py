@@ -12,18 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from coder_nb.backends.base import (
-    AgentSession,
-    AnyEvent,
-    Asked,
-    Backend,
-    Done,
-    Opening,
-    PermissionAsked,
-    QuestionAsked,
-    QuestionGone,
-    TextDelta,
-)
+from coder_nb.backends.base import AgentSession, Asked, Backend, Opening
+from coder_nb.backends.events import AnyEvent, Done, PermissionAsked, QuestionAsked, QuestionGone, TextDelta
 
 LIMIT = 30.0
 """Seconds that anything here may take at most."""

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from coder_nb.backends.base import Child, Spawner
+from coder_nb.backends.processes import Child, Spawner
 
 AGENTS = ("opencode", "goose", "qwen")
 OVER_ACP = (*AGENTS, "gemini", "codex", "claude-acp")

@@ -32,7 +32,7 @@ class Owner(Protocol):
 
 
 class Process:
-    """A process started by a keeper: the reference of `backends.base.Child`."""
+    """A process started by a keeper: the reference of `backends.processes.Child`."""
 
     def __init__(self, owner: Owner, number: int, name: str, secrets: tuple[str, ...]) -> None:
         loop = asyncio.get_running_loop()

@@ -51,7 +51,7 @@ class OwnGroups:
 
 
 class GroupProcess:
-    """One of them, as `backends.base.Child` has it."""
+    """One of them, as `backends.processes.Child` has it."""
 
     def __init__(self, process: asyncio.subprocess.Process, name: str, secrets: tuple[str, ...]) -> None:
         self._process = process

@@ -18,7 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from coder_nb.backends.base import Child
+from coder_nb.backends.processes import Child
 from coder_nb.errors import AgentFailed
 from coder_nb.warm import keeper, register
 from coder_nb.warm.child import LAST_WAIT, Process, cannot_start, secrets_of

@@ -33,7 +33,8 @@ from support.every_model import Asked, EveryModel, Say, Used, every_model  # noq
 
 from coder_nb.backends.acp.backend import AcpBackend  # noqa: E402
 from coder_nb.backends.base import Asked as Prompted  # noqa: E402
-from coder_nb.backends.base import Done, Opening, PermissionAsked  # noqa: E402
+from coder_nb.backends.base import Opening  # noqa: E402
+from coder_nb.backends.events import Done, PermissionAsked  # noqa: E402
 from coder_nb.backends.registry import registry  # noqa: E402
 from coder_nb.ids import new_id  # noqa: E402
 from coder_nb.recordings import HISTORY  # noqa: E402

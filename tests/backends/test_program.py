@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from coder_nb.backends.acp.backend import AcpBackend
-from coder_nb.backends.base import Child, Opening, Spawner
+from coder_nb.backends.base import Opening
 from coder_nb.backends.opencode.backend import OpencodeBackend
+from coder_nb.backends.processes import Child, Spawner
 from coder_nb.backends.program import Programs
 from coder_nb.backends.registry import KNOWN, AgentMode, AgentSpec, registry
 from coder_nb.errors import AgentFailed, CoderError

@@ -14,12 +14,11 @@ from hypothesis import strategies as st
 from support import matrix
 from support.recording import HEADER, Writer, an_edit
 
-from coder_nb.backends.base import (
+from coder_nb.backends.base import Asked, Opening
+from coder_nb.backends.events import (
     AnyEvent,
-    Asked,
     Done,
     Noticed,
-    Opening,
     PermissionAsked,
     RawReceived,
     TextDelta,

@@ -15,12 +15,10 @@ from support import matrix
 from support.stage import LIMIT, LONG, NEWER, Stage, end_of, past_the_first_minute, staged, text_of, there, usage_of
 
 from coder_nb.backends.acp.wire import Framer
-from coder_nb.backends.base import (
-    AgentSession,
+from coder_nb.backends.base import AgentSession, Asked, ForkOf
+from coder_nb.backends.events import (
     AnyEvent,
-    Asked,
     Done,
-    ForkOf,
     PermissionAsked,
     QuestionAsked,
     RawReceived,

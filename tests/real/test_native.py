@@ -13,12 +13,10 @@ from support import matrix
 from support.history import MemoryHistory
 from support.native import turn
 
-from coder_nb.backends.base import (
-    AgentSession,
+from coder_nb.backends.base import AgentSession, Asked, Opening
+from coder_nb.backends.events import (
     AnyEvent,
-    Asked,
     Done,
-    Opening,
     PermissionAsked,
     ReasoningDelta,
     TextDelta,

@@ -15,14 +15,11 @@ import psutil
 import pytest
 from support import matrix
 
-from coder_nb.backends.base import (
-    AgentSession,
+from coder_nb.backends.base import AgentSession, Asked, ForkOf, Opening
+from coder_nb.backends.events import (
     AnyEvent,
-    Asked,
     CommandsChanged,
     Done,
-    ForkOf,
-    Opening,
     PermissionAsked,
     PlanUpdate,
     RawReceived,

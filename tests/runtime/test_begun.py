@@ -9,20 +9,8 @@ from typing import Any, Literal
 import pytest
 from support.place import DEADLINE, Person, Place
 
-from coder_nb.backends.base import (
-    AgentSession,
-    AnyEvent,
-    Asked,
-    Capabilities,
-    Done,
-    Opening,
-    PermissionAsked,
-    Plain,
-    Probe,
-    SelfStarted,
-    TextDelta,
-    Untold,
-)
+from coder_nb.backends.base import AgentSession, Asked, Capabilities, Opening, Plain, Probe, Untold
+from coder_nb.backends.events import AnyEvent, Done, PermissionAsked, SelfStarted, TextDelta
 from coder_nb.core.entries import Notice, PermissionOption, TurnStarted, UserMessage
 
 pytestmark = pytest.mark.anyio

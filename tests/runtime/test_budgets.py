@@ -9,19 +9,8 @@ from typing import Literal
 import pytest
 from support.place import Person, Place
 
-from coder_nb.backends.base import (
-    AgentSession,
-    AnyEvent,
-    Asked,
-    Capabilities,
-    Done,
-    Opening,
-    Plain,
-    Probe,
-    TextDelta,
-    Untold,
-    UsageReported,
-)
+from coder_nb.backends.base import AgentSession, Asked, Capabilities, Opening, Plain, Probe, Untold
+from coder_nb.backends.events import AnyEvent, Done, TextDelta, UsageReported
 from coder_nb.core.entries import Notice
 
 pytestmark = pytest.mark.anyio

@@ -12,7 +12,8 @@ from typing import cast
 import pytest
 from support.place import DEADLINE, Place
 
-from coder_nb.backends.base import AgentSession, Noticed
+from coder_nb.backends.base import AgentSession
+from coder_nb.backends.events import Noticed
 from coder_nb.runtime.asking import Presence
 from coder_nb.runtime.context import IDLE_CHATS, IDLE_EVENTS, Context, Idle
 from coder_nb.settings import Settings

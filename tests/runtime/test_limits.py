@@ -9,7 +9,7 @@ import pytest
 from support.place import DEADLINE, Place
 
 from coder_nb import errors
-from coder_nb.backends import base
+from coder_nb.backends import events
 from coder_nb.core.entries import Chunk, Entry, Notice, Text, ToolCall
 from coder_nb.core.stream import Hello
 from coder_nb.runtime.feed import Feed
@@ -60,21 +60,21 @@ async def test_so_many_prompts_wait_and_one_more_is_refused_until_there_is_room(
 
 def test_text_at_the_limit_is_one_entry_and_a_character_more_goes_on_in_another() -> None:
     whole = recorder(longest=10)
-    whole.on(base.TextDelta(text="0123456789"))
+    whole.on(events.TextDelta(text="0123456789"))
     assert [entry.body for entry in taken(whole)] == [Text("0123456789")]
     more = recorder(longest=10)
     for text in ("01234", "56789", "x"):
-        more.on(base.TextDelta(text=text))
+        more.on(events.TextDelta(text=text))
     assert [entry.body for entry in taken(more)] == [Text("0123456789"), Text("x")]
     flood = recorder(longest=10)
-    flood.on(base.TextDelta(text="abcdefghij" * 10 + "k"))
+    flood.on(events.TextDelta(text="abcdefghij" * 10 + "k"))
     assert "".join(entry.body.text for entry in taken(flood)) == "abcdefghij" * 10 + "k"  # type: ignore[union-attr]
 
 
 def test_the_output_of_a_tool_at_the_limit_is_whole_and_beyond_it_its_middle_is_left_out() -> None:
     made = recorder(longest=100)
     for call, size in (("at", 100), ("beyond", 101)):
-        made.on(base.ToolUpdate(call_id=call, original_name="bash", status="completed", content="x" * size))
+        made.on(events.ToolUpdate(call_id=call, original_name="bash", status="completed", content="x" * size))
     at, beyond = (entry.body.content for entry in taken(made) if isinstance(entry.body, ToolCall))
     assert at == "x" * 100
     assert beyond == f"{'x' * 50}\n… 1 characters were left out here (`entry_limit`) …\n{'x' * 50}"
@@ -116,7 +116,7 @@ async def test_an_agent_that_says_more_than_the_store_takes_waits_and_nothing_is
     running = asyncio.create_task(writer.run())
     said = 0
     while not made.ahead:
-        made.on(base.TextDelta(text="x" * 1000))
+        made.on(events.TextDelta(text="x" * 1000))
         said += 1000
         writer.touch()
     assert AHEAD < said <= AHEAD + 1000
@@ -135,9 +135,9 @@ async def test_an_agent_that_says_more_than_the_store_takes_waits_and_nothing_is
 def test_many_changed_entries_that_wait_are_too_many_too() -> None:
     made = recorder()
     for number in range(MANY):
-        made.on(base.Noticed(text=str(number)))
+        made.on(events.Noticed(text=str(number)))
     assert not made.ahead
-    made.on(base.Noticed(text="one more"))
+    made.on(events.Noticed(text="one more"))
     assert made.ahead
 
 

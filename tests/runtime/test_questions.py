@@ -13,15 +13,8 @@ import pytest
 from support.place import Person, Place
 
 from coder_nb import errors, ids
-from coder_nb.backends.base import (
-    AnyEvent,
-    Asked,
-    PermissionAsked,
-    PermissionGone,
-    QuestionAsked,
-    QuestionGone,
-    TextDelta,
-)
+from coder_nb.backends.base import Asked
+from coder_nb.backends.events import AnyEvent, PermissionAsked, PermissionGone, QuestionAsked, QuestionGone, TextDelta
 from coder_nb.backends.replay.session import ReplaySession
 from coder_nb.core import codec, questions
 from coder_nb.core.entries import (

@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coder_nb.backends.base import (
+from coder_nb.backends.events import (
     AnyEvent,
     Noticed,
     PermissionAsked,

@@ -13,7 +13,8 @@ from support.history import MemoryHistory
 from support.place import DEADLINE, Person, Place, aclosing_stream, make_repository
 
 from coder_nb import errors, ids
-from coder_nb.backends.base import AgentSession, AnyEvent, Noticed, Opening, TextDelta, ToolUpdate
+from coder_nb.backends.base import AgentSession, Opening
+from coder_nb.backends.events import AnyEvent, Noticed, TextDelta, ToolUpdate
 from coder_nb.core.entries import Notice, Permission, ToolCall, UserMessage
 from coder_nb.core.prompts import Prompt
 from coder_nb.core.stream import ChangesFrame

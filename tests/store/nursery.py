@@ -17,7 +17,7 @@ from types import SimpleNamespace
 
 import msgspec
 
-from coder_nb.backends.base import TextDelta, ToolUpdate, UsageReported
+from coder_nb.backends.events import TextDelta, ToolUpdate, UsageReported
 from coder_nb.core.agents import AgentSessionInfo
 from coder_nb.core.changes import Change
 from coder_nb.core.entries import Tokens, TurnEnded, TurnStarted, UserMessage

@@ -12,20 +12,10 @@ from typing import Any
 
 from support.anthropic_model import AnthropicModel, Request, Say, anthropic_model, prompts, results, said
 
-from coder_nb.backends.base import (
-    AgentSession,
-    AnyEvent,
-    Asked,
-    Done,
-    Event,
-    Opening,
-    PermissionAsked,
-    QuestionAsked,
-    TextDelta,
-    UsageReported,
-)
+from coder_nb.backends.base import AgentSession, Asked, Opening
 from coder_nb.backends.claude.backend import ClaudeBackend
 from coder_nb.backends.claude.session import ClaudeSession
+from coder_nb.backends.events import AnyEvent, Done, Event, PermissionAsked, QuestionAsked, TextDelta, UsageReported
 from coder_nb.backends.history import History
 from coder_nb.backends.registry import registry
 from coder_nb.ids import new_id

@@ -24,7 +24,8 @@ from support.every_model import Asked, Call, EveryModel, Say, Used, every_model
 
 from coder_nb.backends import base
 from coder_nb.backends.acp.backend import AcpBackend
-from coder_nb.backends.base import Done, ForkOf, Opening, PermissionAsked
+from coder_nb.backends.base import ForkOf, Opening
+from coder_nb.backends.events import Done, PermissionAsked
 from coder_nb.backends.registry import registry
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.ids import new_id

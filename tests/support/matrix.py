@@ -16,7 +16,8 @@ from typing import Any, Literal
 import psutil
 import pytest
 
-from coder_nb.backends.base import AgentSession, Backend, UserSaid
+from coder_nb.backends.base import AgentSession, Backend
+from coder_nb.backends.events import UserSaid
 from coder_nb.errors import AgentUnavailable, NotFound
 
 DOCS = Path(__file__).parents[2] / "docs"

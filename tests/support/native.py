@@ -10,7 +10,8 @@ from typing import Any
 from support.history import MemoryHistory
 from support.model import Say, ScriptedModel
 
-from coder_nb.backends.base import AgentSession, AnyEvent, Asked, Done, ForkOf, Opening, PermissionAsked
+from coder_nb.backends.base import AgentSession, Asked, ForkOf, Opening
+from coder_nb.backends.events import AnyEvent, Done, PermissionAsked
 from coder_nb.backends.native.backend import NativeBackend
 from coder_nb.backends.registry import registry
 from coder_nb.core.permissions import PermissionMode

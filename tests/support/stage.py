@@ -13,18 +13,8 @@ from typing import Any
 import pytest
 
 from coder_nb.backends.acp.backend import AcpBackend
-from coder_nb.backends.base import (
-    AgentSession,
-    AnyEvent,
-    Asked,
-    CommandsChanged,
-    Done,
-    ForkOf,
-    Opening,
-    PermissionAsked,
-    TextDelta,
-    UsageReported,
-)
+from coder_nb.backends.base import AgentSession, Asked, ForkOf, Opening
+from coder_nb.backends.events import AnyEvent, CommandsChanged, Done, PermissionAsked, TextDelta, UsageReported
 from coder_nb.backends.registry import registry
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.ids import new_id

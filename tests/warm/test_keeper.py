@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from coder_nb.backends.base import Child
+from coder_nb.backends.processes import Child
 from coder_nb.ids import new_id
 from coder_nb.warm import keeper, register
 from coder_nb.warm.process import KEEPER, Keeper

@@ -10,7 +10,7 @@ from coder_nb.backends.acp import forms, tools, translate, wire
 from coder_nb.backends.acp.connection import Connection
 from coder_nb.backends.acp.grants import Grants
 from coder_nb.backends.acp.state import State
-from coder_nb.backends.base import AnyEvent, PermissionAsked, PermissionGone, QuestionGone
+from coder_nb.backends.events import AnyEvent, PermissionAsked, PermissionGone, QuestionGone
 from coder_nb.core.entries import PermissionOption, ToolKind
 from coder_nb.core.permissions import option_for
 from coder_nb.ids import new_id

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from coder_nb.backends.acp.session import AcpSession
 from coder_nb.backends.acp.visit import Visit
-from coder_nb.backends.base import AgentSession, AnyEvent, Child, Opening, Probe, Spawner
+from coder_nb.backends.base import AgentSession, Opening, Probe
+from coder_nb.backends.events import AnyEvent
+from coder_nb.backends.processes import Child, Spawner
 from coder_nb.backends.program import Programs, persistently
 from coder_nb.backends.registry import AgentMode, AgentSpec
 from coder_nb.core.agents import NativeSession

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from coder_nb.backends.acp import wire
-from coder_nb.backends.base import Child
+from coder_nb.backends.processes import Child
 from coder_nb.errors import AgentDied, AgentTimeout, CoderError
 
 _log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from coder_nb.backends.acp.state import as_text
-from coder_nb.backends.base import QuestionAsked
+from coder_nb.backends.events import QuestionAsked
 from coder_nb.core.entries import Choice, Value
 
 _CUSTOM = "_custom"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from coder_nb.backends.acp.state import Tool
-from coder_nb.backends.base import PermissionAsked
+from coder_nb.backends.events import PermissionAsked
 
 _FILES = ("edit", "delete", "move", "other")
 _COMMANDS = ("execute", "other")

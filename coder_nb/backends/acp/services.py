@@ -13,7 +13,7 @@ from coder_nb.backends.acp.files import Tree
 from coder_nb.backends.acp.grants import Grants
 from coder_nb.backends.acp.state import State
 from coder_nb.backends.acp.terminals import Terminal, Terminals, command_line
-from coder_nb.backends.base import AnyEvent, ToolUpdate
+from coder_nb.backends.events import AnyEvent, ToolUpdate
 from coder_nb.core.entries import FileDiff
 
 _SHOWN = 32

@@ -20,19 +20,9 @@ from coder_nb.backends.acp.services import Services
 from coder_nb.backends.acp.state import State, configured
 from coder_nb.backends.acp.terminals import Terminals
 from coder_nb.backends.acp.translate import ENDS
-from coder_nb.backends.base import (
-    AnyEvent,
-    Asked,
-    Capabilities,
-    Child,
-    CommandsChanged,
-    Done,
-    ModeChanged,
-    Noticed,
-    Opening,
-    Plain,
-    Spawner,
-)
+from coder_nb.backends.base import Asked, Capabilities, Opening, Plain
+from coder_nb.backends.events import AnyEvent, CommandsChanged, Done, ModeChanged, Noticed
+from coder_nb.backends.processes import Child, Spawner
 from coder_nb.backends.registry import AgentSpec
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.errors import AgentDied, AgentFailed, AgentNotLoggedIn, AgentProtocolError, AgentTimeout, CoderError

@@ -12,7 +12,7 @@ from typing import Any
 from coder_nb.backends.acp import wire
 from coder_nb.backends.acp.connection import RpcError
 from coder_nb.backends.acp.files import Tree
-from coder_nb.backends.base import Child, Spawner
+from coder_nb.backends.processes import Child, Spawner
 from coder_nb.errors import CoderError
 from coder_nb.ids import new_id
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast, get_args
 import msgspec
 
 from coder_nb.backends.acp.state import State, Tool, as_count, as_text
-from coder_nb.backends.base import AnyEvent, PermissionAsked, ToolUpdate
+from coder_nb.backends.events import AnyEvent, PermissionAsked, ToolUpdate
 from coder_nb.core.entries import FileDiff, Location, PermissionOption, ToolKind, ToolStatus
 from coder_nb.core.tools import kind_of, normal_name
 

@@ -12,7 +12,7 @@ import msgspec
 from coder_nb.backends.acp import usage
 from coder_nb.backends.acp.state import State, as_text, configured
 from coder_nb.backends.acp.tools import tool_update
-from coder_nb.backends.base import (
+from coder_nb.backends.events import (
     AnyEvent,
     CommandsChanged,
     ModeChanged,

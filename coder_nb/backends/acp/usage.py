@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from coder_nb.backends.acp.state import State, as_count, model_name
-from coder_nb.backends.base import AnyEvent, UsageReported
+from coder_nb.backends.events import AnyEvent, UsageReported
 from coder_nb.core.entries import Tokens
 
 _NANO = 1_000_000_000

@@ -13,7 +13,9 @@ from coder_nb.backends.acp import translate, wire
 from coder_nb.backends.acp.connection import Connection, RpcError
 from coder_nb.backends.acp.native import Native
 from coder_nb.backends.acp.state import State
-from coder_nb.backends.base import AnyEvent, Child, Opening, UsageReported, UserSaid
+from coder_nb.backends.base import Opening
+from coder_nb.backends.events import AnyEvent, UsageReported, UserSaid
+from coder_nb.backends.processes import Child
 from coder_nb.backends.registry import AgentSpec
 from coder_nb.core.agents import NativeSession
 from coder_nb.errors import AgentDied, AgentUnavailable, NotFound

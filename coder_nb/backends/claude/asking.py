@@ -12,8 +12,8 @@ from claude_agent_sdk import (
     ToolPermissionContext,
 )
 
-from coder_nb.backends.base import AnyEvent, PermissionAsked, PermissionGone, QuestionAsked, QuestionGone
 from coder_nb.backends.claude import tools
+from coder_nb.backends.events import AnyEvent, PermissionAsked, PermissionGone, QuestionAsked, QuestionGone
 from coder_nb.core.entries import Choice, PermissionOption
 
 QUESTION = "AskUserQuestion"

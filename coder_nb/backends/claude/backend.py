@@ -11,10 +11,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from coder_nb.backends.base import AgentSession, AnyEvent, Opening, Probe, Spawner
+from coder_nb.backends.base import AgentSession, Opening, Probe
 from coder_nb.backends.claude import resumes
 from coder_nb.backends.claude.session_store import ClaudeSessionStore
+from coder_nb.backends.events import AnyEvent
 from coder_nb.backends.history import History
+from coder_nb.backends.processes import Spawner
 from coder_nb.backends.program import Programs
 from coder_nb.backends.registry import AgentMode, AgentSpec
 from coder_nb.core.agents import NativeSession

@@ -14,9 +14,9 @@ from claude_agent_sdk import ClaudeAgentOptions, ClaudeSDKClient, ClaudeSDKError
 from claude_agent_sdk._errors import MessageParseError
 from claude_agent_sdk.types import PermissionMode
 
-from coder_nb.backends.base import Spawner
 from coder_nb.backends.claude.relay import Relay
 from coder_nb.backends.claude.results import Results
+from coder_nb.backends.processes import Spawner
 from coder_nb.errors import AgentFailed
 from coder_nb.settings import Settings
 

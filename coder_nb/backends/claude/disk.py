@@ -25,10 +25,10 @@ from claude_agent_sdk import (
     project_key_for_directory,
 )
 
-from coder_nb.backends.base import AnyEvent, UserSaid
 from coder_nb.backends.claude import translate
 from coder_nb.backends.claude.start import is_prompt
 from coder_nb.backends.claude.state import State
+from coder_nb.backends.events import AnyEvent, UserSaid
 from coder_nb.core.agents import NativeSession
 from coder_nb.errors import NotFound
 

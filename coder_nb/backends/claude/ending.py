@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from claude_agent_sdk import ResultMessage
 
-from coder_nb.backends.base import Done
+from coder_nb.backends.events import Done
 from coder_nb.core.entries import End
 from coder_nb.errors import AgentFailed, AgentNotLoggedIn
 

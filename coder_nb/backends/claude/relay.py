@@ -14,9 +14,9 @@ import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from coder_nb.backends.base import Child, Spawner
 from coder_nb.backends.claude import stand_in
 from coder_nb.backends.claude.resumes import OURS, claim
+from coder_nb.backends.processes import Child, Spawner
 from coder_nb.errors import AgentDied, CoderError
 
 _LONGEST_SOCKET = 100

@@ -13,21 +13,12 @@ from claude_agent_sdk import Message, ResultMessage, SystemMessage, ToolPermissi
 from claude_agent_sdk._errors import MessageParseError
 from claude_agent_sdk.types import PermissionMode as NativeMode
 
-from coder_nb.backends.base import (
-    AnyEvent,
-    Asked,
-    Capabilities,
-    Done,
-    Noticed,
-    Opening,
-    Plain,
-    SelfStarted,
-    UserSaid,
-)
+from coder_nb.backends.base import Asked, Capabilities, Opening, Plain
 from coder_nb.backends.claude import ending, translate
 from coder_nb.backends.claude.asking import Asking, Result
 from coder_nb.backends.claude.client import Client
 from coder_nb.backends.claude.state import State
+from coder_nb.backends.events import AnyEvent, Done, Noticed, SelfStarted, UserSaid
 from coder_nb.backends.registry import AgentSpec
 from coder_nb.core.entries import Attachment, Choice
 from coder_nb.errors import AgentDied, AgentNotLoggedIn, CoderError, InvalidOption

@@ -16,11 +16,13 @@ from claude_agent_sdk import (
 )
 from claude_agent_sdk.types import EffortLevel, McpServerConfig
 
-from coder_nb.backends.base import AnyEvent, McpServer, Opening, Spawner
+from coder_nb.backends.base import McpServer, Opening
 from coder_nb.backends.claude import translate
 from coder_nb.backends.claude.client import Client
 from coder_nb.backends.claude.session import ClaudeSession
 from coder_nb.backends.claude.session_store import ClaudeSessionStore
+from coder_nb.backends.events import AnyEvent
+from coder_nb.backends.processes import Spawner
 from coder_nb.backends.registry import AgentSpec
 from coder_nb.core.entries import Choice
 from coder_nb.errors import CoderError

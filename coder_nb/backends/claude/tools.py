@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from claude_agent_sdk import ToolResultBlock, ToolUseBlock
 
-from coder_nb.backends.base import ToolUpdate
+from coder_nb.backends.events import ToolUpdate
 from coder_nb.core.entries import FileDiff, Location, PlanItem, ToolKind
 from coder_nb.core.tools import kind_of, normal_name
 

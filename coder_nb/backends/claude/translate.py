@@ -29,7 +29,9 @@ from claude_agent_sdk import (
     UserMessage,
 )
 
-from coder_nb.backends.base import (
+from coder_nb.backends.claude import tools, usage
+from coder_nb.backends.claude.state import State
+from coder_nb.backends.events import (
     AnyEvent,
     CommandsChanged,
     Noticed,
@@ -39,8 +41,6 @@ from coder_nb.backends.base import (
     TextDelta,
     ToolUpdate,
 )
-from coder_nb.backends.claude import tools, usage
-from coder_nb.backends.claude.state import State
 from coder_nb.core.entries import Command
 
 _SILENT = frozenset(

@@ -7,8 +7,8 @@ from typing import Any
 
 from claude_agent_sdk import ResultMessage
 
-from coder_nb.backends.base import UsageReported
 from coder_nb.backends.claude.state import State
+from coder_nb.backends.events import UsageReported
 from coder_nb.core.entries import Tokens
 
 

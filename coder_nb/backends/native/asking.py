@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from coder_nb.backends.base import AnyEvent, PermissionAsked, QuestionAsked
+from coder_nb.backends.events import AnyEvent, PermissionAsked, QuestionAsked
 from coder_nb.backends.native.tools import AskUser, Deed, Outcome
 from coder_nb.core.entries import Choice, PermissionOption
 from coder_nb.core.tools import kind_of, normal_name

@@ -7,9 +7,11 @@ from collections.abc import Callable, Mapping
 from importlib import metadata
 from typing import TYPE_CHECKING, Literal
 
-from coder_nb.backends.base import AnyEvent, Opening, Probe, Spawner, Untold
+from coder_nb.backends.base import Opening, Probe, Untold
+from coder_nb.backends.events import AnyEvent
 from coder_nb.backends.history import History
 from coder_nb.backends.native.providers import Target, target
+from coder_nb.backends.processes import Spawner
 from coder_nb.backends.program import Programs
 from coder_nb.backends.registry import AgentMode, AgentSpec
 from coder_nb.core.entries import Choice

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic_ai import exceptions
 
-from coder_nb.backends.base import Done
+from coder_nb.backends.events import Done
 from coder_nb.backends.native.providers import PROVIDERS, Target
 from coder_nb.errors import CoderError
 

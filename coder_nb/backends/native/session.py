@@ -19,16 +19,8 @@ from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.settings import ModelSettings, ThinkingLevel
 from pydantic_ai.tools import ToolDefinition
 
-from coder_nb.backends.base import (
-    AnyEvent,
-    Asked,
-    Capabilities,
-    Done,
-    Plain,
-    PlanUpdate,
-    ToolUpdate,
-    UserSaid,
-)
+from coder_nb.backends.base import Asked, Capabilities, Plain
+from coder_nb.backends.events import AnyEvent, Done, PlanUpdate, ToolUpdate, UserSaid
 from coder_nb.backends.native import failures, tools, translate
 from coder_nb.backends.native.asking import Asking
 from coder_nb.backends.native.memory import Memory, sendable

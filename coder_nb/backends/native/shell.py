@@ -8,9 +8,9 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from coder_nb.backends.base import Spawner
 from coder_nb.backends.native.tools import Outcome
 from coder_nb.backends.native.workplace import Refused, Workplace
+from coder_nb.backends.processes import Spawner
 from coder_nb.core.changes import is_secret
 
 HEAD, TAIL = 10_000, 20_000

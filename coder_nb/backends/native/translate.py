@@ -11,7 +11,8 @@ from pydantic_ai import messages
 from pydantic_ai.messages import ModelRequest, ModelResponse, UserContent, UserPromptPart
 from pydantic_ai.usage import RequestUsage
 
-from coder_nb.backends.base import AnyEvent, Asked, ReasoningDelta, TextDelta, ToolUpdate, UsageReported
+from coder_nb.backends.base import Asked
+from coder_nb.backends.events import AnyEvent, ReasoningDelta, TextDelta, ToolUpdate, UsageReported
 from coder_nb.backends.native.workplace import Refused, Workplace
 from coder_nb.core.entries import Attachment, Tokens
 from coder_nb.core.tools import kind_of, normal_name

@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from coder_nb.backends.base import AgentSession, AnyEvent, Opening, Probe, Spawner
+from coder_nb.backends.base import AgentSession, Opening, Probe
+from coder_nb.backends.events import AnyEvent
 from coder_nb.backends.opencode import past, prompting
 from coder_nb.backends.opencode.server import Refused, Server
 from coder_nb.backends.opencode.session import OpencodeSession
+from coder_nb.backends.processes import Spawner
 from coder_nb.backends.program import Programs, persistently
 from coder_nb.backends.registry import AgentMode, AgentSpec
 from coder_nb.core.agents import NativeSession

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from coder_nb.backends.base import Done
+from coder_nb.backends.events import Done
 from coder_nb.backends.opencode.state import State
 from coder_nb.backends.opencode.translate import ABORTED, words_of
 from coder_nb.backends.registry import AgentSpec

@@ -8,7 +8,8 @@ from typing import Any
 
 import msgspec
 
-from coder_nb.backends.base import AnyEvent, ForkOf, UsageReported, UserSaid
+from coder_nb.backends.base import ForkOf
+from coder_nb.backends.events import AnyEvent, UsageReported, UserSaid
 from coder_nb.backends.opencode import translate
 from coder_nb.backends.opencode.server import Refused, Server
 from coder_nb.backends.opencode.state import State

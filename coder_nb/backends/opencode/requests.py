@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from coder_nb.backends.base import AnyEvent, PermissionAsked, PermissionGone, QuestionAsked, QuestionGone
+from coder_nb.backends.events import AnyEvent, PermissionAsked, PermissionGone, QuestionAsked, QuestionGone
 from coder_nb.backends.opencode.server import Refused, Server
 from coder_nb.errors import AgentFailed
 

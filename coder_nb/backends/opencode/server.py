@@ -13,8 +13,8 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from coder_nb.backends.base import Child, Spawner
 from coder_nb.backends.opencode.events import Events
+from coder_nb.backends.processes import Child, Spawner
 from coder_nb.errors import AgentDied, AgentFailed, AgentProtocolError, AgentTimeout
 from coder_nb.settings import Settings
 

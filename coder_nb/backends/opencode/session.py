@@ -9,16 +9,13 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Literal
 
-from coder_nb.backends.base import (
+from coder_nb.backends.base import Asked, Capabilities, Opening, Plain
+from coder_nb.backends.events import (
     AnyEvent,
-    Asked,
-    Capabilities,
     CommandsChanged,
     Done,
-    Opening,
     PermissionAsked,
     PermissionGone,
-    Plain,
     QuestionAsked,
     QuestionGone,
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from coder_nb.backends.base import PermissionAsked, QuestionAsked, ToolUpdate
+from coder_nb.backends.events import PermissionAsked, QuestionAsked, ToolUpdate
 from coder_nb.backends.opencode.patches import diffs_of
 from coder_nb.backends.opencode.state import State
 from coder_nb.core.entries import Choice, FileDiff, Location, PermissionOption, PlanItem, ToolStatus

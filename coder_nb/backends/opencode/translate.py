@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from coder_nb.backends.base import (
+from coder_nb.backends.events import (
     AnyEvent,
     Failed,
     Noticed,

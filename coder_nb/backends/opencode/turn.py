@@ -7,7 +7,8 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 
-from coder_nb.backends.base import AnyEvent, Asked, Done, Noticed, UserSaid
+from coder_nb.backends.base import Asked
+from coder_nb.backends.events import AnyEvent, Done, Noticed, UserSaid
 from coder_nb.backends.opencode.ending import done
 from coder_nb.backends.opencode.requests import Requests
 from coder_nb.backends.opencode.server import Refused

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from coder_nb.backends.base import (
+from coder_nb.backends.events import (
     AnyEvent,
     CommandsChanged,
     Failed,

@@ -11,21 +11,16 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from coder_nb.backends.base import (
+from coder_nb.backends.base import Asked, Capabilities, Opening, Plain, Probe, Untold
+from coder_nb.backends.events import (
     AnyEvent,
-    Asked,
-    Capabilities,
     Done,
     Noticed,
-    Opening,
     PermissionAsked,
-    Plain,
-    Probe,
     QuestionAsked,
     ReasoningDelta,
     TextDelta,
     ToolUpdate,
-    Untold,
 )
 from coder_nb.backends.replay.recording import (
     OPTIONS,

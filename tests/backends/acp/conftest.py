@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from coder_nb.backends.acp.backend import AcpBackend
-from coder_nb.backends.base import AgentSession, AnyEvent, Opening
+from coder_nb.backends.base import AgentSession, Opening
+from coder_nb.backends.events import AnyEvent
 from coder_nb.backends.registry import registry
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.ids import new_id

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from coder_nb.backends.base import AnyEvent, Asked, CommandsChanged
+from coder_nb.backends.base import Asked
+from coder_nb.backends.events import AnyEvent, CommandsChanged
 from coder_nb.testing import scripted_agent
 
 pytestmark = pytest.mark.anyio

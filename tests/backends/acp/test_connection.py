@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from coder_nb.backends.acp.connection import Connection
-from coder_nb.backends.base import Child
+from coder_nb.backends.processes import Child
 from coder_nb.errors import AgentDied
 
 pytestmark = pytest.mark.anyio

@@ -15,7 +15,9 @@ from coder_nb.backends.acp import terminals, wire
 from coder_nb.backends.acp.connection import Connection, RpcError
 from coder_nb.backends.acp.files import Tree
 from coder_nb.backends.acp.terminals import Terminal, Terminals
-from coder_nb.backends.base import Asked, Child, Done, TextDelta
+from coder_nb.backends.base import Asked
+from coder_nb.backends.events import Done, TextDelta
+from coder_nb.backends.processes import Child
 from coder_nb.errors import AgentDied
 
 pytestmark = pytest.mark.anyio

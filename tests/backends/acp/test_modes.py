@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from coder_nb.backends.base import AgentSession, Asked, Done, PermissionAsked, TextDelta
+from coder_nb.backends.base import AgentSession, Asked
+from coder_nb.backends.events import Done, PermissionAsked, TextDelta
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.errors import AgentProtocolError
 

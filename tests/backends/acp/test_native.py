@@ -9,17 +9,8 @@ from typing import Any
 import pytest
 
 from coder_nb.backends.acp import content, signin
-from coder_nb.backends.base import (
-    AnyEvent,
-    Asked,
-    Done,
-    ForkOf,
-    McpServer,
-    Noticed,
-    QuestionAsked,
-    TextDelta,
-    UserSaid,
-)
+from coder_nb.backends.base import Asked, ForkOf, McpServer
+from coder_nb.backends.events import AnyEvent, Done, Noticed, QuestionAsked, TextDelta, UserSaid
 from coder_nb.backends.registry import AgentSpec
 from coder_nb.core.entries import Attachment, Choice
 from coder_nb.errors import AgentNotLoggedIn, AgentUnavailable, InvalidOption, NotFound

@@ -14,17 +14,9 @@ from pydantic import BaseModel, TypeAdapter
 from coder_nb.backends.acp import translate
 from coder_nb.backends.acp.backend import AcpBackend
 from coder_nb.backends.acp.state import State
-from coder_nb.backends.base import (
-    Asked,
-    Child,
-    ForkOf,
-    McpServer,
-    PermissionAsked,
-    QuestionAsked,
-    RawReceived,
-    Spawner,
-    TextDelta,
-)
+from coder_nb.backends.base import Asked, ForkOf, McpServer
+from coder_nb.backends.events import PermissionAsked, QuestionAsked, RawReceived, TextDelta
+from coder_nb.backends.processes import Child, Spawner
 from coder_nb.backends.registry import registry
 from coder_nb.core.entries import Attachment
 from coder_nb.settings import Settings

@@ -13,7 +13,8 @@ import pytest
 from coder_nb.backends.acp.connection import RpcError
 from coder_nb.backends.acp.files import Tree
 from coder_nb.backends.acp.terminals import Terminals
-from coder_nb.backends.base import AnyEvent, Asked, Done, PermissionAsked, PermissionGone, TextDelta, ToolUpdate
+from coder_nb.backends.base import Asked
+from coder_nb.backends.events import AnyEvent, Done, PermissionAsked, PermissionGone, TextDelta, ToolUpdate
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.testing.backend_conformance import text_of
 from coder_nb.warm import keeper

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from coder_nb.backends.base import (
+from coder_nb.backends.base import Asked
+from coder_nb.backends.events import (
     AnyEvent,
-    Asked,
     CommandsChanged,
     Done,
     ModeChanged,

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from coder_nb.backends.acp import tools, translate
 from coder_nb.backends.acp.state import State, capabilities, configured, model_name
 from coder_nb.backends.acp.usage import begin_turn, end_turn, tokens_of
-from coder_nb.backends.base import (
+from coder_nb.backends.events import (
     AnyEvent,
     ModeChanged,
     PermissionAsked,

@@ -22,9 +22,10 @@ from support.claude import World, turn
 from support.history import MemoryHistory
 
 import coder_nb
-from coder_nb.backends.base import Opening, TextDelta, ToolUpdate, UserSaid
+from coder_nb.backends.base import Opening
 from coder_nb.backends.claude import resumes
 from coder_nb.backends.claude.backend import ClaudeBackend
+from coder_nb.backends.events import TextDelta, ToolUpdate, UserSaid
 from coder_nb.backends.registry import registry
 from coder_nb.errors import AgentDisabled, AgentFailed, AgentNotInstalled, MissingExtra, NotFound
 from coder_nb.ids import new_id

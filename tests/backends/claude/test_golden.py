@@ -30,11 +30,11 @@ from claude_agent_sdk.types import RateLimitInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coder_nb.backends.base import AnyEvent, Noticed, PlanUpdate, RawReceived, TextDelta, ToolUpdate, UsageReported
 from coder_nb.backends.claude import ending, tools, translate
 from coder_nb.backends.claude.results import Results
 from coder_nb.backends.claude.start import end_of_turn
 from coder_nb.backends.claude.state import State
+from coder_nb.backends.events import AnyEvent, Noticed, PlanUpdate, RawReceived, TextDelta, ToolUpdate, UsageReported
 
 TESTS = Path(__file__).parents[2]
 RECORDINGS = sorted((TESTS / "recordings" / "claude").glob("*.jsonl"))

@@ -17,13 +17,11 @@ from support import matrix
 from support.anthropic_model import Request, Say, notified, results, said
 from support.claude import World, done_of, text_of, turn, usage_of
 
-from coder_nb.backends.base import (
+from coder_nb.backends.base import Asked, ForkOf, McpServer
+from coder_nb.backends.events import (
     AnyEvent,
-    Asked,
     CommandsChanged,
     Done,
-    ForkOf,
-    McpServer,
     Noticed,
     PermissionAsked,
     ReasoningDelta,

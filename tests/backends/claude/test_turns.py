@@ -9,19 +9,10 @@ from typing import Any, cast
 import pytest
 from claude_agent_sdk import ResultMessage, StreamEvent, SystemMessage, ToolPermissionContext
 
-from coder_nb.backends.base import (
-    AnyEvent,
-    Asked,
-    Done,
-    Opening,
-    PermissionAsked,
-    PermissionGone,
-    SelfStarted,
-    TextDelta,
-    UserSaid,
-)
+from coder_nb.backends.base import Asked, Opening
 from coder_nb.backends.claude.client import Client
 from coder_nb.backends.claude.session import ClaudeSession
+from coder_nb.backends.events import AnyEvent, Done, PermissionAsked, PermissionGone, SelfStarted, TextDelta, UserSaid
 from coder_nb.backends.registry import registry
 from coder_nb.errors import AgentFailed
 from coder_nb.settings import Settings

@@ -10,9 +10,10 @@ from typing import cast, get_args
 import pytest
 from support.history import MemoryHistory
 
-from coder_nb.backends.base import Opening, Spawner
+from coder_nb.backends.base import Opening
 from coder_nb.backends.native.backend import NativeBackend
 from coder_nb.backends.native.providers import PROVIDERS, target
+from coder_nb.backends.processes import Spawner
 from coder_nb.backends.registry import registry
 from coder_nb.errors import AgentNotInstalled, AgentNotLoggedIn, InvalidOption
 from coder_nb.settings import Settings

@@ -13,11 +13,10 @@ from support.model import Say, last_said, text_of
 from support.native import turn
 from support.processes import ends
 
-from coder_nb.backends.base import (
+from coder_nb.backends.base import Asked, ForkOf
+from coder_nb.backends.events import (
     AnyEvent,
-    Asked,
     Done,
-    ForkOf,
     PermissionAsked,
     PlanUpdate,
     TextDelta,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from coder_nb.backends.base import AnyEvent, ReasoningDelta, TextDelta
+from coder_nb.backends.events import AnyEvent, ReasoningDelta, TextDelta
 from coder_nb.backends.opencode import translate
 from coder_nb.backends.opencode.state import State
 

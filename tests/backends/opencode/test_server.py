@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from support import opencode_server
 
-from coder_nb.backends.base import AgentSession, AnyEvent, Asked, Done, McpServer, Opening
+from coder_nb.backends.base import AgentSession, Asked, McpServer, Opening
+from coder_nb.backends.events import AnyEvent, Done
 from coder_nb.backends.opencode.backend import OpencodeBackend
 from coder_nb.backends.opencode.server import Server
 from coder_nb.backends.registry import registry

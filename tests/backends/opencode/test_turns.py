@@ -11,11 +11,10 @@ from typing import Any
 
 import pytest
 
-from coder_nb.backends.base import (
+from coder_nb.backends.base import Asked, Opening
+from coder_nb.backends.events import (
     AnyEvent,
-    Asked,
     Done,
-    Opening,
     PermissionGone,
     QuestionAsked,
     QuestionGone,

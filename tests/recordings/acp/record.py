@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from coder_nb.backends.acp.backend import AcpBackend
-from coder_nb.backends.base import Asked, Child, Opening, PermissionAsked, TextDelta
+from coder_nb.backends.base import Asked, Opening
+from coder_nb.backends.events import PermissionAsked, TextDelta
+from coder_nb.backends.processes import Child
 from coder_nb.backends.registry import registry
 from coder_nb.ids import new_id
 from coder_nb.settings import Settings
