@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from coder_nb.core.entries import Permission, ToolKind
+from coder_nb.core.programs import SHELLS
 
 
 class Deed(NamedTuple):
@@ -32,7 +33,6 @@ _BESIDE = frozenset(
 """What is given beside a command and changes nothing about what runs."""
 _FOLDERS = ("cwd", "workdir", "dir_path", "directory")
 _SHELL_FLAGS = ("-c", "-lc")
-SHELLS = frozenset({"sh", "bash", "zsh", "dash", "fish"})
 _FILE_KEY = re.compile(r"path|file(?!_text)|\A(to|from|source|destination)\Z", re.IGNORECASE)
 
 

@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from coder_nb.core import shell
-from coder_nb.core.deeds import SHELLS, Deed
+from coder_nb.core.deeds import Deed
 from coder_nb.core.entries import Offer
+from coder_nb.core.programs import KEYWORDS, PYTHON, RUNNERS, STARTERS, WITH_PARTS
 from coder_nb.core.rules import (
     AnyCovers,
     Commands,
@@ -35,32 +36,9 @@ def forbidding(commands: Iterable[str]) -> tuple[Rule, ...]:
     )
 
 
-_RUNNERS = frozenset(
-    {
-        *SHELLS,
-        *("sudo", "doas", "su", "env", "xargs", "eval", "exec", "source", ".", "command", "builtin", "nohup", "nice"),
-        *("time", "timeout", "watch", "ssh", "docker", "podman", "perl", "ruby", "node", "deno", "bun", "php", "awk"),
-        *("find", "parallel", "strace", "setsid", "stdbuf", "script", "expect", "ksh", "pwsh", "powershell", "cmd"),
-    }
-)
-"""Programs that run whatever they are given."""
-_RESERVED = frozenset(
-    {
-        *("if", "then", "else", "elif", "fi", "for", "while", "until", "do", "done", "case", "esac", "in", "select"),
-        *("function", "coproc", "[[", "!", "{", "}", "and", "or", "not", "begin", "end", "alias", "export", "set"),
-        *("declare", "local", "readonly", "typeset", "trap", "unset", "hash", "enable", "cd", "pushd", "popd"),
-    }
-)
-"""Words that change what the words after them mean."""
-_PYTHON = re.compile(r"python[\d.]*\Z")
+_NEED_PART = frozenset({"git", "npx", "uvx", *(program for program, _ in STARTERS)})
+"""Programs that run whatever they are given unless their second word says something else."""
 _NAME = re.compile(r"[A-Za-z][\w.:-]*\Z")
-_WITH_PARTS = frozenset(
-    {
-        *("git", "gh", "hg", "npm", "pnpm", "yarn", "pip", "pip3", "conda", "mamba", "poetry", "pdm", "hatch", "nox"),
-        *("cargo", "go", "rustup", "make", "just", "jupyter", "dvc", "kubectl", "terraform", "brew", "apt", "tox"),
-    }
-)
-"""Programs whose second word says what they do."""
 
 
 def commands_of(text: str) -> Commands:
@@ -111,14 +89,17 @@ def _is_below(path: str) -> bool:
 
 
 def _too_wide(words: Sequence[str]) -> str | None:
+    """What of these words runs whatever follows them."""
+    if (named := tuple(words[:2])) in STARTERS:
+        return _too_wide(words[2:]) if words[2:] else " ".join(named)
     program = words[0].rpartition("/")[2] if words else ""
-    if program in _RUNNERS or program in _RESERVED:
+    if program in RUNNERS | KEYWORDS or program.startswith("-"):
         return words[0]
     plain = len(words) > 1 and not words[1].startswith("-")
-    named = len(words) > 2 and words[1] in ("-m", "-c")
-    if _PYTHON.match(program) and not (plain or named):
+    module = len(words) > 2 and words[1] in ("-m", "-c")
+    if PYTHON.match(program) and not (plain or module):
         return words[0]
-    return "uv" if program == "uv" and len(words) < 3 else None
+    return program if program in _NEED_PART and not plain else None
 
 
 def offers(deed: Deed, place: Place) -> tuple[tuple[Offer, AnyCovers], ...]:
@@ -161,18 +142,19 @@ def _offers(deed: Deed, place: Place) -> Iterator[tuple[str, AnyCovers]]:
 def _beginning(command: shell.Simple) -> tuple[str, ...]:
     """The first words of a command, as many as say what it does; none where they cannot be told."""
     words = [word.text if word.literal else "" for word in command]
-    program = words[0].rpartition("/")[2]
+    if tuple(words[:2]) in STARTERS:
+        rest = _beginning(command[2:])
+        return rest and (*words[:2], *rest)
+    program = words[0].rpartition("/")[2] if words else ""
     count = 1
-    if _PYTHON.match(program):
+    if PYTHON.match(program):
         count = 3 if words[1:2] == ["-m"] else 2
-    elif program in _WITH_PARTS:
+    elif program in WITH_PARTS or program in ("npx", "uvx"):
         count = 2
-    elif program in ("uv", "npx", "uvx"):
-        count = 3 if program == "uv" else 2
     first = words[:count]
     if len(first) < count or not all(first):
         return ()
-    if program in _WITH_PARTS | {"uv"} and not _NAME.match(first[-1]):
+    if program in WITH_PARTS and not _NAME.match(first[-1]):
         return ()
     return tuple(first)
 

@@ -13,9 +13,10 @@ from typing import Literal, NamedTuple, get_args
 
 from coder_nb.core import shell
 from coder_nb.core.changes import is_secret
-from coder_nb.core.deeds import SHELLS, Deed
+from coder_nb.core.deeds import Deed
 from coder_nb.core.entries import Value
 from coder_nb.core.permissions import PermissionMode, decide
+from coder_nb.core.programs import KEYWORDS, RUNNERS, STARTERS
 
 Scope = Literal["session", "project", "everywhere"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -208,13 +209,6 @@ def is_whole(path: str) -> bool:
 
 # What a rule may forbid ----------------------------------------------------------------------------------------------
 
-_BEFORE = frozenset(
-    {
-        *("sudo", "doas", "env", "command", "builtin", "exec", "nohup", "nice", "time", "timeout", "xargs", "then"),
-        *("do", "else", "if", "while", "until", "!", "{"),
-    }
-)
-"""What may stand before the program that a command really runs."""
 _TOKEN = re.compile(r"[^\s;&|()`$<>{}\"'\\]+")
 
 
@@ -245,23 +239,36 @@ def _line_may_run(line: str, words: Sequence[str]) -> bool:
     commands = shell.read(line)
     if commands is not None:
         return any(_may_begin([word.text for word in command], words) for command in commands)
-    tokens = _TOKEN.findall(line)
-    return any(tokens[at : at + len(words)] == list(words) for at in range(len(tokens)))
+    return _is_in(_TOKEN.findall(line), words)
 
 
 def _may_begin(command: Sequence[str], words: Sequence[str]) -> bool:
-    """Whether a command begins with words, behind what may stand before it; or hands them to another shell."""
-    left = list(command)
-    while left:
-        program = left[0].rpartition("/")[2] or left[0]
-        if [program, *left[1:]][: len(words)] == list(words):
+    """Whether a command begins with words, behind what is set for it, or runs what it is given, and is given them."""
+    left = command[next((at for at, word in enumerate(command) if "=" not in word), len(command)) :]
+    if not left or not (tuple(left[:2]) in STARTERS or _base(left[0]) in RUNNERS | KEYWORDS):
+        return _is_in(left, words, at_first=True)
+    return _is_in(left, words) or any(_line_may_run(word, words) for word in left[1:])
+
+
+def _is_in(tokens: Sequence[str], words: Sequence[str], *, at_first: bool = False) -> bool:
+    """Whether the program of words is there, given the others; its options, and what these take, may come between.
+
+    In one pass, as a line may be long: what is kept is how many words were found, and whether an option was last.
+    """
+    found: set[tuple[int, bool]] = set()
+    for at, token in enumerate(tokens):
+        option = token.startswith("-")
+        kept = {(count, option) for count, takes in found if option or takes}
+        found = kept | {(count + 1, False) for count, _ in found if token == words[count]}
+        if not (at and at_first) and words[0] in (token, _base(token)):
+            found.add((1, False))
+        if any(count == len(words) for count, _ in found):
             return True
-        if program in SHELLS:
-            return any(_line_may_run(word, words) for word in left[1:] if not word.startswith("-"))
-        if program not in _BEFORE and "=" not in left[0] and not left[0].startswith("-"):
-            return False
-        left = left[1:]
     return False
+
+
+def _base(program: str) -> str:
+    return program.rpartition("/")[2] or program
 
 
 # What is answered ----------------------------------------------------------------------------------------------------

@@ -16,7 +16,8 @@ _UNREAD = frozenset("$`()#")
 """What makes a line mean more than it shows, wherever it stands unquoted; a ``#`` only where a word begins."""
 _EXPANDS = frozenset("*?[]{}~=^")
 _TO_NOWHERE = re.compile(r"(?:>{1,2}|<)[ \t]*/dev/null(?=[\s;|&]|\Z)|>&[0-9](?=[\s;|&]|\Z)")
-_BOTH_TO_NOWHERE = re.compile(r"&>[ \t]*/dev/null(?=[\s;|&]|\Z)")
+_BOTH_TO_NOWHERE = re.compile(r"&>[ \t]*/dev/null(?=[ \t]*(?:[;|&\n]|\Z))")
+"""At the end of a command only: to some shells the ``&`` ends it, so that what follows would be another one."""
 
 
 class Word(NamedTuple):
@@ -80,7 +81,7 @@ class _Reader:
 
     def _separator(self) -> str | None:
         """Takes what stands between two commands; None where nothing of the kind is here."""
-        if _BOTH_TO_NOWHERE.match(self._line, self._at):
+        if self._line.startswith("&>", self._at):
             return None
         for mark in ("&&", "||", "|&", "|", ";", "&", "\n"):
             if self._line.startswith(mark, self._at):

@@ -101,6 +101,8 @@ def test_a_rule_about_a_command_allows_it_however_it_is_written(line: str) -> No
         "pytest >x",
         "pytest 2>x",
         "pytest &>x",
+        "pytest &>/dev/null rm x",
+        "pytest &>/dev/null 2>&1",
         "pytest >&x",
         "pytest >| x",
         "pytest < /etc/passwd",
@@ -301,6 +303,12 @@ def test_a_tool_of_another_server_is_no_shell_whatever_it_is_called() -> None:
         ("python -m pytest -q", ["python -m pytest …", "this command"]),
         ("python3.11 setup.py build", ["python3.11 setup.py …", "this command"]),
         ("uv run pytest -q", ["uv run pytest …", "this command"]),
+        ("uv run python -m pytest", ["uv run python -m pytest …", "this command"]),
+        ("poetry run ruff check", ["poetry run ruff …", "this command"]),
+        ("poetry run python -c x", ["this command"]),
+        ("uv run --with x python a.py", ["this command"]),
+        ("conda run -n x python a.py", ["this command"]),
+        ("npx -y x", ["this command"]),
         ("git commit -m x", ["git commit …", "this command"]),
         ("cd /work/tree && npm test", ["npm test …", "this command"]),
         ("git -C x push", ["this command"]),
@@ -342,7 +350,20 @@ def test_what_is_offered_for_edits_and_tools() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["bash", "sudo ls", "python", "python -X utf8", "env", "xargs", "uv run", "find .", "cd"]
+    "text",
+    [
+        *("bash", "sudo ls", "python", "python -X utf8", "env", "xargs", "uv run", "find .", "cd", "sed", "git"),
+        *(
+            "git --no-pager",
+            "poetry",
+            "poetry run",
+            "poetry run bash",
+            "uv run --with",
+            "uv run python",
+            "npx",
+            "npx -y",
+        ),
+    ],
 )
 def test_a_rule_that_would_allow_everything_is_refused(text: str) -> None:
     with pytest.raises(InvalidOption, match="everything"):
@@ -382,15 +403,34 @@ PUSH = begins("git push", "deny")
         "echo $(git push)",
         "(git push)",
         "git push > x",
+        "git -C /tmp push",
+        "git --no-pager -c a=b push",
+        "git -C $X push",
+        "git \\\n push",
+        "sudo -u ann git push",
+        "timeout 5 git push",
+        "xargs -n 1 git push",
+        "find . -exec git push ;",
+        "eval 'git push'",
+        "sudo sh -c 'ls;git push'",
+        "uv run git push",
+        "conda run -n x git -C y push",
     ],
 )
 def test_what_is_forbidden_is_forbidden_wherever_it_may_hide(line: str) -> None:
     assert rules.denied([PUSH], runs(line), HERE) is PUSH
 
 
-@pytest.mark.parametrize("line", ["git status", "git commit -m 'git push it'", "echo git push", "gitpush"])
+@pytest.mark.parametrize(
+    "line", ["git status", "git commit -m 'git push it'", "git -C x log push", "echo git push", "gitpush"]
+)
 def test_and_what_only_names_it_is_not(line: str) -> None:
     assert rules.denied([PUSH], runs(line), HERE) is None
+
+
+def test_looking_for_it_takes_no_time_in_the_square_of_the_length() -> None:
+    for line in ("git -x " * 30_000, "git -C $X " + "-a " * 50_000, "bash -c '" + "git -x " * 1_000 + "'"):
+        assert rules.denied([PUSH], runs(line), HERE) is None
 
 
 @pytest.mark.parametrize(
@@ -440,8 +480,27 @@ def test_a_rule_survives_the_wire() -> None:
 
 PIECES = [
     *("pytest", "rm", "echo", "-q", "a b", "x", "'", '"', "\\", " ", "\n", ";", "&", "&&", "|", "||", "|&", "&|", "!"),
-    *("$(rm x)", "`rm x`", "$X", "${X}", ">", ">>", "<", "2>&1", ">/dev/null", "&>", ">&2", "(", ")", "{", "}", "#"),
+    *(
+        "$(rm x)",
+        "`rm x`",
+        "$X",
+        "${X}",
+        ">",
+        ">>",
+        "<",
+        "2>&1",
+        ">/dev/null",
+        "&>",
+        "&>/dev/null ",
+        ">&2",
+        "(",
+        ")",
+        "{",
+        "}",
+        "#",
+    ),
     *("*", "?", "~", "=", "A=b", "'rm x'", "\\;", "\\'", "'\\''", '"\\""', "\\\n", "if", "then", "fi", "time", "<<E"),
+    "&>/dev/null ",
 ]
 LINES = st.lists(st.sampled_from([*PIECES, "pytest ", " && ", "; "]), min_size=1, max_size=9).map("".join)
 CHAINS = st.lists(st.sampled_from([*PIECES, " x ", "\nx ", "; echo ", " && x ", " | pytest "]), max_size=5)
