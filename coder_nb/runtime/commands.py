@@ -11,7 +11,7 @@ from coder_nb.runtime.context import Context
 async def known(context: Context, chat: ChatInfo) -> tuple[AgentCommands, ...]:
     """What each agent told in this chat, else in another of its session, else anywhere since this runtime began."""
     found: dict[str, tuple[Command, ...]] = dict(context.latest_commands)
-    infos = await context.store.catalog.agent_sessions(chat.session_id)
+    infos = await context.store.agents.of_session(chat.session_id)
     for info in sorted(infos, key=lambda info: (info.chat_id == chat.id, info.last_active_at or 0)):
         if info.commands:
             found[info.agent] = info.commands

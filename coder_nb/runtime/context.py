@@ -150,7 +150,7 @@ class Context:
         began: Callable[[Begun], None],
     ) -> AgentSession:
         """Starts an agent session, with its earlier native session where that is within reach."""
-        known = await self.store.catalog.get_agent_session(chat_id, agent)
+        known = await self.store.agents.get(chat_id, agent)
         facts = Facts(lease, self.agents.config_hash(agent, cwd), known)
         native_id = known.native_id if known and self._is_within_reach(known) and not facts.changed else None
         turns = [turn for turn in await self.visible_turns(chat_id) if turn.agent == agent and turn.end]
@@ -194,7 +194,7 @@ class Context:
 
     async def visible_turns(self, chat_id: str) -> list[TurnInfo]:
         """The turns of a chat that no restore has hidden."""
-        turns = await self.store.catalog.turns(chat_id)
+        turns = await self.store.turns.of_chat(chat_id)
         if not turns:
             return []
         landmarks = await self.store.log.landmarks(chat_id)
@@ -217,7 +217,7 @@ class Context:
     async def _turns_taken(self, chat_id: str, agent: str) -> int | None:
         """How many turns an agent has taken in a chat; None where the chat is gone."""
         try:
-            turns = await self.store.catalog.turns(chat_id)
+            turns = await self.store.turns.of_chat(chat_id)
         except NotFound:
             return None
         return sum(turn.agent == agent for turn in turns)
@@ -228,7 +228,7 @@ class Context:
         if not session.alive:
             self.journal.bury(key_of(chat_id, agent), session.stderr_tail(), session.explain())
             self.journal.note("agent_crashed", chat=chat_id, agent=agent, pid=session.pid)
-        known = await self.store.catalog.get_agent_session(chat_id, agent)
+        known = await self.store.agents.get(chat_id, agent)
         facts, can = self._facts[session], session.capabilities
         info = AgentSessionInfo(
             chat_id=chat_id,
@@ -248,7 +248,7 @@ class Context:
             pid=session.pid,
             last_active_at=self.now(),
         )
-        await self.store.catalog.put_agent_session(lease, info)
+        await self.store.agents.put(lease, info)
 
     async def keep_in_mind(self, key: Key, session: AgentSession) -> None:
         """Writes down how a session is that has no turn."""

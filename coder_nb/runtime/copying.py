@@ -42,7 +42,7 @@ async def exported(context: Context, chat_id: str, *, redact: bool) -> Exported:
         chat=chat,
         session=session,
         entries=page.entries,
-        turns=await context.store.catalog.turns(chat_id),
+        turns=await context.store.turns.of_chat(chat_id),
         changes=await context.store.changes.of_chat(chat_id),
     )
     plain = export.durable(whole)
@@ -88,7 +88,7 @@ async def adopted(
     context: Context, lease: Lease, session: SessionInfo, *, agent: str, native_id: str, name: str | None
 ) -> str:
     """The chat that goes on with a native session, with what its agent tells of it; the same one each time."""
-    for known in await context.store.catalog.agent_sessions(session.id):
+    for known in await context.store.agents.of_session(session.id):
         if (known.agent, known.native_id) == (agent, native_id):
             return known.chat_id
     chat_id = ids.id_of(session.id, agent, native_id)
@@ -139,7 +139,7 @@ async def forked(
 
     `pending` are changes that a copy of the worktree holds too, and that are decided there on their own.
     """
-    turns = await context.store.catalog.turns(source.id)
+    turns = await context.store.turns.of_chat(source.id)
     kept = kept_turns(turns, turn_id)
     page = await context.store.log.tail(source.id, _EVERYTHING)
     entries = _up_to(page.entries, kept[-1].id if kept else None)
@@ -155,9 +155,7 @@ async def forked(
     copies, copied_turns = export.copied(copy, chat.id, ids.id_of)
     place = f"after turn {len(kept)}" if kept else "at its beginning"
     text = f"Forked from the chat “{source.title or source.name}” {place}."
-    known = [
-        info for info in await context.store.catalog.agent_sessions(source.session_id) if info.chat_id == source.id
-    ]
+    known = [info for info in await context.store.agents.of_session(source.session_id) if info.chat_id == source.id]
     agents = [fork for info in known if (fork := _branch(context, info, chat.id, entries, kept, turns)) is not None]
     await context.store.copies.plant(
         lease,

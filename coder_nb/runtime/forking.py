@@ -26,7 +26,7 @@ async def fork(
     name: str | None,
 ) -> str:
     """Makes the fork, on the same worktree, a copy of it, or one that is made anew; returns the new chat's id."""
-    copying.kept_turns(await context.store.catalog.turns(source.id), turn_id)
+    copying.kept_turns(await context.store.turns.of_chat(source.id), turn_id)
     if files == "shared":
         return await copying.forked(context, lease, source, source.session_id, turn_id=turn_id, name=name)
     session = await context.store.catalog.get_session(source.session_id)

@@ -139,7 +139,7 @@ class Host:
         sessions = await self.context.store.catalog.sessions()
         begun = await deletion.begun(self.context)
         for path in {session.path for session in sessions}:
-            if await self.context.store.catalog.unfinished(path) or path in begun:
+            if await self.context.store.turns.unfinished(path) or path in begun:
                 with contextlib.suppress(errors.RunElsewhere):
                     await self.leases.hold(path)
 

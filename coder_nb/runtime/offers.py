@@ -31,7 +31,7 @@ def is_told(agent: str, turns: Sequence[TurnInfo], brings: Memory) -> bool:
 async def offered(context: Context, chat: ChatInfo, session: SessionInfo) -> tuple[AgentOffer, ...]:
     """One for each agent of the registry, in its order."""
     here = await _here(context, chat)
-    lately = {info.agent: info for info in await context.store.catalog.latest_agent_sessions()}
+    lately = {info.agent: info for info in await context.store.agents.latest()}
     turns = [turn for turn in await context.visible_turns(chat.id) if turn.end]
     cwd = await _cwd(context, session) if here else None
     spoke = {turn.agent for turn in turns}
@@ -59,7 +59,7 @@ async def memories(
 
 
 async def _here(context: Context, chat: ChatInfo) -> dict[str, AgentSessionInfo]:
-    infos = await context.store.catalog.agent_sessions(chat.session_id)
+    infos = await context.store.agents.of_session(chat.session_id)
     return {info.agent: info for info in infos if info.chat_id == chat.id}
 
 

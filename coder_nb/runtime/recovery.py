@@ -20,7 +20,7 @@ async def settle(context: Context, lease: Lease, *, chat_id: str | None = None) 
 
     Only to be called while none of them runs here (laws 1, 3 and 8).
     """
-    for turn in await context.store.catalog.unfinished(lease.path):
+    for turn in await context.store.turns.unfinished(lease.path):
         if chat_id in (None, turn.chat_id):
             await _interrupt(context, lease, turn)
 

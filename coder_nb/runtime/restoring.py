@@ -119,7 +119,7 @@ async def _rewind(context: Context, lease: Lease, chat_id: str, agent: str, prom
 
 async def _forget(context: Context, lease: Lease, chat_id: str, agent: str) -> None:
     """Writes down that an agent has no memory of the chat: a crash must not let it go on with one that is too long."""
-    known = await context.store.catalog.get_agent_session(chat_id, agent)
+    known = await context.store.agents.get(chat_id, agent)
     if known is not None:
         cold = replace(known, native_id=None, status="cold", pid=None, forked_from=None)
-        await context.store.catalog.put_agent_session(lease, cold)
+        await context.store.agents.put(lease, cold)

@@ -64,6 +64,6 @@ class Spending:
         sessions = await self._store.catalog.sessions()
         self._owners = {chat: one.owner for one in sessions for chat in one.chats}
         self._chats, self._users, self._today, self._read_at = Counter(), Counter(), 0, time.monotonic()
-        for row in await self._store.catalog.usage():
+        for row in await self._store.turns.usage():
             if row.counted and row.cost_nanousd:
                 self._add(row.chat_id, row.cost_nanousd, today=row.ts >= midnight)

@@ -182,7 +182,7 @@ class Tree:
     async def keep(self, lease: Lease, state: WorktreeState) -> None:
         """Takes over a new state of the worktree."""
         if self._state is None or (state.path, state.base_commit) != (self._state.path, self._state.base_commit):
-            await self._context.store.catalog.set_worktree(
+            await self._context.store.trees.record(
                 lease,
                 self.session_id,
                 path=state.path,

@@ -158,7 +158,7 @@ class Standing(Value):
 
 
 class Catalog(Protocol):
-    """Sessions, chats, worktrees and agent sessions."""
+    """Sessions and their chats."""
 
     async def open_session(
         self,
@@ -185,11 +185,6 @@ class Catalog(Protocol):
     async def delete_session(self, lease: Lease, session_id: str) -> None:
         """Removes a session with all its chats, whole or not at all; its worktree's row stays, without a session."""
 
-    async def set_worktree(
-        self, lease: Lease, session_id: str, *, path: str, branch: str, base_commit: str, checkout: str = ""
-    ) -> None:
-        """Records the session's worktree, or its new base; the row outlives the session's."""
-
     async def open_chat(self, session_id: str, *, name: str, new: bool, chat_id: str, now: int) -> ChatInfo: ...
 
     async def get_chat(self, chat_id: str) -> ChatInfo:
@@ -202,23 +197,6 @@ class Catalog(Protocol):
 
     async def delete_chat(self, lease: Lease, chat_id: str) -> None:
         """Removes a chat with its log, inbox, turns and changes, and ends its agent sessions' rows."""
-
-    async def turns(self, chat_id: str) -> tuple[TurnInfo, ...]: ...
-
-    async def unfinished(self, path: str) -> tuple[TurnInfo, ...]:
-        """Turns without an end in chats of sessions on a working directory: what a dead runner left behind."""
-
-    async def agent_sessions(self, session_id: str) -> tuple[AgentSessionInfo, ...]: ...
-
-    async def get_agent_session(self, chat_id: str, agent: str) -> AgentSessionInfo | None: ...
-
-    async def latest_agent_sessions(self) -> tuple[AgentSessionInfo, ...]:
-        """Of each agent the session that was active last, wherever in the store."""
-
-    async def put_agent_session(self, lease: Lease, info: AgentSessionInfo) -> None: ...
-
-    async def usage(self, chat_id: str | None = None) -> tuple[UsageRow, ...]:
-        """From the entries of kind ``usage``: there is no second truth."""
 
 
 TreeStatus = Literal["active", "closing", "deleting", "removed"]
@@ -237,15 +215,45 @@ class TreeRow(Value):
 
 
 class Trees(Protocol):
-    """Worktrees, also those of sessions that are gone; `Catalog.set_worktree` records them."""
+    """Worktrees, also those of sessions that are gone."""
 
     async def rows(self) -> tuple[TreeRow, ...]: ...
+
+    async def record(
+        self, lease: Lease, session_id: str, *, path: str, branch: str, base_commit: str, checkout: str = ""
+    ) -> None:
+        """Records the session's worktree, or its new base; the row outlives the session's."""
 
     async def mark(self, lease: Lease, session_id: str, status: TreeStatus, *, was: Sequence[TreeStatus]) -> bool:
         """Gives a session's worktree another status, if it has one of those; False where it has not."""
 
     async def forget(self, path: str) -> None:
         """Marks as removed what was at a path, for a session that is gone."""
+
+
+class Turns(Protocol):
+    """Turns, and what they used."""
+
+    async def of_chat(self, chat_id: str) -> tuple[TurnInfo, ...]: ...
+
+    async def unfinished(self, path: str) -> tuple[TurnInfo, ...]:
+        """Turns without an end in chats of sessions on a working directory: what a dead runner left behind."""
+
+    async def usage(self, chat_id: str | None = None) -> tuple[UsageRow, ...]:
+        """From the entries of kind ``usage``: there is no second truth."""
+
+
+class Agents(Protocol):
+    """Agent sessions: what each agent has of a chat."""
+
+    async def of_session(self, session_id: str) -> tuple[AgentSessionInfo, ...]: ...
+
+    async def get(self, chat_id: str, agent: str) -> AgentSessionInfo | None: ...
+
+    async def latest(self) -> tuple[AgentSessionInfo, ...]:
+        """Of each agent the session that was active last, wherever in the store."""
+
+    async def put(self, lease: Lease, info: AgentSessionInfo) -> None: ...
 
 
 class Inbox(Protocol):
@@ -386,6 +394,8 @@ class Store(Protocol):
 
     log: Log
     catalog: Catalog
+    turns: Turns
+    agents: Agents
     trees: Trees
     inbox: Inbox
     changes: Changes

@@ -8,7 +8,22 @@ from typing import Literal
 from coder_nb.backends.history import History
 from coder_nb.errors import MissingExtra
 from coder_nb.settings import Settings
-from coder_nb.store.base import Catalog, Changes, Copies, Inbox, Keeping, Leases, Log, Rules, Shares, Standings, Trees
+from coder_nb.store.agents import SqlAgents
+from coder_nb.store.base import (
+    Agents,
+    Catalog,
+    Changes,
+    Copies,
+    Inbox,
+    Keeping,
+    Leases,
+    Log,
+    Rules,
+    Shares,
+    Standings,
+    Trees,
+    Turns,
+)
 from coder_nb.store.catalog import SqlCatalog
 from coder_nb.store.changes import SqlChanges
 from coder_nb.store.copies import SqlCopies
@@ -22,6 +37,7 @@ from coder_nb.store.rules import SqlRules
 from coder_nb.store.shares import SqlShares
 from coder_nb.store.standings import SqlStandings
 from coder_nb.store.trees import SqlTrees
+from coder_nb.store.turns import SqlTurns
 
 Engine = Literal["sqlite", "postgresql"]
 
@@ -33,6 +49,8 @@ class SqlStore:
         self.engine: Engine = engine
         self.log: Log = SqlLog(database)
         self.catalog: Catalog = SqlCatalog(database)
+        self.turns: Turns = SqlTurns(database)
+        self.agents: Agents = SqlAgents(database)
         self.trees: Trees = SqlTrees(database)
         self.inbox: Inbox = SqlInbox(database)
         self.changes: Changes = SqlChanges(database)

@@ -60,10 +60,10 @@ async def p01_a_chat_is_planted_with_all_that_belongs_to_it(store: Store, here: 
     made = await store.catalog.get_chat(chat.id)
     assert (made.name, made.title, made.created_at, made.run_status) == ("copy", "A copy", 7, "idle")
     assert await texts(store, chat.id) == ["one", "two"]
-    assert await store.catalog.turns(chat.id) == (turn,)
-    assert await store.catalog.get_agent_session(chat.id, "qwen") == agent
+    assert await store.turns.of_chat(chat.id) == (turn,)
+    assert await store.agents.get(chat.id, "qwen") == agent
     assert await store.changes.pending(session.id) == (change,)
-    assert [row.counted for row in await store.catalog.usage(chat.id)] == [False]
+    assert [row.counted for row in await store.turns.usage(chat.id)] == [False]
 
 
 async def p02_planting_twice_is_planting_once(store: Store, here: Owner) -> None:
@@ -180,7 +180,7 @@ async def p11_what_comes_after_a_planted_chat_is_last_and_nothing_planted_is_new
     assert not (await store.catalog.get_chat(chat.id)).unseen
     later = TurnInfo(id=new_id(), chat_id=chat.id, prompt_id=None, agent="b", state="running", started_at=2)
     await store.log.commit(lease, chat.id, Batch(entries=tuple(said(chat.id, "three")), turn=later))
-    assert [turn.id for turn in await store.catalog.turns(chat.id)] == [*(turn.id for turn in turns), later.id]
+    assert [turn.id for turn in await store.turns.of_chat(chat.id)] == [*(turn.id for turn in turns), later.id]
     assert await texts(store, chat.id) == ["one", "two", "three"]
     assert (await store.standings.of(chat.id)).agent == "b"
 

@@ -125,8 +125,8 @@ async def d6_what_each_agent_said_last_is_found_wherever_that_was(store: Store, 
     other = await store.catalog.open_chat(session_id, name="other", new=False, chat_id=new_id(), now=3)
     for chat, agent, at in ((chat_id, "a", 5), (other.id, "a", 9), (chat_id, "b", 2), (other.id, "c", None)):
         info = AgentSessionInfo(chat_id=chat, agent=agent, backend="acp", status="cold", last_active_at=at)
-        await store.catalog.put_agent_session(lease, info)
-    found = {info.agent: info.chat_id for info in await store.catalog.latest_agent_sessions()}
+        await store.agents.put(lease, info)
+    found = {info.agent: info.chat_id for info in await store.agents.latest()}
     assert found == {"a": other.id, "b": chat_id}
 
 

@@ -192,15 +192,15 @@ async def c08_a_turn_that_ended_never_changes(store: Store, here: Owner) -> None
     lease, chat_id = await begin(store, here)
     turn = TurnInfo(id="t1", chat_id=chat_id, prompt_id="p1", agent="a", state="running", started_at=1)
     await store.log.commit(lease, chat_id, Batch(turn=turn))
-    assert await store.catalog.unfinished(PATH) == (turn,)
-    assert await store.catalog.unfinished("/elsewhere") == ()
+    assert await store.turns.unfinished(PATH) == (turn,)
+    assert await store.turns.unfinished("/elsewhere") == ()
     ended = msgspec.structs.replace(turn, state="cancelled", end="cancelled", ended_at=9, reason="stop", message="m")
     await store.log.commit(lease, chat_id, Batch(turn=ended))
     late = msgspec.structs.replace(turn, state="completed", end="completed", ended_at=10)
     await store.log.commit(lease, chat_id, Batch(turn=late))
     await store.log.commit(lease, chat_id, Batch(turn=turn))
-    assert await store.catalog.turns(chat_id) == (ended,)
-    assert await store.catalog.unfinished(PATH) == ()
+    assert await store.turns.of_chat(chat_id) == (ended,)
+    assert await store.turns.unfinished(PATH) == ()
 
 
 async def c09_only_the_current_lease_writes(store: Store, here: Owner) -> None:
@@ -216,13 +216,13 @@ async def c09_only_the_current_lease_writes(store: Store, here: Owner) -> None:
         await refuses(LeaseLost, store.inbox.accept(wrong, chat_id, Prompt(id="p", text="x"), limit=9))
         await refuses(LeaseLost, store.inbox.withdraw(wrong, chat_id, "p"))
         await refuses(LeaseLost, store.changes.record(wrong, [change]))
-        await refuses(LeaseLost, store.catalog.put_agent_session(wrong, info))
-        await refuses(LeaseLost, store.catalog.set_worktree(wrong, session_id, path="/w", branch="b", base_commit="c"))
+        await refuses(LeaseLost, store.agents.put(wrong, info))
+        await refuses(LeaseLost, store.trees.record(wrong, session_id, path="/w", branch="b", base_commit="c"))
     await refuses(NotFound, store.log.commit(lease, "nowhere", Batch()))
     assert await store.log.read(chat_id) == Page()
     assert (await store.catalog.get_chat(chat_id)).queued == ()
     assert await store.changes.of_chat(chat_id) == ()
-    assert await store.catalog.agent_sessions(session_id) == ()
+    assert await store.agents.of_session(session_id) == ()
 
 
 async def c10_a_batch_is_written_whole_or_not_at_all(store: Store, here: Owner) -> None:
@@ -232,7 +232,7 @@ async def c10_a_batch_is_written_whole_or_not_at_all(store: Store, here: Owner) 
     batch = Batch(entries=(text(chat_id, "new"), unknown), turn=turn, state=RunState(run_status="running"))
     await refuses(NotFound, store.log.commit(lease, chat_id, batch))
     assert await store.log.read(chat_id) == Page()
-    assert await store.catalog.turns(chat_id) == ()
+    assert await store.turns.of_chat(chat_id) == ()
     assert (await store.catalog.get_chat(chat_id)).run_status == "initializing"
 
 
@@ -346,13 +346,13 @@ async def c16_agent_sessions_and_the_worktree_are_kept(store: Store, here: Owner
     lease, chat_id = await begin(store, here)
     session_id = (await store.catalog.get_chat(chat_id)).session_id
     cold = AgentSessionInfo(chat_id=chat_id, agent="a", backend="acp", status="cold", native_id="n", host="h", pid=3)
-    assert await store.catalog.get_agent_session(chat_id, "a") is None
-    await store.catalog.put_agent_session(lease, msgspec.structs.replace(cold, status="warm"))
-    await store.catalog.put_agent_session(lease, cold)
-    assert await store.catalog.get_agent_session(chat_id, "a") == cold
-    assert await store.catalog.agent_sessions(session_id) == (cold,)
+    assert await store.agents.get(chat_id, "a") is None
+    await store.agents.put(lease, msgspec.structs.replace(cold, status="warm"))
+    await store.agents.put(lease, cold)
+    assert await store.agents.get(chat_id, "a") == cold
+    assert await store.agents.of_session(session_id) == (cold,)
     for commit in ("one", "two"):
-        await store.catalog.set_worktree(lease, session_id, path="/w", branch="b", base_commit=commit)
+        await store.trees.record(lease, session_id, path="/w", branch="b", base_commit=commit)
     session = await store.catalog.get_session(session_id)
     assert (session.worktree, session.branch, session.base_commit, session.host) == ("/w", "b", "two", here.host)
 
@@ -374,8 +374,8 @@ async def c17_usage_is_what_the_entries_say(store: Store, here: Owner) -> None:
         )
 
     first = row(entries[0], known.tokens, model="m", cost_nanousd=5, cost_source="reported")
-    assert await store.catalog.usage(chat_id) == (first, row(entries[1], Tokens(), counted=False))
-    assert await store.catalog.usage() == await store.catalog.usage(chat_id)
+    assert await store.turns.usage(chat_id) == (first, row(entries[1], Tokens(), counted=False))
+    assert await store.turns.usage() == await store.turns.usage(chat_id)
 
 
 async def c18_rows_come_encoded_and_in_order(store: Store, here: Owner) -> None:
@@ -437,9 +437,9 @@ async def c21_deleting_a_chat_ends_what_is_its_own(store: Store, here: Owner) ->
     await refuses(NotFound, store.catalog.get_chat(chat_id))
     await refuses(NotFound, store.log.read(chat_id))
     await refuses(NotFound, store.catalog.delete_chat(lease, chat_id))
-    assert [info.chat_id for info in await store.catalog.agent_sessions(session_id)] == [other]
+    assert [info.chat_id for info in await store.agents.of_session(session_id)] == [other]
     assert [change.chat_id for change in await store.changes.pending(session_id)] == [other]
-    assert (await store.catalog.turns(chat_id), await store.catalog.usage(chat_id)) == ((), ())
+    assert (await store.turns.of_chat(chat_id), await store.turns.usage(chat_id)) == ((), ())
     assert (await store.log.tail(other, 9)).rev == 1
     session = await store.catalog.get_session(session_id)
     assert (session.chats, session.worktree) == ((other,), "/w")
@@ -458,7 +458,7 @@ async def c22_deleting_a_session_leaves_the_others(store: Store, here: Owner) ->
     await refuses(NotFound, store.catalog.get_chat(chat_id))
     await refuses(NotFound, store.catalog.delete_session(lease, session_id))
     assert await store.catalog.sessions() == (kept,)
-    assert await store.catalog.usage() == ()
+    assert await store.turns.usage() == ()
     again = await store.catalog.open_session("ann", PATH, name="main", new=False, session_id=new_id(), now=3)
     assert again.id != session_id
     assert again.worktree is None
@@ -473,12 +473,12 @@ async def _fill(store: Store, lease: Lease, session_id: str, chat_id: str) -> No
     await store.log.commit(lease, chat_id, Batch(entries=(growing, usage), chunks=(chunk,), turn=turn))
     await store.inbox.accept(lease, chat_id, Prompt(id=new_id(), text="next"), limit=9)
     info = AgentSessionInfo(chat_id=chat_id, agent="a", backend="acp", status="warm")
-    await store.catalog.put_agent_session(lease, info)
+    await store.agents.put(lease, info)
     change = Change(
         id=new_id(), session_id=session_id, chat_id=chat_id, turn_id=turn.id, path=chat_id, operation="edit"
     )
     await store.changes.record(lease, [change])
-    await store.catalog.set_worktree(lease, session_id, path="/w", branch="b", base_commit="c")
+    await store.trees.record(lease, session_id, path="/w", branch="b", base_commit="c")
 
 
 CONTRACTS: tuple[Contract, ...] = (

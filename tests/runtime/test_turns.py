@@ -343,7 +343,7 @@ async def test_an_agent_that_was_started_and_cannot_be_written_down_is_ended(
         raise errors.StoreLocked
 
     with monkeypatch.context() as store:
-        store.setattr(person.runtime._store.catalog, "put_agent_session", locked)
+        store.setattr(person.runtime._store.agents, "put", locked)
         assert (await person.prompt("pid")).code == "store_locked"
     assert not person.runtime._keeper._processes
     assert (await person.prompt("pid")).end == "completed"

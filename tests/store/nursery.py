@@ -113,7 +113,7 @@ class Victim:
             await writer.commit()
         recorder.on(UsageReported(tokens=Tokens(input=TOKENS), model="m"))
         info = AgentSessionInfo(chat_id=self.chat_id, agent=AGENT, backend="acp", status="warm", native_id=turn.id)
-        await self.store.catalog.put_agent_session(self.lease, info)
+        await self.store.agents.put(self.lease, info)
 
 
 async def live(database: str, path: str, notes: str, *, seed: int, rounds: int, begins: int | None = None) -> None:
@@ -125,7 +125,7 @@ async def live(database: str, path: str, notes: str, *, seed: int, rounds: int, 
     await settle(store, lease)
     session = await store.catalog.open_session("ann", path, name="main", new=False, session_id=new_id(), now=now())
     chat = await store.catalog.open_chat(session.id, name="main", new=False, chat_id=new_id(), now=now())
-    await store.catalog.set_worktree(lease, session.id, path=f"/trees{path}", branch="", base_commit=str(seed))
+    await store.trees.record(lease, session.id, path=f"/trees{path}", branch="", base_commit=str(seed))
     file = os.open(notes, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     await Victim(store, lease, chat.id, session.id, seed=seed, notes=file).run(rounds)
     await store.close()

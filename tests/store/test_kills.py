@@ -119,7 +119,7 @@ async def look(store: SqlStore, chat_id: str, kept: dict[str, set[str]], *, sett
     """The invariants: of order, of turns, of promises, and of figures."""
     chat = await store.catalog.get_chat(chat_id)
     entries = (await store.log.tail(chat_id, 1_000_000)).entries
-    turns = await store.catalog.turns(chat_id)
+    turns = await store.turns.of_chat(chat_id)
     in_order(entries, chat.rev)
     ends = Counter(entry.turn_id for entry in entries if entry.kind == "turn_ended")
     assert set(ends.values()) <= {1}
@@ -142,7 +142,7 @@ async def look(store: SqlStore, chat_id: str, kept: dict[str, set[str]], *, sett
         assert chat.run_status == ("idle" if turns else "initializing")
         assert not [entry for entry in entries if entry.open]
 
-    usage = await store.catalog.usage(chat_id)
+    usage = await store.turns.usage(chat_id)
     reported = Counter(row.turn_id for row in usage)
     completed = {turn.id for turn in turns if turn.end == "completed"}
     assert completed <= set(reported)

@@ -33,7 +33,7 @@ class Insight(VerbGroup):
 
     async def agent_sessions(self, session_id: str) -> tuple[AgentSessionInfo, ...]:
         session = await self._store.catalog.get_session(session_id)
-        known = await self._store.catalog.agent_sessions(session_id)
+        known = await self._store.agents.of_session(session_id)
         brings = await memories(self._context, session, known)
         known = tuple(_replace(info, next=brings[info.chat_id, info.agent]) for info in known)
         if await self._host.leases.runner(await self._host.path_of(session_id)) is not None:
@@ -46,7 +46,7 @@ class Insight(VerbGroup):
         return await offered(self._context, chat, await self._store.catalog.get_session(chat.session_id))
 
     async def usage(self, chat_id: str | None = None) -> tuple[UsageRow, ...]:
-        found = await self._store.catalog.usage(chat_id)
+        found = await self._store.turns.usage(chat_id)
         return found if chat_id is None else await self._of(chat_id, found)
 
 

@@ -97,7 +97,7 @@ class Prompting(VerbGroup):
             )
 
     async def _last_agent(self, chat_id: str) -> str:
-        turns = await self._store.catalog.turns(chat_id)
+        turns = await self._store.turns.of_chat(chat_id)
         return turns[-1].agent if turns else await self._context.agents.default()
 
     async def _queue(self, lease: Lease, chat: ChatInfo, message: str) -> None:

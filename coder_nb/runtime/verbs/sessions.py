@@ -53,4 +53,4 @@ class Sessions(VerbGroup):
         return await self._host.as_seen(await self._store.catalog.get_chat(chat_id))
 
     async def turns(self, chat_id: str) -> tuple[TurnInfo, ...]:
-        return await self._of(chat_id, await self._store.catalog.turns(chat_id))
+        return await self._of(chat_id, await self._store.turns.of_chat(chat_id))
