@@ -21,7 +21,7 @@ class Deed(NamedTuple):
     argv: tuple[str, ...] | None = None
     """A command without a shell."""
     paths: tuple[str, ...] = ()
-    """All files that it would write."""
+    """All files that it would write, move or delete; of a command, the folders that it would run in."""
 
 
 _BESIDE = frozenset(
@@ -33,6 +33,8 @@ _BESIDE = frozenset(
 """What is given beside a command and changes nothing about what runs."""
 _FOLDERS = ("cwd", "workdir", "dir_path", "directory")
 _SHELL_FLAGS = ("-c", "-lc")
+_WHERE_SHELLS_ARE = ("", "/bin", "/usr/bin", "/usr/local/bin", "/opt/homebrew/bin")
+"""A program of a shell's name that is anywhere else may be the agent's own."""
 _FILE_KEY = re.compile(r"path|file(?!_text)|\A(to|from|source|destination)\Z", re.IGNORECASE)
 
 
@@ -40,12 +42,14 @@ def deed_of(asked: Permission) -> Deed:
     """What a permission is about."""
     given: Mapping[str, Any] = asked.input if isinstance(asked.input, Mapping) else {}
     foreign = "__" in asked.original_name  # a tool of an MCP server, whatever it calls itself
-    if foreign or asked.tool_kind not in ("execute", "edit"):
-        return Deed("other" if foreign else asked.tool_kind, asked.original_name)
-    if asked.tool_kind == "edit":
-        return Deed("edit", asked.original_name, paths=tuple(dict.fromkeys(_paths(asked, given))))
-    line, argv = _command(given)
-    return Deed("execute", asked.original_name, line, argv, paths=_folders(given))
+    if foreign:
+        return Deed("other", asked.original_name)
+    if asked.tool_kind == "execute":
+        line, argv = _command(given)
+        return Deed("execute", asked.original_name, line, argv, paths=_folders(given))
+    touches = asked.tool_kind in ("edit", "delete", "move")
+    paths = tuple(dict.fromkeys(_paths(asked, given))) if touches else ()
+    return Deed(asked.tool_kind, asked.original_name, paths=paths)
 
 
 def _command(given: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...] | None]:
@@ -58,7 +62,8 @@ def _command(given: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...] | No
     if not isinstance(command, list | tuple) or not command or not all(isinstance(word, str) for word in command):
         return None, None
     program, *rest = command
-    if program.rpartition("/")[2] in SHELLS and len(rest) == 2 and rest[0] in _SHELL_FLAGS:
+    folder, _, name = program.rpartition("/")
+    if name in SHELLS and folder in _WHERE_SHELLS_ARE and len(rest) == 2 and rest[0] in _SHELL_FLAGS:
         return rest[1].strip(), None
     return None, tuple(command)
 

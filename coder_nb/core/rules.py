@@ -178,7 +178,7 @@ def _begins(command: shell.Simple, words: Sequence[str]) -> bool:
 
 def may_edit(paths: Iterable[str], below: str, place: Place) -> bool:
     found = [relative(path, place) for path in paths]
-    clean = all(path is not None and ".git" not in path.split("/") and not is_secret(path) for path in found)
+    clean = all(path is not None and ".git" not in path.lower().split("/") and not is_secret(path) for path in found)
     return clean and within_all(paths, below, place)
 
 

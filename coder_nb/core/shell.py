@@ -19,6 +19,15 @@ _TO_NOWHERE = re.compile(r"(?:>{1,2}|<)[ \t]*/dev/null(?=[\s;|&]|\Z)|>&[0-9](?=[
 _BOTH_TO_NOWHERE = re.compile(r"&>[ \t]*/dev/null(?=[ \t]*(?:[;|&\n]|\Z))")
 """At the end of a command only: to some shells the ``&`` ends it, so that what follows would be another one."""
 
+_COMPUTE = frozenset(
+    {
+        *("printf", "print", "test", "[", "read", "mapfile", "readarray", "getopts", "wait", "let", "unset", "typeset"),
+        *("declare", "local", "export", "readonly", "integer", "float", "shift", "repeat"),
+    }
+)
+"""Commands of the shells themselves that compute what they are given: a subscript in it may run something."""
+_COMPUTED = re.compile(r"\[.*[$`]", re.DOTALL)
+
 
 class Word(NamedTuple):
     """A word of a command, without its quotes."""
@@ -69,15 +78,22 @@ class _Reader:
                 continue
             self._end_word()
             if self._words:
-                yield tuple(self._words)
-                self._words, last = [], separator
+                yield self._command()
+                last = separator
             elif separator != "\n":
                 raise _Unread
         self._end_word()
         if self._words:
-            yield tuple(self._words)
+            yield self._command()
         elif last not in ("\n", ";", "&"):
             raise _Unread
+
+    def _command(self) -> Simple:
+        """Takes the words that have come together."""
+        (program, *given), self._words = self._words, []
+        if program.text in _COMPUTE and any(_COMPUTED.search(word.text) for word in given):
+            raise _Unread
+        return (program, *given)
 
     def _separator(self) -> str | None:
         """Takes what stands between two commands; None where nothing of the kind is here."""

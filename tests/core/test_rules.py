@@ -158,6 +158,15 @@ def test_and_nothing_else(line: str) -> None:
     assert not allows(PYTEST, runs(line))
 
 
+@pytest.mark.parametrize(
+    "line", ["printf -v 'a[$(rm x)]' x", "test -v 'a[`rm x`]'", "[ -v 'a[$(rm x)]' ]", "ls; read 'a[$(rm x)]'"]
+)
+def test_a_rule_about_a_command_of_the_shell_does_not_cover_what_it_computes(line: str) -> None:
+    known = [begins(each) for each in ("printf", "test", "'['", "read", "ls")]
+    assert allows(known, runs("printf '%s $1' 'a[0]' && test -f x; ls | read line"))
+    assert not allows(known, runs(line))
+
+
 def test_a_rule_holds_for_as_many_words_as_it_has() -> None:
     status = begins("git status")
     assert allows(status, runs("git status --short"))
@@ -267,6 +276,8 @@ def permission(kind: ToolKind, given: Any, *, name: str = "bash", diffs: tuple[F
         ({"command": "pytest -q", "description": "x", "timeout": 5}, "pytest -q", None),
         ({"cmd": "pytest"}, "pytest", None),
         ({"command": ["bash", "-lc", "pytest && ls"]}, "pytest && ls", None),
+        ({"command": ["/bin/bash", "-c", "pytest"]}, "pytest", None),
+        ({"command": ["./bash", "-c", "pytest"]}, None, ("./bash", "-c", "pytest")),
         ({"command": ["pytest", "-q"]}, None, ("pytest", "-q")),
         ({"command": ["bash", "-lc", "ls", "more"]}, None, ("bash", "-lc", "ls", "more")),
         ({"command": "pytest", "dangerouslyDisableSandbox": True}, None, None),
@@ -288,6 +299,15 @@ def test_which_files_a_permission_is_about() -> None:
     deed = deeds.deed_of(permission("edit", {"file_path": "a.py", "content": "/etc/passwd"}, diffs=(diff,)))
     assert deed.paths == ("b.py", "a.py")
     assert deeds.deed_of(permission("edit", {"changes": {"c.py": {}}})).paths == ("c.py",)
+    assert deeds.deed_of(permission("read", {"file_path": "a.py"})).paths == ()
+
+
+@pytest.mark.parametrize("kind", ["delete", "move"])
+def test_a_file_that_may_not_be_edited_may_not_be_moved_or_deleted_either(kind: ToolKind) -> None:
+    forbidden, allowed = rule(Edits("src/"), "deny"), rule(Edits("src/"))
+    deed = deeds.deed_of(permission(kind, {"path": "src/a.py"}))
+    assert rules.denied([forbidden], deed, HERE) is forbidden
+    assert not allows(allowed, deed)
 
 
 def test_a_tool_of_another_server_is_no_shell_whatever_it_is_called() -> None:
