@@ -98,7 +98,7 @@ class Chat:
         )
         feed = Feed()
         feed.subscribe()
-        writer = Writer(store.log, lease, chat_id, recorder, feed, interval=0.1)
+        writer = Writer(store.log, lease, recorder, feed, interval=0.1)
         agent = Lines(chat_id)
         await agent.start()
         return cls(chat_id, size, writer, recorder, agent)

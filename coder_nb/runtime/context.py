@@ -29,6 +29,7 @@ from coder_nb.runtime.begun import Begun, Sorter
 from coder_nb.runtime.feed import Feed
 from coder_nb.runtime.journal import Journal, key_of
 from coder_nb.runtime.recap import WAITS, Story
+from coder_nb.runtime.recorder import Recorder
 from coder_nb.runtime.routing import Situation
 from coder_nb.runtime.rulebook import Rulebook
 from coder_nb.runtime.spending import Spending
@@ -129,6 +130,18 @@ class Context:
         """The listeners of a chat; gone when nobody writes or listens."""
         told = self.lookout.changed if self.lookout else _nobody
         return self._feeds.setdefault(chat_id, Feed(partial(told, chat_id)))
+
+    def recorder(self, chat_id: str, turn_id: str, agent: str) -> Recorder:
+        """The entries of a turn, as they come."""
+        return Recorder(
+            chat_id=chat_id,
+            turn_id=turn_id,
+            agent=agent,
+            epoch=self.epoch,
+            now=self.now,
+            new_id=self.new_id,
+            longest=self.settings.entry_limit,
+        )
 
     @property
     def feeds(self) -> Mapping[str, Feed]:

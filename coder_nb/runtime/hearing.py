@@ -34,8 +34,6 @@ class Hearing:
         writer: Writer,
         interview: Interview,
         *,
-        chat_id: str,
-        agent: str,
         running: Callable[[], bool],
         stop: Stop,
     ) -> None:
@@ -43,7 +41,7 @@ class Hearing:
         self.desk: Desk | None = None
         """By which its requests are answered, from where it is known where the agent works."""
         self._context, self._recorder, self._writer, self._interview = context, recorder, writer, interview
-        self._chat_id, self._agent = chat_id, agent
+        self._chat_id, self._agent = recorder.chat_id, recorder.agent
         self._running, self._stop = running, stop
 
     async def take(self, agent: AgentSession, event: AnyEvent) -> None:
@@ -73,9 +71,9 @@ class Hearing:
         if said := self._context.said_between_turns(self._chat_id, self._agent):
             self.record(said)
 
-    def record(self, events: Iterable[AnyEvent]) -> None:
+    def record(self, said: Iterable[AnyEvent]) -> None:
         """Records what is said beside the agent's answer."""
-        for event in events:
+        for event in said:
             self._recorder.on(event)
         self._writer.touch()
 

@@ -44,13 +44,12 @@ class Interview:
         context: Context,
         recorder: Recorder,
         *,
-        chat_id: str,
         prompt: Prompt,
         touched: Callable[[], None],
         nobody: Callable[[], Awaitable[None]],
     ) -> None:
         self._context, self._recorder = context, recorder
-        self._chat_id, self._prompt = chat_id, prompt
+        self._chat_id, self._prompt = recorder.chat_id, prompt
         self._touched, self._nobody = touched, nobody
         context.presence.seen(prompt.id)  # who waits for it says so again, see `Verbs.attend`
         self._open: dict[tuple[Kind, str], _Open] = {}

@@ -54,7 +54,7 @@ class Recorder:
         longest: int = 1_000_000,
     ) -> None:
         """`longest` is how many characters one text has at most."""
-        self._chat_id, self._turn_id, self._agent, self._epoch = chat_id, turn_id, agent, epoch
+        self.chat_id, self.turn_id, self.agent, self._epoch = chat_id, turn_id, agent, epoch
         self._now, self._new_id, self._longest = now, new_id, longest
         self._known: dict[str, Entry] = {}
         self._puts: dict[str, Entry] = {}
@@ -74,11 +74,11 @@ class Recorder:
         """A new entry of this turn."""
         entry = Entry(
             id=self._new_id(),
-            chat_id=self._chat_id,
+            chat_id=self.chat_id,
             body=limits.within(body, self._longest),
-            turn_id=self._turn_id,
+            turn_id=self.turn_id,
             ts=self._now(),
-            agent=self._agent,
+            agent=self.agent,
             parent=parent,
             native_id=native_id,
             open=open,
@@ -161,7 +161,7 @@ class Recorder:
         if known:
             return self.update(known, body, open=still_open)
         # The native id is kept per turn: agents may count their calls from one again in each.
-        entry = self.add(body, open=still_open, native_id=f"{self._turn_id}:{event.call_id}", parent=parent)
+        entry = self.add(body, open=still_open, native_id=f"{self.turn_id}:{event.call_id}", parent=parent)
         self._by_native[event.call_id] = entry.id
         return entry
 

@@ -10,9 +10,8 @@ from pathlib import Path
 import msgspec
 
 from coder_nb import errors
-from coder_nb.backends import events
 from coder_nb.backends.base import AgentSession, Asked
-from coder_nb.backends.events import Done
+from coder_nb.backends.events import Done, Failed, Noticed
 from coder_nb.core import lifecycle, permissions
 from coder_nb.core.entries import TurnEnded, TurnStarted, UserMessage
 from coder_nb.core.permissions import PermissionMode
@@ -25,7 +24,6 @@ from coder_nb.runtime.context import Context
 from coder_nb.runtime.hearing import Hearing
 from coder_nb.runtime.interview import Interview
 from coder_nb.runtime.journal import key_of
-from coder_nb.runtime.recorder import Recorder
 from coder_nb.runtime.rulebook import Desk
 from coder_nb.runtime.stopping import Stopping, Why
 from coder_nb.runtime.tree import Tree
@@ -68,24 +66,23 @@ class Turn:
 
         `began` gets what the agent begins by itself later, between two turns.
         """
+        settings = context.settings
         self.id = context.new_id()
         self.chat_id, self.prompt, self.agent = chat_id, prompt, agent
         self._context, self._lease, self._tree = context, lease, tree
         self._began, self._begun = began, begun
-        asked_for = prompt.mode or context.settings.permission_mode
-        self._mode: PermissionMode = permissions.clamp(asked_for, context.settings.most_permissive_mode)
-        self._recorder = Recorder(
-            chat_id=chat_id,
-            turn_id=self.id,
-            agent=agent,
-            epoch=context.epoch,
-            now=context.now,
-            new_id=context.new_id,
-            longest=context.settings.entry_limit,
-        )
+        asked_for = prompt.mode or settings.permission_mode
+        self._mode: PermissionMode = permissions.clamp(asked_for, settings.most_permissive_mode)
+        self._recorder = context.recorder(chat_id, self.id, agent)
         self._feed = context.feed(chat_id)
-        interval = context.settings.commit_interval
-        self._writer = Writer(context.store.log, lease, chat_id, self._recorder, self._feed, interval=interval)
+        self._writer = Writer(context.store.log, lease, self._recorder, self._feed, interval=settings.commit_interval)
+        self._interview = Interview(
+            context, self._recorder, prompt=prompt, touched=self._writer.touch, nobody=self._nobody_there
+        )
+        self._hearing = Hearing(
+            context, self._recorder, self._writer, self._interview, running=self._is_running, stop=self.stop
+        )
+        self._stopping = Stopping(patience=settings.cancel_grace + settings.stop_grace + 2.0)
         label = context.agents.spec(agent).label
         self._label = label if label != agent else ""
         self._state = "waiting"
@@ -93,26 +90,6 @@ class Turn:
         self._passed = context.stopwatch()
         self._verdict = Done(end="failed")
         self._prompting: AgentSession | None = None
-        self._interview = Interview(
-            context,
-            self._recorder,
-            chat_id=chat_id,
-            prompt=prompt,
-            touched=self._writer.touch,
-            nobody=lambda: self.stop(message=errors.NobodyToAsk().message, code=errors.NobodyToAsk.code),
-        )
-        self._hearing = Hearing(
-            context,
-            self._recorder,
-            self._writer,
-            self._interview,
-            chat_id=chat_id,
-            agent=agent,
-            running=lambda: self._state == "running",
-            stop=self.stop,
-        )
-        settings = context.settings
-        self._stopping = Stopping(patience=settings.cancel_grace + settings.stop_grace + 2.0)
         self._looping = False
 
     # The way of a prompt ---------------------------------------------------------------------------------------------
@@ -133,20 +110,18 @@ class Turn:
 
     async def _begin(self) -> None:
         self._move("start")
-        prompt = self.prompt
+        prompt, label = self.prompt, self._label
         if self._begun is not None:
-            self._recorder.add(TurnStarted(agent=self.agent, label=self._label, origin="agent", mode=self._mode))
+            self._recorder.add(TurnStarted(agent=self.agent, label=label, origin="agent", mode=self._mode))
             state = RunState(run_status="running", turn_id=self.id, starting=False, clear_error=True)
             await self._writer.commit(turn=self._info(), state=state)
             return
-        began = TurnStarted(
-            agent=self.agent, label=self._label, model=prompt.model, mode=self._mode, effort=prompt.effort
-        )
+        began = TurnStarted(agent=self.agent, label=label, model=prompt.model, mode=self._mode, effort=prompt.effort)
         self._recorder.add(_replace(began, prompt_id=prompt.id, cell=prompt.cell))
         self._recorder.add(UserMessage(text=prompt.text, prompt_id=prompt.id, attachments=prompt.attachments))
         if prompt.mode not in (None, self._mode):
             text = f"The administrator allows no more than the mode {self._mode}: this turn runs in it."
-            self._recorder.on(events.Noticed(text=text, code="mode_limited", level="warning"))
+            self._recorder.on(Noticed(text=text, code="mode_limited", level="warning"))
         state = RunState(
             run_status="running",
             turn_id=self.id,
@@ -233,7 +208,7 @@ class Turn:
             f"{self._context.agents.spec(self.agent).label} has ended by itself {often} times within ten minutes: only "
             "a prompt starts it now, and what waits in this chat is held until you go on."
         )
-        self._hearing.record([events.Noticed(text=text, code="crash_loop", level="warning")])
+        self._hearing.record([Noticed(text=text, code="crash_loop", level="warning")])
 
     async def _asked(self, agent: AgentSession) -> Asked:
         self._hearing.catch_up()
@@ -260,13 +235,7 @@ class Turn:
         self._recorder.close_all(tool_status=_TOOL_STATUS.get(end, "cancelled"))
         ended, passed = max(self._context.now(), self._started), self._passed()
         self._recorder.add(
-            TurnEnded(
-                end=end,
-                reason=done.reason,
-                message=done.message,
-                code=done.code,
-                duration_ms=passed,
-            )
+            TurnEnded(end=end, reason=done.reason, message=done.message, code=done.code, duration_ms=passed)
         )
         failed, holds = end == "failed", self._looping or self._stopping.holds
         state = RunState(
@@ -289,7 +258,7 @@ class Turn:
 
     async def stop(self, *, event: str = "stop", message: str = "", code: str = "") -> None:
         """Cancels the turn, not the agent's process (law 4); returns at once. The event ``crash`` is our own end."""
-        under_way = self._state == "running"
+        under_way = self._is_running()
         if not under_way and (self._state != "exceeding" or event == "exceed"):
             return
         self._move("exceed" if event == "exceed" else "stop")
@@ -297,10 +266,13 @@ class Turn:
         if under_way:  # else the agent was told already; it is the turn's end that is another one now
             await self._stopping.end(self._prompting)
 
+    async def _nobody_there(self) -> None:
+        await self.stop(message=errors.NobodyToAsk().message, code=errors.NobodyToAsk.code)
+
     async def steer(self, text: str) -> bool:
         """Hands the agent another message of the user; False where it cannot take it now."""
         agent = self._prompting
-        if agent is None or self._state != "running" or not await agent.steer(text):
+        if agent is None or not self._is_running() or not await agent.steer(text):
             return False
         self._recorder.close_text()
         self._recorder.add(UserMessage(text=text))
@@ -317,11 +289,11 @@ class Turn:
             notebook = self.prompt.cell.notebook if self.prompt.cell else None
             self._hearing.record(await self._tree.outside(notebook, self._recorder.acted_on()))
         except errors.CoderError as error:
-            self._recorder.on(events.Failed(message=error.message, code=error.code))
+            self._recorder.on(Failed(message=error.message, code=error.code))
         except Exception as error:  # a turn has its end whatever else fails, as on a full disk (law 1)
             _log.exception("the changes of turn %s could not be looked for", self.id)
             text = f"What this turn changed could not be looked for ({error}): the next turn's changes will show it."
-            self._recorder.on(events.Failed(message=text, code="bug"))
+            self._recorder.on(Failed(message=text, code="bug"))
 
     async def _write(self) -> None:
         """Commits as the turn goes; that the store fails stops the turn, and what is unwritten is kept for the end."""
@@ -340,6 +312,9 @@ class Turn:
             state=self._state,
             started_at=self._started,
         )
+
+    def _is_running(self) -> bool:
+        return self._state == "running"
 
     def _move(self, event: str) -> None:
         self._state = lifecycle.step(lifecycle.TURN, self._state, event)

@@ -15,10 +15,8 @@ from coder_nb.store.base import Batch, Lease, Log, RunState
 class Writer:
     """Commits what a recorder has, and tells the feed. One commit at a time; what fails to be written is kept."""
 
-    def __init__(
-        self, log: Log, lease: Lease, chat_id: str, recorder: Recorder, feed: Feed, *, interval: float
-    ) -> None:
-        self._log, self._lease, self._chat_id = log, lease, chat_id
+    def __init__(self, log: Log, lease: Lease, recorder: Recorder, feed: Feed, *, interval: float) -> None:
+        self._log, self._lease, self._chat_id = log, lease, recorder.chat_id
         self._recorder, self._feed, self._interval = recorder, feed, interval
         self._dirty = asyncio.Event()
         self._urgent = asyncio.Event()

@@ -112,7 +112,7 @@ class SlowLog:
 
 async def test_an_agent_that_says_more_than_the_store_takes_waits_and_nothing_is_lost() -> None:
     made, log = recorder(longest=10**9), SlowLog()
-    writer = Writer(log, None, "c", made, Feed(), interval=0.001)  # type: ignore[arg-type]
+    writer = Writer(log, None, made, Feed(), interval=0.001)  # type: ignore[arg-type]
     running = asyncio.create_task(writer.run())
     said = 0
     while not made.ahead:

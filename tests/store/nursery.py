@@ -77,7 +77,7 @@ class Victim:
             started_at=now(),
         )
         recorder = Recorder(chat_id=self.chat_id, turn_id=turn.id, agent=AGENT, epoch="e", now=now, new_id=new_id)
-        writer = Writer(self.store.log, self.lease, self.chat_id, recorder, Feed(), interval=0.0)
+        writer = Writer(self.store.log, self.lease, recorder, Feed(), interval=0.0)
         recorder.add(TurnStarted(agent=AGENT, prompt_id=prompt.id))
         recorder.add(UserMessage(text=prompt.text, prompt_id=prompt.id))
         began = RunState(run_status="running", turn_id=turn.id, inbox_cursor=prompt.id, title="t", held=False)
