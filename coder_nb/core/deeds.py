@@ -22,12 +22,16 @@ class Deed(NamedTuple):
     """A command without a shell."""
     paths: tuple[str, ...] = ()
     """All files that it would write, move or delete; of a command, the folders that it would run in."""
+    said: tuple[str, ...] = ()
+    """All texts of the question about a command: one that is not read from it may stand in any of them."""
 
 
 _BESIDE = frozenset(
     {
         *("description", "explanation", "timeout", "timeout_ms", "timeout_secs", "max_output_tokens", "yield_time_ms"),
         *("run_in_background", "is_background", "background", "login", "tty", "justification"),
+        *("call_id", "turn_id", "started_at_ms", "reason", "parsed_cmd"),
+        *("available_decisions", "proposed_execpolicy_amendment"),
     }
 )
 """What is given beside a command and changes nothing about what runs."""
@@ -46,7 +50,7 @@ def deed_of(asked: Permission) -> Deed:
         return Deed("other", asked.original_name)
     if asked.tool_kind == "execute":
         line, argv = _command(given)
-        return Deed("execute", asked.original_name, line, argv, paths=_folders(given))
+        return Deed("execute", asked.original_name, line, argv, _folders(given), (asked.title, *_texts(given)))
     touches = asked.tool_kind in ("edit", "delete", "move")
     paths = tuple(dict.fromkeys(_paths(asked, given))) if touches else ()
     return Deed(asked.tool_kind, asked.original_name, paths=paths)
@@ -70,6 +74,19 @@ def _command(given: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...] | No
 
 def _folders(given: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(str(given[key]) for key in _FOLDERS if given.get(key))
+
+
+def _texts(given: Any) -> Iterator[str]:
+    if isinstance(given, str):
+        yield given
+    elif isinstance(given, Mapping):
+        for value in given.values():
+            yield from _texts(value)
+    elif isinstance(given, list | tuple) and all(isinstance(word, str) for word in given):
+        yield " ".join(given)
+    elif isinstance(given, list | tuple):
+        for value in given:
+            yield from _texts(value)
 
 
 def _paths(asked: Permission, given: Mapping[str, Any]) -> Iterator[str]:

@@ -150,13 +150,14 @@ def commands_in(deed: Deed, place: Place) -> tuple[shell.Simple, ...]:
     if deed.kind != "execute" or not within_all(deed.paths, "", place):
         return ()
     if deed.argv is not None:
-        return (tuple(map(shell.Word, deed.argv)),)
-    commands = shell.read(deed.line) if deed.line else None
+        commands: tuple[shell.Simple, ...] | None = (tuple(map(shell.Word, deed.argv)),)
+    else:
+        commands = shell.read(deed.line) if deed.line else None
     if commands is None:
         return ()
     left = tuple(command for command in commands if not _goes_inside(command, place))
-    moves = len(left) < len(commands)
-    if moves and any("/" in command[0].text for command in left):
+    elsewhere = len(left) < len(commands) or any(relative(path, place) for path in deed.paths)
+    if elsewhere and any("/" in command[0].text for command in left):
         return ()  # a program that is named by a path is another one elsewhere
     return left
 
@@ -232,7 +233,9 @@ def _may_cover(covers: AnyCovers, deed: Deed, place: Place) -> bool:
 def _may_run(deed: Deed, words: Sequence[str]) -> bool:
     if deed.argv is not None:
         return _may_begin(deed.argv, words)
-    return deed.line is not None and _line_may_run(deed.line, words)
+    if deed.line is not None:
+        return _line_may_run(deed.line, words)
+    return any(_is_in(_TOKEN.findall(text), words) for text in deed.said)
 
 
 def _line_may_run(line: str, words: Sequence[str]) -> bool:

@@ -43,6 +43,18 @@ def allows(known: Rule | list[Rule], deed: Deed, place: Place = HERE) -> bool:
 
 
 PYTEST = begins("pytest")
+CODEX = {
+    "call_id": "c",
+    "turn_id": "t",
+    "started_at_ms": 1,
+    "command": ["/bin/bash", "-lc", "pytest -q"],
+    "cwd": "/work/tree",
+    "reason": "May I run the tests?",
+    "proposed_execpolicy_amendment": ["pytest", "-q"],
+    "available_decisions": ["approved", "abort"],
+    "parsed_cmd": [{"type": "unknown", "cmd": "pytest -q"}],
+}
+"""What codex gives with a command that it asks for."""
 
 
 @pytest.mark.parametrize(
@@ -185,6 +197,9 @@ def test_a_program_named_by_a_path_is_another_one_after_a_change_of_directory() 
     script = begins("./run.sh")
     assert allows(script, runs("./run.sh -x"))
     assert not allows(script, runs("cd /work/tree/sub && ./run.sh"))
+    assert not allows(script, Deed("execute", "bash", "./run.sh", paths=("sub",)))
+    assert not allows(script, Deed("execute", "run", argv=("./run.sh",), paths=("sub",)))
+    assert allows(script, Deed("execute", "bash", "./run.sh", paths=("/work/tree",)))
 
 
 def test_a_command_without_a_shell_has_the_words_it_has() -> None:
@@ -280,6 +295,8 @@ def permission(kind: ToolKind, given: Any, *, name: str = "bash", diffs: tuple[F
         ({"command": ["./bash", "-c", "pytest"]}, None, ("./bash", "-c", "pytest")),
         ({"command": ["pytest", "-q"]}, None, ("pytest", "-q")),
         ({"command": ["bash", "-lc", "ls", "more"]}, None, ("bash", "-lc", "ls", "more")),
+        (CODEX, "pytest -q", None),
+        (CODEX | {"additional_permissions": {"network": True}}, None, None),
         ({"command": "pytest", "dangerouslyDisableSandbox": True}, None, None),
         ({"command": "pytest", "env": {"A": "b"}}, None, None),
         ({"command": "pytest", "cmd": "rm"}, None, None),
@@ -292,6 +309,21 @@ def permission(kind: ToolKind, given: Any, *, name: str = "bash", diffs: tuple[F
 def test_which_command_a_permission_is_about(given: Any, line: str | None, argv: tuple[str, ...] | None) -> None:
     deed = deeds.deed_of(permission("execute", given))
     assert (deed.line, deed.argv) == (line, argv)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"command": "git push", "dangerouslyDisableSandbox": True},
+        {"steps": [{"run": ["git", "push", "-f"]}, {"run": ["ls"]}]},
+        {"steps": ["ls", {"then": "cd x; git push"}]},
+    ],
+)
+def test_what_is_not_read_as_a_command_is_forbidden_where_it_may_be_one(given: Any) -> None:
+    deed = deeds.deed_of(permission("execute", given))
+    assert (deed.line, deed.argv) == (None, None)
+    assert rules.denied([begins("git push", "deny")], deed, HERE) is not None
+    assert rules.denied([begins("git pull", "deny")], deed, HERE) is None
 
 
 def test_which_files_a_permission_is_about() -> None:

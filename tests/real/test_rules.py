@@ -25,17 +25,23 @@ SHELL = {
     "claude": ("Bash", "command"),
     "native": ("shell", "command"),
 }
+TOLD = {"description": "Makes a file"}
+BESIDE: dict[str, dict[str, Any]] = {
+    "opencode": TOLD,
+    "claude": TOLD,
+    "claude-acp": TOLD,
+    "qwen": {"is_background": False},
+    # It asks for what its own sandbox forbids: without this it runs the command there, where it cannot write.
+    "codex": {"sandbox_permissions": "require_escalated", "justification": "May I make a file?"},
+}
+"""What a model gives beside the command."""
 SOON = ("opencode", "qwen", "native")
 
 
 def runs(agent: str, prompt: str, line: str) -> list[dict[str, Any]]:
     """To a prompt: runs a command with the agent's own tool, then says "Done."."""
     tool, argument = SHELL[agent]
-    given = {
-        argument: line,
-        **({"description": "Makes a file"} if agent in ("opencode", "claude", "claude-acp") else {}),
-    }
-    call = {"name": tool, "arguments": given | ({"is_background": False} if agent == "qwen" else {})}
+    call = {"name": tool, "arguments": {argument: line, **BESIDE.get(agent, {})}}
     return [
         {"match": {"userMessage": prompt, "toolName": tool, "hasToolResult": False}, "response": {"toolCalls": [call]}},
         {"match": {"toolName": tool, "hasToolResult": True}, "response": {"content": "Done."}},

@@ -19,6 +19,7 @@ _OptionKind = Literal["allow_once", "allow_always", "reject_once", "reject_alway
 _OPTIONS: frozenset[str] = frozenset(get_args(_OptionKind))
 _NAME_IN_ID = re.compile(r"([A-Za-z]\w*?)__\1_\d")
 _LONGEST_META = 8192
+_SHOWN_FOLDER = re.compile(r"\[(?:in|current working directory) (.+?)\](?= \(| \[background\]|\Z)", re.DOTALL)
 _BARE_NAME = re.compile(r"[A-Za-z_][\w.:-]*\Z")
 
 
@@ -32,11 +33,14 @@ def tool_update(state: State, said: dict[str, Any], *, begins: bool) -> ToolUpda
         known.kind = cast("ToolKind", given)
     elif known.kind == "other" and known.name:
         known.kind = kind_of(normal_name(known.name))
-    known.input = said.get("rawInput") or known.input
     status = said.get("status")
     if status in ("completed", "failed"):
         state.denied.discard(call_id)
     content, diffs = _content(state, call_id, said.get("content"))
+    arguments = said.get("rawInput") or None
+    if arguments is None and begins and known.kind == "execute" and status in ("pending", "in_progress"):
+        arguments = _shown_command(said.get("title"), content)
+    known.input = arguments or known.input
     output = said.get("rawOutput")
     if content is None and not diffs and output is not None:
         content = _output_text(output)
@@ -50,7 +54,7 @@ def tool_update(state: State, said: dict[str, Any], *, begins: bool) -> ToolUpda
         original_name=name,
         tool_kind=known.kind if begins or given is not None or name else None,
         title=said["title"] if isinstance(said.get("title"), str) else None,
-        input=said.get("rawInput") or None,
+        input=arguments,
         status=status if status in _STATUSES else ("pending" if begins else None),
         content=content,
         locations=locations,
@@ -58,6 +62,15 @@ def tool_update(state: State, said: dict[str, Any], *, begins: bool) -> ToolUpda
         exit_code=_exit_code(output),
         meta=_meta(said.get("_meta")),
     )
+
+
+def _shown_command(title: Any, content: str | None) -> dict[str, str] | None:
+    """The input of a command that is shown and not given: the line as the title, as content the folder it runs in.
+
+    gemini does so. Where the folder is not told apart the title may be anything, and is not taken for a command.
+    """
+    folder = _SHOWN_FOLDER.match(content or "")
+    return {"command": title, "dir_path": folder[1]} if folder and isinstance(title, str) and title else None
 
 
 def left_denied(state: State) -> list[AnyEvent]:

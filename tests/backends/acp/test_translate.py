@@ -164,6 +164,33 @@ def test_a_question_about_a_known_call_does_not_change_what_the_tool_was_given()
 
 
 @pytest.mark.parametrize(
+    ("beside", "folder"),
+    [
+        ("[current working directory /w]", "/w"),
+        ("[current working directory /w] (Makes [a] file)", "/w"),
+        ("[in a [b] c] (Makes a file) [background]", "a [b] c"),
+        ("[in sub] [background]", "sub"),
+        ("Makes a file", None),
+        ("see [in sub]", None),
+        ("", None),
+    ],
+)
+def test_a_command_that_is_shown_and_not_given_is_read_where_its_folder_is_told_apart(
+    beside: str, folder: str | None
+) -> None:
+    call = {"toolCallId": "run_shell_command__run_shell_command_1", "status": "pending", "kind": "execute"}
+    content = [{"type": "content", "content": {"type": "text", "text": beside}}]
+    said = call | {"title": "touch a", "content": content}
+    tool, asked = tools.permission(State(agent="gemini"), "q", {"toolCall": said, "options": []})
+    assert isinstance(tool, ToolUpdate)
+    assert isinstance(asked, PermissionAsked)
+    expected = None if folder is None else {"command": "touch a", "dir_path": folder}
+    assert tool.input == asked.input == expected
+    ended = said | {"status": "completed"}
+    assert tools.tool_update(State(agent="gemini"), ended, begins=True).input is None
+
+
+@pytest.mark.parametrize(
     "params", [None, {}, {"toolCall": 3}, {"toolCall": {"toolCallId": "1"}}, {"toolCall": {}, "options": []}]
 )
 def test_what_is_no_question_is_a_value_error(params: Any) -> None:
