@@ -79,11 +79,12 @@ def environ(home: Path) -> dict[str, str]:
 def entry(agent: str, model_url: str) -> dict[str, Any]:
     """The fields for `settings.agents` that point an agent at the scripted model."""
     if agent == "opencode":
+        limit = {"context": 100_000, "output": 8000}
         provider = {
             "npm": "@ai-sdk/openai-compatible",
             "name": "Scripted",
             "options": {"baseURL": f"{model_url}/v1", "apiKey": "none"},
-            "models": {_MODEL: {"name": "Scripted", "limit": {"context": 100_000, "output": 8000}, "cost": PRICE}},
+            "models": {_MODEL: {"name": "Scripted", "reasoning": True, "limit": limit, "cost": PRICE}},
         }
         name = f"scripted/{_MODEL}"
         config = {"model": name, "small_model": name, "provider": {"scripted": provider}, "share": "disabled"}

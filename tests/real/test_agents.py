@@ -107,6 +107,7 @@ async def _found(stage: Stage, session: AgentSession, first: list[Counts]) -> di
         "resume": bool(can.resume or can.load),
         "modes": [mode.id for mode in can.modes],
         "models": bool(can.models),
+        "efforts": bool(can.efforts),
         "options": sorted({o["id"] for o in options if o.get("category") not in ("mode", "model")}),
         "commands": bool(can.commands),
         "tokens": "last answer" if first == [TOLD] else {0: "–", 2: "each answer"}.get(len(first), "sum"),

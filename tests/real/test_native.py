@@ -76,8 +76,8 @@ def said(events: list[AnyEvent]) -> str:
 @pytest.mark.parametrize(
     ("model", "path"),
     [
-        ("openai-chat/scripted-model", "/v1"),
-        ("openai-responses/scripted-model", "/v1"),
+        ("openai-chat/gpt-5.6-terra", "/v1"),
+        ("openai-responses/gpt-5.6-terra", "/v1"),
         ("anthropic/claude-sonnet-5-5", ""),
         ("google/gemini-3.8-flash", ""),
     ],

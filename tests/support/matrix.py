@@ -37,6 +37,7 @@ _ALL = {
     "steer": "takes a message while it works",
     "modes": "its own modes",
     "models": "lets one choose its model",
+    "efforts": "lets one choose how much it thinks",
     "commands": "has slash commands",
     "tokens": "reports tokens",
     "cost": "reports what it cost",
@@ -66,7 +67,7 @@ async def found(
     can, probe = session.capabilities, await backend.probe(agent)
     names = ("list", "fork", "close", "images", "files", "steer", "cost", "rewind", "questions", "mcp", "commands")
     return {
-        **{name: bool(getattr(can, name)) for name in (*names, "models")},
+        **{name: bool(getattr(can, name)) for name in (*names, "models", "efforts")},
         "version": probe.version or "–",
         "resume": bool(can.resume),
         "load": await _tells(backend, agent, str(session.native_id), cwd),
