@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import os
 import threading
 import time
 from collections.abc import Callable, Coroutine
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 from coder_nb.errors import ConnectionLost
 
+ELSEWHERE = (
+    "What coder-nb gave you works in the process that asked for it only: pass on the chat's `.id`, and begin with "
+    "`cnb.chat(id)` in the other one."
+)
 SLICE = 0.1
 """The longest that a wait is deaf to an interrupt, in seconds."""
 
@@ -34,6 +39,7 @@ class Portal:
         self._loop = asyncio.new_event_loop()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
+        self._pid = os.getpid()
         self._thread = threading.Thread(target=self._serve, name=name, daemon=True)
         self._thread.start()
 
@@ -41,6 +47,7 @@ class Portal:
         self, function: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs
     ) -> concurrent.futures.Future[T]:
         """Starts a coroutine function on the portal's loop; cancelling the future cancels it there."""
+        self._check_process()
         if self._closed:
             raise ConnectionLost("coder-nb was closed in this process: restart the kernel to use it again.")
         return asyncio.run_coroutine_threadsafe(self._own(function, args, kwargs), self._loop)
@@ -56,6 +63,7 @@ class Portal:
 
     def wait(self, future: concurrent.futures.Future[T], *, timeout: float | None = None, tick: Tick = _idle) -> T:
         """Blocks in slices, with `tick` between two of them. Neither a time-out nor an interrupt cancels the future."""
+        self._check_process()
         if threading.current_thread() is self._thread:
             raise RuntimeError(
                 "A callback must not block on coder-nb: make it a plain function, which has a thread of its own."
@@ -72,6 +80,7 @@ class Portal:
 
     async def result(self, future: concurrent.futures.Future[T], *, tick: Tick = _idle) -> T:
         """Awaits from any loop, waking it in every slice. Cancelling the wait does not cancel the future."""
+        self._check_process()
         here = asyncio.wrap_future(_shield(future))
         try:
             while not here.done():
@@ -84,12 +93,19 @@ class Portal:
 
     def close(self) -> None:
         """Cancels what still runs, waits for it, and ends the thread. Idempotent."""
-        if self._closed:
+        if self._closed or self._pid != os.getpid():
             return
         self._closed = True
         asyncio.run_coroutine_threadsafe(self._drain(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
+
+    def _check_process(self) -> None:
+        if self._pid != os.getpid():  # a fork has no thread that would ever do it
+            raise ConnectionLost(ELSEWHERE)
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(ELSEWHERE)
 
     async def _own(self, function: Callable[..., Coroutine[Any, Any, T]], args: Any, kwargs: Any) -> T:
         task = asyncio.current_task()

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import copy
 import os
+import pickle
 import signal
 import threading
 import time
@@ -110,3 +113,34 @@ def test_closing_cancels_what_runs_and_is_done_once() -> None:
     assert cancelled.is_set()
     with pytest.raises(ConnectionLost):
         portal.run(where)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forks are of POSIX")
+def test_a_fork_is_told_to_begin_anew_and_does_not_wait_for_ever(portal: Portal) -> None:
+    begun = portal.call(forever, threading.Event())
+    child = os.fork()
+    if child == 0:  # nothing of pytest may run here
+        refused = 0
+        try:
+            for use in (
+                lambda: portal.call(where),
+                lambda: portal.wait(begun),
+                lambda: asyncio.run(portal.result(begun)),
+            ):
+                with contextlib.suppress(ConnectionLost):
+                    use()
+                    break
+                refused += 1
+            portal.close()
+        finally:
+            os._exit(refused)
+    _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 3
+    assert portal.run(where) == "test"
+    begun.cancel()
+
+
+def test_what_stands_on_it_is_not_copied_and_says_what_to_pass_on(portal: Portal) -> None:
+    for carry in (pickle.dumps, copy.deepcopy):
+        with pytest.raises(TypeError, match=r"cnb\.chat\(id\)"):
+            carry([portal])
