@@ -49,7 +49,9 @@ class Portal:
         """Starts a coroutine function on the portal's loop; cancelling the future cancels it there."""
         self._check_process()
         if self._closed:
-            raise ConnectionLost("coder-nb was closed in this process: restart the kernel to use it again.")
+            raise ConnectionLost(
+                "coder-nb was closed in this process: get the session anew by `cnb.session()`, which opens it again."
+            )
         return asyncio.run_coroutine_threadsafe(self._own(function, args, kwargs), self._loop)
 
     def run(self, function: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
