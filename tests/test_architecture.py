@@ -104,7 +104,7 @@ OWNERS = {
     "coder_nb.backends.opencode.backend",
     "coder_nb.backends.opencode.server",
     "coder_nb.backends.replay.session",
-    "coder_nb.testing.memory_runtime",
+    "coder_nb.testing.memory.chats",
     "jupyter_extension.app",
     "jupyter_extension.websocket",
 }

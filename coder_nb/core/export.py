@@ -10,7 +10,7 @@ Lines and fields that are not known are passed over; entries of an unknown kind 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -31,6 +31,7 @@ from coder_nb.core.entries import (
 )
 from coder_nb.core.redaction import Redactor
 from coder_nb.core.sessions import ChatInfo, SessionInfo, TurnInfo
+from coder_nb.errors import Conflict, NotFound
 
 FORMAT = "coder-nb.chat"
 
@@ -183,6 +184,27 @@ def turns_of(entries: tuple[Entry, ...]) -> Iterator[TurnInfo]:
 
 
 # Copies --------------------------------------------------------------------------------------------------------------
+
+
+def kept_turns(turns: Sequence[TurnInfo], turn_id: str | None) -> list[TurnInfo]:
+    """The turns up to the one that is forked at; a turn that still runs would be half a message."""
+    ended = [turn for turn in turns if turn.end]
+    if turn_id is None:
+        return ended
+    place = next((place for place, turn in enumerate(ended) if turn.id == turn_id), None)
+    if place is not None:
+        return ended[: place + 1]
+    if any(turn.id == turn_id for turn in turns):
+        raise Conflict("That turn still runs: wait for it or stop it, or fork at an earlier one.")
+    raise NotFound("This chat has no such turn: `chat.turns()` lists those it has.")
+
+
+def up_to(entries: Sequence[Entry], turn_id: str | None) -> tuple[Entry, ...]:
+    """The entries up to the end of a turn."""
+    for place, entry in enumerate(entries):
+        if entry.turn_id == turn_id and isinstance(entry.body, TurnEnded):
+            return tuple(entries[: place + 1])
+    return ()
 
 
 def copied(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from coder_nb.core.entries import CostSource, Tokens, Value
+from coder_nb.core.entries import CostSource, Entry, Tokens, Usage, Value
 
 
 class UsageRow(Value):
@@ -21,3 +21,21 @@ class UsageRow(Value):
     counted: bool = True
     native_id: str | None = None
     """The agent's own id of the conversation; None where it was not written down."""
+
+
+def row(entry: Entry, used: Usage, *, session_id: str) -> UsageRow:
+    """The row of a report's entry."""
+    return UsageRow(
+        entry_id=entry.id,
+        chat_id=entry.chat_id,
+        session_id=session_id,
+        turn_id=entry.turn_id,
+        agent=entry.agent,
+        ts=entry.ts,
+        tokens=used.tokens,
+        model=used.model,
+        cost_nanousd=used.cost_nanousd,
+        cost_source=used.cost_source,
+        counted=used.counted,
+        native_id=used.native_id,
+    )

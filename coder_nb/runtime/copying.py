@@ -17,10 +17,10 @@ from coder_nb import ids
 from coder_nb.core import export, redaction
 from coder_nb.core.agents import AgentSessionInfo, ForkedFrom
 from coder_nb.core.changes import Change
-from coder_nb.core.entries import Entry, Notice, TurnEnded, UserMessage
+from coder_nb.core.entries import Entry, Notice, UserMessage
 from coder_nb.core.export import Exported
 from coder_nb.core.sessions import ChatInfo, SessionInfo, TurnInfo
-from coder_nb.errors import AgentUnavailable, Conflict, NotFound
+from coder_nb.errors import AgentUnavailable
 from coder_nb.runtime.context import Context
 from coder_nb.runtime.told import Telling
 from coder_nb.settings import Settings
@@ -140,9 +140,9 @@ async def forked(
     `pending` are changes that a copy of the worktree holds too, and that are decided there on their own.
     """
     turns = await context.store.turns.of_chat(source.id)
-    kept = kept_turns(turns, turn_id)
+    kept = export.kept_turns(turns, turn_id)
     page = await context.store.log.tail(source.id, _EVERYTHING)
-    entries = _up_to(page.entries, kept[-1].id if kept else None)
+    entries = export.up_to(page.entries, kept[-1].id if kept else None)
     session = await context.store.catalog.get_session(source.session_id)
     chat = ChatInfo(
         id=ids.new_id(),
@@ -165,27 +165,6 @@ async def forked(
         agents=agents,
     )
     return chat.id
-
-
-def kept_turns(turns: Sequence[TurnInfo], turn_id: str | None) -> list[TurnInfo]:
-    """The turns up to the one that is forked at; a turn that still runs would be half a message."""
-    ended = [turn for turn in turns if turn.end]
-    if turn_id is None:
-        return ended
-    place = next((place for place, turn in enumerate(ended) if turn.id == turn_id), None)
-    if place is not None:
-        return ended[: place + 1]
-    if any(turn.id == turn_id for turn in turns):
-        raise Conflict("That turn still runs: wait for it or stop it, or fork at an earlier one.")
-    raise NotFound("This chat has no such turn: `chat.turns()` lists those it has.")
-
-
-def _up_to(entries: Sequence[Entry], turn_id: str | None) -> tuple[Entry, ...]:
-    """The entries up to the end of a turn."""
-    for place, entry in enumerate(entries):
-        if entry.turn_id == turn_id and isinstance(entry.body, TurnEnded):
-            return tuple(entries[: place + 1])
-    return ()
 
 
 def _branch(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from coder_nb import ids
+from coder_nb.core import export
 from coder_nb.core.changes import Change
 from coder_nb.core.copies import Files
 from coder_nb.core.entries import Checkpoint, TurnEnded
@@ -26,7 +27,7 @@ async def fork(
     name: str | None,
 ) -> str:
     """Makes the fork, on the same worktree, a copy of it, or one that is made anew; returns the new chat's id."""
-    copying.kept_turns(await context.store.turns.of_chat(source.id), turn_id)
+    export.kept_turns(await context.store.turns.of_chat(source.id), turn_id)
     if files == "shared":
         return await copying.forked(context, lease, source, source.session_id, turn_id=turn_id, name=name)
     session = await context.store.catalog.get_session(source.session_id)

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from sqlalchemy import ColumnElement, Select, select
 
+from coder_nb.core import usage
 from coder_nb.core.codec import decode_body
-from coder_nb.core.entries import Usage
+from coder_nb.core.entries import Entry, Usage
 from coder_nb.core.sessions import TurnInfo
 from coder_nb.core.usage import UsageRow
 from coder_nb.store.database import Database, Row, Statement, constant, param, patient
@@ -63,7 +64,7 @@ class SqlTurns:
     async def usage(self, chat_id: str | None = None) -> tuple[UsageRow, ...]:
         async with self._database.read(once=True) as tx:
             rows = await (tx.rows(_USAGE) if chat_id is None else tx.rows(_USAGE_OF, chat_id=chat_id))
-        return tuple(usage for usage in map(_usage_row, rows) if usage is not None)
+        return tuple(found for found in map(_usage_row, rows) if found is not None)
 
 
 def _turn_infos(rows: Iterable[Row]) -> tuple[TurnInfo, ...]:
@@ -75,17 +76,5 @@ def _usage_row(row: Row) -> UsageRow | None:
     body = decode_body(data)
     if not isinstance(body, Usage):
         return None
-    return UsageRow(
-        entry_id=entry_id,
-        chat_id=chat_id,
-        session_id=session_id,
-        turn_id=turn_id,
-        agent=agent,
-        ts=ts,
-        tokens=body.tokens,
-        model=body.model,
-        cost_nanousd=body.cost_nanousd,
-        cost_source=body.cost_source,
-        counted=body.counted,
-        native_id=body.native_id,
-    )
+    entry = Entry(id=entry_id, chat_id=chat_id, body=body, turn_id=turn_id, agent=agent, ts=ts)
+    return usage.row(entry, body, session_id=session_id)

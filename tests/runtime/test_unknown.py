@@ -6,6 +6,7 @@ import pytest
 from support.place import Place
 from support.unknown import said_of_nothing, verbs
 
+from coder_nb.core.verbs import Verbs
 from coder_nb.ids import new_id
 from coder_nb.testing.memory_runtime import MemoryRuntime
 
@@ -29,7 +30,6 @@ async def test_a_chat_in_which_nothing_is_yet_is_there(place: Place) -> None:
 
 
 async def test_the_runtime_in_memory_says_so_as_well() -> None:
-    runtime = MemoryRuntime()
+    runtime: Verbs = MemoryRuntime()
     for name in verbs():
-        if hasattr(runtime, name):
-            assert (await said_of_nothing(runtime, name)).endswith("."), name
+        assert (await said_of_nothing(runtime, name)).endswith("."), name
