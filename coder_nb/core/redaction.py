@@ -19,6 +19,7 @@ HIDDEN = "[hidden]"
 SHORTEST = 6
 """A shorter value is no secret that could be told from ordinary words."""
 SECRET_NAME = re.compile(r"KEY|TOKEN|SECRET|PASSW|CREDENTIAL", re.IGNORECASE)
+_PRINTABLE = "".join(map(chr, range(33, 127)))
 _ORDINARY = re.compile(
     r"[\d.,:+-]+|true|false|none|null|yes|no|on|off|development|production|staging|testing|localhost|debug|info|warning|error",
     re.IGNORECASE,
@@ -53,6 +54,14 @@ class Redactor:
     def __init__(self, known: Iterable[str] = ()) -> None:
         values = sorted({value for value in known if len(value) >= SHORTEST}, key=len, reverse=True)
         self._known = re.compile("|".join(map(re.escape, values))) if values else None
+        self._longest = len(values[0]) if values else 0
+
+    def settled(self, text: str) -> str:
+        """What can be shown of a redacted text that still grows: without what may be the beginning of a secret.
+
+        A secret is one run of printable ASCII characters, or known, and then no longer than the longest that is.
+        """
+        return text[: max(0, min(len(text.rstrip(_PRINTABLE)), len(text) - self._longest))]
 
     def text(self, text: str) -> str:
         """A text without its secrets."""

@@ -24,8 +24,6 @@ from coder_nb.runtime.context import Context
 from coder_nb.store.looking import LINK
 
 _replace = msgspec.structs.replace
-HELD_BACK = 64
-"""How much of a text that still grows is not shown yet, in characters: where a key begins is seen only further on."""
 
 
 async def share(context: Context, chat_id: str, *, by: str) -> Share:
@@ -113,7 +111,14 @@ class View:
         if looks:
             self._looks += looks
             self._redactor = self._make(self._looks)
-        return tuple(_held_back(self._redactor.entry(entry)) for entry in found)
+        return tuple(map(self._entry, found))
+
+    def _entry(self, entry: Entry) -> Entry:
+        """An entry as others see it; a key is seen to be one only at its end, and is not shown before."""
+        shown = self._redactor.entry(entry)
+        if not shown.open or not isinstance(shown.body, Text | Reasoning):
+            return shown
+        return _replace(shown, body=_replace(shown.body, text=self._redactor.settled(shown.body.text)))
 
     def _chat(self, chat: ChatInfo) -> ChatInfo:
         shown = ChatInfo(
@@ -131,12 +136,6 @@ class View:
     def _session(self, session: SessionInfo) -> SessionInfo:
         plain = export.durable(Exported(chat=ChatInfo(id="", session_id=""), session=session)).session
         return self._redactor.value(plain)
-
-
-def _held_back(entry: Entry) -> Entry:
-    if not entry.open or not isinstance(entry.body, Text | Reasoning):
-        return entry
-    return _replace(entry, body=_replace(entry.body, text=entry.body.text[:-HELD_BACK]))
 
 
 def _hash(link: str) -> str:
