@@ -187,6 +187,8 @@ class Supervisor:
             watched.ending = ""
         elif letting.way != "restart":
             self._context.journal.note("agent_closed", chat=key[0], agent=key[1], why=letting.why)
+            if not self._pool.facts():  # the work is done that took memory here, too
+                await asyncio.to_thread(vitals.give_back)
         return done
 
     async def _start_again(self, key: Key) -> bool:

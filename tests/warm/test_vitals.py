@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import platform
 import signal
 import sys
 from pathlib import Path
 
+import psutil
 import pytest
 
 from coder_nb.ids import new_id
@@ -42,3 +44,13 @@ async def test_the_memory_of_a_process_is_that_of_all_it_has_started_daemons_inc
 
 def test_where_nobody_is_looked_for_nothing_is_looked_at() -> None:
     assert vitals.look([]) == {}
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is GNU's C library that keeps what was freed")
+def test_memory_that_was_freed_between_what_is_still_used_is_given_back() -> None:
+    kept = [bytes(4096) for _ in range(SIZE // 4096)]
+    del kept[1::2], kept[1::2], kept[1::2], kept[1::2]
+    process = psutil.Process()
+    before = process.memory_info().rss
+    vitals.give_back()
+    assert before - process.memory_info().rss > SIZE // 2
