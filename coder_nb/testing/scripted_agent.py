@@ -256,7 +256,9 @@ class Agent:
         self.stopping.clear()
         earlier = self.remembered()
         self.memory.parent.mkdir(parents=True, exist_ok=True)
-        self.memory.write_text(json.dumps([*earlier, prompt]))
+        half = self.memory.with_name(f"half of {self.memory.name}")  # whoever is killed here leaves no half memory
+        half.write_text(json.dumps([*earlier, prompt]))
+        half.replace(self.memory)
         answer: dict[str, Any] = {"stopReason": "end_turn"}
         try:
             for word, rest in commands(self.turns.pop(0) if self.turns else prompt):

@@ -11,6 +11,7 @@ from typing import Any
 from chaos.schedule import Step
 from chaos.world import World, git, make_repository
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import WebSocketException
 
 from coder_nb.client.remote import Remote
 from coder_nb.core.entries import Entry, Permission, Question
@@ -155,7 +156,7 @@ class Person:
     async def _freeze(self, chat_id: str, step: Step) -> None:
         """Another reader, who never reads."""
         remote = await self.world.reached()
-        with contextlib.suppress(OSError, TimeoutError):
+        with contextlib.suppress(OSError, TimeoutError, WebSocketException):
             address = remote._socket(chat_id, None, 200)
             self._frozen.append(await connect(address, additional_headers=remote._headers, max_queue=1, proxy=None))
 

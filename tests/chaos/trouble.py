@@ -11,6 +11,9 @@ import psutil
 from chaos.schedule import Step
 from chaos.world import World
 
+LOOKS = 200
+"""How often it is looked whether git is called."""
+
 
 class Trouble:
     """Makes it, one step after another; whatever was paused goes on at last, but for agents that are to stay deaf."""
@@ -34,7 +37,11 @@ class Trouble:
         await self._pause(self._world.agents(), step)
 
     async def _slow_git(self, step: Step) -> None:
-        await self._pause(self._world.gits(), step)
+        """The next call of git is slow, as on a slow disk; each takes a moment only, so that one is looked out for."""
+        for _ in range(LOOKS):
+            if found := self._world.gits():
+                return await self._pause(found, step)
+            await asyncio.sleep(0.01)
 
     async def _pause_server(self, step: Step) -> None:
         with contextlib.suppress(psutil.Error):
