@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
@@ -202,8 +204,8 @@ async def test_importing_twice_is_importing_once(place: Place) -> None:
     person = await place.person()
     await person.prompt("usage 10 5")
     data = await exported(person)
-    first, second = await imported(person, data), await imported(person, data)
-    assert first.chat.id == second.chat.id
+    first, second = await asyncio.gather(imported(person, data), imported(person, data))
+    assert first.chat.id == second.chat.id == (await imported(person, data)).chat.id
     assert len((await person.runtime.get_session(person.session.id)).chats) == 2
     assert sum(row.counted for row in await person.runtime.usage()) == 1
 
@@ -242,9 +244,9 @@ async def test_a_native_session_is_adopted_once_and_gone_on_with(place: Place) -
     (known,) = await person.runtime.agent_sessions(person.session.id)
     other = await person.runtime.open_session(person.session.path, name="other")
     assert known.native_id
-    first = await person.runtime.adopt(other.id, "scripted", known.native_id)
-    second = await person.runtime.adopt(other.id, "scripted", known.native_id)
-    assert first.id == second.id
+    adopt = partial(person.runtime.adopt, other.id, "scripted", known.native_id)
+    first, second = await asyncio.gather(adopt(), adopt())
+    assert first.id == second.id == (await adopt()).id
     (its,) = await person.runtime.agent_sessions(other.id)
     assert its.native_id == known.native_id
     adopted = Person(person.runtime, other, first)

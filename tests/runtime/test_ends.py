@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import time
@@ -14,6 +15,7 @@ from support.place import Person, Place
 from coder_nb.core.entries import Notice
 from coder_nb.core.sessions import SessionInfo
 from coder_nb.errors import AtRisk, Conflict, NotFound
+from coder_nb.runtime import reaper
 
 pytestmark = pytest.mark.anyio
 
@@ -105,17 +107,28 @@ async def test_a_session_at_work_is_closed_by_force_alone(place: Place) -> None:
     assert [(turn.prompt_id, turn.end) for turn in turns] == [(running, "cancelled")]
 
 
-async def test_an_orphan_is_reaped_when_it_was_left_alone_and_holds_nothing(place: Place) -> None:
+async def orphaned(place: Place) -> tuple[Person, Path]:
+    """A worktree without any work in it, and whose session is gone."""
     person = await worked(place, "say hi")
-    runtime: Any = person.runtime
     tree = await person.worktree()
+    runtime: Any = person.runtime
     lease, _ = await runtime._host.worker(person.session.id)
     await runtime._store.catalog.delete_session(lease, person.session.id)
-    (info,) = await runtime.worktrees()
-    assert (info.standing, info.why) == ("left", "It was written to less than 60 minutes ago.")
+    return person, tree
+
+
+def left_alone(tree: Path) -> None:
     past = time.time() - 4000
     for path in (tree.parent, tree, *tree.iterdir()):
-        os.utime(path, (past, past))
+        os.utime(path, (past, past), follow_symlinks=False)
+
+
+async def test_an_orphan_is_reaped_when_it_was_left_alone_and_holds_nothing(place: Place) -> None:
+    person, tree = await orphaned(place)
+    runtime = person.runtime
+    (info,) = await runtime.worktrees()
+    assert (info.standing, info.why) == ("left", "It was written to less than 60 minutes ago.")
+    left_alone(tree)
     (info,) = await runtime.reap(dry_run=True)
     assert (info.standing, tree.exists()) == ("to take", True)
     (info,) = await runtime.reap()
@@ -123,6 +136,42 @@ async def test_an_orphan_is_reaped_when_it_was_left_alone_and_holds_nothing(plac
     assert await runtime.reap() == ()
     assert git(place.repository, "worktree", "list").count("\n") == 1
     assert git(place.repository, "for-each-ref", "refs/coder-nb") == ""
+
+
+@pytest.mark.parametrize("what", ["it has an owner again", "somebody works in it"])
+async def test_an_orphan_that_is_not_one_any_more_when_it_is_to_go_stays(
+    place: Place, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    person, tree = await orphaned(place)
+    left_alone(tree)
+    runtime: Any = person.runtime
+    take = reaper._take
+
+    async def late(*given: Any) -> Any:
+        if what == "somebody works in it":
+            (tree / "work.txt").write_text("precious\n")
+            left_alone(tree)
+        else:
+            monkeypatch.setattr(runtime._store.catalog, "sessions", lambda: asyncio.sleep(0, (person.session,)))
+        return await take(*given)
+
+    monkeypatch.setattr(reaper, "_take", late)
+    (info,) = await runtime.reap()
+    assert (info.standing, tree.is_dir()) == ("left", True)
+    assert ("It belongs to" if what == "it has an owner again" else "At risk: 1 untracked file") in info.why
+
+
+async def test_an_orphan_that_is_a_link_stays_with_what_it_leads_to(place: Place, tmp_path: Path) -> None:
+    person, tree = await orphaned(place)
+    left_alone(tree)
+    elsewhere = tree.parent.rename(tmp_path / "elsewhere")
+    tree.parent.symlink_to(elsewhere)
+    past = time.time() - 4000
+    os.utime(tree.parent, (past, past), follow_symlinks=False)
+    (info,) = await person.runtime.reap()
+    assert (info.standing, info.why) == ("left", "It is a symbolic link: what it leads to is not touched.")
+    assert (elsewhere / tree.name / "hello.txt").exists()
+    assert tree.parent.is_symlink()
 
 
 async def test_in_place_an_agent_works_in_the_checkout_and_its_changes_are_accepted_or_rejected(place: Place) -> None:

@@ -363,9 +363,14 @@ async def test_a_server_that_fails_its_checks_while_nothing_runs_on_it_is_soon_s
     assert (again.key, again.restarts) == (before.key, 1)
 
 
-async def test_one_check_of_a_server_that_fails_ends_nothing(place: Place) -> None:
-    (person,), _, before = await on_a_server(place, 1, **OFTEN)
+@pytest.mark.parametrize("busy", [True, False])
+async def test_one_check_of_a_server_that_fails_ends_nothing(place: Place, busy: bool) -> None:
+    (person,), (running,), before = await on_a_server(place, 1, **OFTEN, cancel_grace=0.3)
     (server,) = person.runtime._agents.sharing.servers.values()
+    server.users += 1  # a chat that has no turn, and stays
+    if not busy:
+        await person.runtime.stop(person.chat.id)
+        await person.ended(running)
 
     async def checks(said: str = "") -> int:
         """How often it was asked how it is; with `said`, it answers the next one with an error."""
