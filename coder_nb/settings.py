@@ -73,6 +73,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     middle is left out."""
     max_readers: int = 500
     """How many pages and kernels may follow chats at the same time."""
+    reader_patience: float = 30.0
+    """How long a reader may take nothing of what it is sent before it is sent away; it may come back and read on."""
     sweep: float = 60.0
     """How often it is looked which working directories nobody uses, and how long a server is kept without a chat."""
     agent_memory: int = 0

@@ -98,7 +98,8 @@ class CoderExtension(ExtensionApp):
         self.settings["coder_nb_authorizer"] = KernelAuthorizer(parent=self, identity_provider=identity)
 
     def initialize_handlers(self) -> None:
-        self.handlers.extend(handlers(hosted=self.hosted, token=self.token, body_limit=self.body_limit()))
+        given = {"body_limit": self.body_limit(), "patience": self.given.reader_patience}
+        self.handlers.extend(handlers(hosted=self.hosted, token=self.token, **given))
 
     def body_limit(self) -> int:
         """The longest body of a request: the longest prompt, had each of its bytes to be escaped, its files, and some

@@ -18,9 +18,11 @@ from tornado import web
 
 from coder_nb.core import codec
 from coder_nb.core.verbs import Verbs
+from coder_nb.core.words import line
 from coder_nb.errors import BadRequest, CoderError, Forbidden, InvalidOption, NotFound, PromptTooLong
 from coder_nb.ids import is_id
 from jupyter_extension import connection
+from jupyter_extension.delivery import deliver
 from jupyter_extension.hosted import UNEXPECTED, HostedRuntime
 
 Action = Literal["read", "execute"]
@@ -180,9 +182,15 @@ class Guard(JupyterHandler):
     auth_resource = "coder"
 
     def initialize(
-        self, *, hosted: HostedRuntime, token: str, body_limit: int, routes: Mapping[str, Route] | None = None
+        self,
+        *,
+        hosted: HostedRuntime,
+        token: str,
+        body_limit: int,
+        patience: float,
+        routes: Mapping[str, Route] | None = None,
     ) -> None:
-        self.hosted, self.kernel_token, self.body_limit = hosted, token, body_limit
+        self.hosted, self.kernel_token, self.body_limit, self.patience = hosted, token, body_limit, patience
         self.routes = routes or {}
 
     @property
@@ -247,7 +255,7 @@ class RestHandler(Guard, APIHandler):
     """One address, and its rows of the table."""
 
     async def answer(self, **ids: str) -> None:
-        """Authorize, parse, call, answer."""
+        """Authorize, parse, call, answer piece by piece."""
         route = self.routes.get(self.request.method or "")
         if route is None:
             self.set_header("Allow", ", ".join(sorted(self.routes)))
@@ -255,16 +263,22 @@ class RestHandler(Guard, APIHandler):
         try:
             await self.demand(route.may)
             arguments = self.arguments_for(route, ids)
-            if route.kind_of("runtime") is None:
-                value = await route.call(**arguments)
-            else:
-                if not await self.runtime_is_open():
-                    return
-                value = await self.hosted.call(lambda runtime: _with(route, runtime, arguments))
+            if route.kind_of("runtime") is not None and not await self.runtime_is_open():
+                return
+            body = await self.called(route, arguments)
         except CoderError as error:
             return self.refuse_with(error)
         self.set_status(route.status)
-        self.finish(None if value is None else codec.encode(value))
+        if not await deliver(self, body, patience=self.patience):
+            self.log.warning("coder-nb: %s", line("reader_stuck", {"chat": ids.get("chat_id")}))
+
+    async def called(self, route: Route, arguments: Mapping[str, Any]) -> bytes:
+        """What the route's function returns, as it is sent; nothing of None."""
+        if route.kind_of("runtime") is None:
+            value = await route.call(**arguments)
+        else:
+            value = await self.hosted.call(lambda runtime: _with(route, runtime, arguments))
+        return b"" if value is None else codec.encode(value)
 
     def arguments_for(self, route: Route, ids: Mapping[str, str]) -> dict[str, Any]:
         """What the route's function wants of the request, by name."""

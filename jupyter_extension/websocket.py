@@ -22,12 +22,11 @@ from coder_nb.core.words import line
 from coder_nb.errors import CoderError, Forbidden, TooManyReaders
 from jupyter_extension.base import REFUSALS, Action, Guard, checked_ids, converted
 from jupyter_extension.crossing import Crossing
+from jupyter_extension.delivery import taken
 from jupyter_extension.hosted import UNEXPECTED
 
 AHEAD = 1_000_000
 """Bytes that are held for a reader who is slower than the chat."""
-STUCK = 30.0
-"""Seconds after which a reader who takes nothing is sent away; it may come back and read on from its cursor."""
 ATTENDING = 1.0
 """Seconds between two signs of life of a reader that count."""
 
@@ -51,7 +50,6 @@ class Attend(Struct, frozen=True, kw_only=True, tag_field="type", tag="attend"):
 class StreamHandler(WebSocketMixin, WebSocketHandler, Guard):
     """Frames of one chat, for one reader."""
 
-    stuck_after = STUCK
     max_message_size = LONGEST_MESSAGE
     _crossing: Crossing
     _filling: concurrent.futures.Future[None] | None = None
@@ -140,8 +138,7 @@ class StreamHandler(WebSocketMixin, WebSocketHandler, Guard):
         code, reason = GOING_AWAY, STOPPED
         try:
             while (frame := await self._crossing.take()) is not None:
-                async with asyncio.timeout(self.stuck_after):
-                    await self.write_message(frame)
+                await taken(self.write_message(frame), patience=self.patience)
         except TimeoutError:
             self.log.warning("coder-nb: %s", line("reader_stuck", {"chat": self.chat_id}))
             code, reason = TOO_SLOW, "Nothing was read for too long: connect again and read on from the cursor."

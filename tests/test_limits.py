@@ -13,6 +13,7 @@ REFERENCE = (ROOT / "docs" / "reference.md").read_text(encoding="utf-8")
 RUNTIME = "tests/runtime/test_limits.py::"
 ACP = "tests/backends/acp/test_limits.py::"
 SERVER = "tests/server/test_limits.py::"
+FROZEN = "tests/server/test_frozen.py::"
 
 TESTS = {
     "a prompt, or what a running turn is told": (
@@ -58,15 +59,20 @@ TESTS = {
     "what is held for a reader who is slow": (
         "tests/server/test_crossing.py::test_the_maker_waits_for_the_reader",
         "tests/runtime/test_feed.py::test_a_listener_who_never_listens_costs_nothing_however_much_is_said",
+        f"{FROZEN}test_those_who_follow_a_flood_and_read_nothing_cost_no_more_than_what_is_held_for_them",
     ),
-    "how long a reader may take nothing": (
+    "how long a reader may take nothing, of a stream or of one answer": (
         "tests/server/test_stream.py::test_a_frozen_reader_is_sent_away_and_harms_nobody",
+        f"{FROZEN}test_those_who_ask_for_much_and_read_nothing_are_hung_up_on_and_leave_nothing_behind",
     ),
     "what a page says at once over its socket": (
         f"{SERVER}test_a_message_of_a_reader_at_the_limit_is_heard_and_one_beyond_it_closes_the_socket",
     ),
     "the body of a request": (f"{SERVER}test_a_body_at_the_limit_is_read_and_one_beyond_it_is_refused",),
     "the entries of one answer": (f"{SERVER}test_a_page_has_so_many_entries_at_most",),
+    "what was said since, in one page": (
+        "tests/store/test_log.py::test_a_page_ends_where_it_has_a_megabyte_and_what_is_left_is_in_the_next",
+    ),
 }
 """The tests of each limit, by what the reference calls it."""
 

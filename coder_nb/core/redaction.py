@@ -28,24 +28,36 @@ _ORDINARY = re.compile(
 # No pattern looks further from one place than a fixed way, or at what it takes: else a long text would take for ever.
 _ASSIGNED = re.compile(r"^[ \t]*(?:export[ \t]+)?[A-Za-z_][A-Za-z0-9_.]*[ \t]*=(?P<value>.+)$", re.MULTILINE)
 _ENV_FILE = re.compile(r"(?:^|[\s/\"'=])\.env(?:\.[A-Za-z0-9_-]+)?(?:$|[\s\"';|&)])")
-_SHAPES = re.compile(
-    r"""
-      -----BEGIN\ [A-Z ]*PRIVATE\ KEY-----.*?(?:-----END\ [A-Z ]*PRIVATE\ KEY-----|\Z)
-    | \b(?:sk|rk|pk|cnb)[-_][A-Za-z0-9_-]{16,}
-    | \bgh[pousr]_[A-Za-z0-9]{20,} | \bgithub_pat_[A-Za-z0-9_]{20,} | \bglpat-[A-Za-z0-9_-]{16,}
-    | \b(?:AKIA|ASIA)[0-9A-Z]{16}\b | \bAIza[0-9A-Za-z_-]{30,} | \bhf_[A-Za-z0-9]{20,} | \bxox[abeprs]-[A-Za-z0-9-]{10,}
-    | \beyJ[A-Za-z0-9_-]{8,1000}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*
-    | (?<=[Bb]earer\ )[A-Za-z0-9._~+/=-]{12,}
-    | (?<=://)[^\s/:@]*:[^\s/@]+(?=@)
-    """,
-    re.VERBOSE | re.DOTALL,
-)
+_BEFORE = r"(?<!\w{})"
+"""That what was matched so far begins a word: said behind it, since only what begins with its mark is found quickly."""
+_KEYS = {
+    **{mark: r"[A-Za-z0-9_-]{16,}" for mark in ("sk-", "sk_", "rk-", "rk_", "pk-", "pk_", "cnb-", "cnb_", "glpat-")},
+    **{mark: r"[A-Za-z0-9]{20,}" for mark in ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "hf_")},
+    **{mark: r"[A-Za-z0-9-]{10,}" for mark in ("xoxa-", "xoxb-", "xoxe-", "xoxp-", "xoxr-", "xoxs-")},
+    "github_pat_": r"[A-Za-z0-9_]{20,}",
+    "AKIA": r"[0-9A-Z]{16}\b",
+    "ASIA": r"[0-9A-Z]{16}\b",
+    "AIza": r"[0-9A-Za-z_-]{30,}",
+    "eyJ": r"[A-Za-z0-9_-]{8,1000}\.eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",
+}
+"""What keys begin with, and how they go on."""
+_SHAPES = {
+    "-----BEGIN ": re.compile(
+        r"(?P<secret>-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z))", re.DOTALL
+    ),
+    **{mark: re.compile(f"(?P<secret>{mark}{_BEFORE.format(mark)}{rest})") for mark, rest in _KEYS.items()},
+    "Bearer ": re.compile(r"Bearer (?P<secret>[A-Za-z0-9._~+/=-]{12,})"),
+    "bearer ": re.compile(r"bearer (?P<secret>[A-Za-z0-9._~+/=-]{12,})"),
+    "://": re.compile(r"://(?P<secret>[^\s/:@]*:[^\s/@]+)@"),
+}
+"""Each by what it begins with: most texts hold few of these marks, and looking for a mark costs next to nothing."""
+_NAMES = ("key", "token", "secret", "passw", "credential")
 _NAMED = re.compile(
     r"""(?P<name>(?:key|token|secret|passw(?:or)?d|credential)[A-Za-z0-9_-]{0,64}["']?\s*[:=]\s*["']?)"""
     r"""(?P<value>(?=[^\s"',;]{0,200}\d)(?=[^\s"',;]{0,200}[A-Za-z])[A-Za-z0-9+/_=.~-]{12,})""",
     re.IGNORECASE,
 )
-"""``API_KEY = "a1b2..."``: a name that says so, and a value of letters and digits."""
+"""``API_KEY = "a1b2..."``: a name that says so (one of `_NAMES`), and a value of letters and digits."""
 
 
 class Redactor:
@@ -67,7 +79,10 @@ class Redactor:
         """A text without its secrets."""
         if self._known is not None:
             text = self._known.sub(HIDDEN, text)
-        text = _SHAPES.sub(HIDDEN, text)
+        text = _without_shapes(text)
+        folded = text.casefold()
+        if not any(name in folded for name in _NAMES):
+            return text
         return _NAMED.sub(lambda found: found["name"] + HIDDEN, text)
 
     def data(self, value: Any) -> Any:
@@ -97,6 +112,17 @@ class Redactor:
             return msgspec.structs.replace(entry, body=Unknown(kind=body.kind, data=hidden))
         found = self.data(msgspec.to_builtins(body, builtin_types=(bytes,)))
         return msgspec.structs.replace(entry, body=msgspec.convert(found, cast("type[AnyBody]", AnyBody)))
+
+
+def _without_shapes(text: str) -> str:
+    """A text without what has the shape of a key; where one lies across another, both go."""
+    patterns = [pattern for mark, pattern in _SHAPES.items() if mark in text]
+    pieces, at = [], 0
+    for start, end in sorted(found.span("secret") for pattern in patterns for found in pattern.finditer(text)):
+        if start >= at:
+            pieces += [text[at:start], HIDDEN]
+        at = max(at, end)
+    return "".join([*pieces, text[at:]])
 
 
 def secrets_of(environ: Mapping[str, str]) -> frozenset[str]:

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
+from functools import partial
 from typing import cast
 
 import msgspec
@@ -66,8 +67,8 @@ async def _frames(
     found = await context.store.shares.find(_hash(link))
     chat = await context.store.catalog.get_chat(found.chat_id)
     session = await context.store.catalog.get_session(chat.session_id)
-    page = await context.store.log.tail(chat.id, 2**62)
-    view = View(lambda entries: copying.redactor(context.settings, session, entries), page.entries)
+    redactor = partial(copying.redactor, context.settings, session)
+    view = View(redactor, (await context.store.log.tail(chat.id, 2**62)).entries)  # nothing else holds the whole chat
     frames = cast("AsyncGenerator[Frame]", stream(chat.id, tail=tail))
     async with contextlib.aclosing(frames):
         async for frame in frames:

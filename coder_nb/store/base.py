@@ -112,7 +112,8 @@ class Log(Protocol):
     async def read(self, chat_id: str, *, after: int = 0, limit: int = 500) -> Page:
         """What has a revision above `after`, in revision order; a revision is never split over two pages.
 
-        An entry that is still open comes with all its committed text.
+        It ends where it has a megabyte as well, so that one who is slow costs no more than that. An entry that is
+        still open comes with all its committed text.
         """
 
     async def before(self, chat_id: str, pos: int, *, limit: int = 500) -> Page:

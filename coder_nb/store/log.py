@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
-from sqlalchemy import CTE, ColumnElement, Select, Table, and_, func, literal_column, null, select, true, union_all
+from sqlalchemy import CTE, ColumnElement, Select, Table, and_, func, literal_column, null, or_, select, true, union_all
 
 from coder_nb.core.codec import decode_body, encode
 from coder_nb.core.entries import Chunk, Entry, Page, Reasoning, Text
@@ -20,6 +20,9 @@ from coder_nb.store.schema import chats, chunks, entries
 
 _columns = [entries.c[name] for name in ENCODED]
 _AFTER, _CHAT, _LIMIT = param("after"), param("chat_id"), param("limit")
+
+ROOM = 1_000_000
+"""Bytes after which a page ends, whatever it may hold of entries: with the revision that reaches them."""
 
 
 def _padded(part: int, **given: ColumnElement[Any]) -> list[ColumnElement[Any]]:
@@ -43,11 +46,27 @@ def _in_parts(*parts: Select[Any]) -> Statement:
 
 _A_CHAT, _AN_ENTRY, _A_CHUNK = range(3)
 # A page is one statement, and so one trip: where the chat stands, what has changed, and the text of what streams.
-_revs = union_all(
-    select(entries.c.rev).where(entries.c.chat_id == _CHAT, entries.c.rev > _AFTER),
-    select(chunks.c.rev).where(chunks.c.chat_id == _CHAT, chunks.c.rev > _AFTER),
+_found = (
+    union_all(
+        select(entries.c.rev, func.length(entries.c.body).label("size")).where(
+            entries.c.chat_id == _CHAT, entries.c.rev > _AFTER
+        ),
+        select(chunks.c.rev, func.length(chunks.c.text)).where(chunks.c.chat_id == _CHAT, chunks.c.rev > _AFTER),
+    )
+    .order_by(literal_column("rev"))
+    .limit(_LIMIT)
+    .subquery("found")
 )
-_last = _revs.order_by(literal_column("rev")).limit(1).offset(_LIMIT).scalar_subquery()
+_counted = select(
+    _found.c.rev,
+    func.row_number().over(order_by=_found.c.rev).label("number"),
+    func.sum(_found.c.size).over(order_by=_found.c.rev).label("bytes"),
+).subquery("counted")
+_last = (
+    select(func.min(_counted.c.rev))
+    .where(or_(_counted.c.number == _LIMIT, _counted.c.bytes >= constant(ROOM)))
+    .scalar_subquery()
+)
 _page = select(chats.c.rev, func.coalesce(_last, chats.c.rev).label("upto")).where(chats.c.id == _CHAT).cte("page")
 _of_page = (entries.c.chat_id == _CHAT, entries.c.rev > _AFTER, entries.c.rev <= _page.c.upto)
 _READ = _in_parts(
@@ -60,7 +79,7 @@ _READ = _in_parts(
     # What is added keeps SQLite from looking for these by their revision, which would be all chunks of the chat.
     _texts(entries, *_of_page, chunks.c.rev + constant(0) <= _AFTER),
 )
-_found = (
+_below = (
     select(*_columns)
     .where(entries.c.chat_id == _CHAT, entries.c.pos < param("below"))
     .order_by(entries.c.pos.desc())
@@ -68,9 +87,9 @@ _found = (
     .cte("found")
 )
 _BEFORE = _in_parts(
-    select(literal_column(str(_AN_ENTRY)).label("part"), *(_found.c[name] for name in ENCODED)),
+    select(literal_column(str(_AN_ENTRY)).label("part"), *(_below.c[name] for name in ENCODED)),
     select(*_padded(_A_CHAT, rev=chats.c.rev, pos=chats.c.rev)).where(chats.c.id == _CHAT),
-    _texts(_found),
+    _texts(_below),
 )
 _REV = Statement(select(chats.c.rev).where(chats.c.id == _CHAT))
 _ALL = Statement(select(*_columns).where(entries.c.chat_id == _CHAT).order_by(entries.c.pos))
@@ -108,7 +127,7 @@ class SqlLog:
 
     @patient
     async def read(self, chat_id: str, *, after: int = 0, limit: int = 500) -> Page:
-        found = await self._parts(_READ, chat_id, after=after, limit=max(limit, 1) - 1)
+        found = await self._parts(_READ, chat_id, after=after, limit=max(limit, 1))
         entries = found.entries()
         given = {entry.id for entry in entries}
         return Page(

@@ -15,7 +15,7 @@ from coder_nb.core.transcript import Transcript
 from coder_nb.errors import StoreDamaged
 from coder_nb.ids import new_id
 from jupyter_extension import websocket
-from jupyter_extension.websocket import FAILED, GOING_AWAY, StreamHandler
+from jupyter_extension.websocket import FAILED, GOING_AWAY
 
 
 async def follow(server: Any, runtime: Any, query: str = "", headers: dict[str, str] | None = None) -> Any:
@@ -110,8 +110,12 @@ async def test_a_reader_who_goes_leaves_nothing_behind(server: Any, runtime: Any
     assert "stop" not in {asked[0] for asked in runtime.asked}
 
 
-async def test_a_frozen_reader_is_sent_away_and_harms_nobody(server: Any, runtime: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr(StreamHandler, "stuck_after", 0.5)
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CODER_NB_READER_PATIENCE", "0.5")
+
+
+async def test_a_frozen_reader_is_sent_away_and_harms_nobody(impatient: None, server: Any, runtime: Any) -> None:
     frozen = await follow(server, runtime)
     frozen.protocol.stream.io_loop.remove_handler(frozen.protocol.stream.socket)  # the peer's end reads no more
     lively = await follow(server, runtime)

@@ -115,6 +115,23 @@ def test_reading_from_any_cursor_gives_the_same_transcript(database: str) -> Non
             loop.run(store.close())
 
 
+async def test_a_page_ends_where_it_has_a_megabyte_and_what_is_left_is_in_the_next(opened, here: Owner) -> None:
+    store = await opened()
+    lease, chat_id = await begin(store, here)
+    for letter in "abcdef":
+        await store.log.commit(lease, chat_id, Batch(entries=(text(chat_id, letter * 400_000),)))
+    growing = text(chat_id, "", open=True)
+    await store.log.commit(lease, chat_id, Batch(entries=(growing,)))
+    for at in range(3):
+        chunk = Chunk(entry_id=growing.id, offset=at * 600_000, text="g" * 600_000)
+        await store.log.commit(lease, chat_id, Batch(chunks=(chunk,)))
+    pages = await read_all(store, chat_id, limit=500)
+    assert [len(page.entries) + len(page.chunks) for page in pages] == [3, 3, 1, 1]  # what streams comes as one
+    assert [page.more for page in pages] == [True, True, True, False]
+    assert [entry.body for entry in fold(pages)][-1] == Text(text="g" * 1_800_000)
+    assert len(fold(pages)) == 7
+
+
 async def test_an_entry_ended_in_the_batch_that_opened_it_leaves_no_chunks(opened, here: Owner) -> None:
     store = await opened()
     lease, chat_id = await begin(store, here)

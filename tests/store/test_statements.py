@@ -31,8 +31,8 @@ WHOLE = {"catalog_SESSIONS", "turns_USAGE", "standings_EVERY", "agents_LATEST", 
 """Those that are asked for everything there is."""
 RARE = {"trees_MARK", "trees_FORGET"}
 """Those that run once as a worktree ends, over one row a session."""
-FOUND = {"SCAN page", "SCAN found"}
-"""What a statement has just found itself: one row, or a page."""
+FOUND = ("SCAN page", "SCAN found", "SCAN (subquery")
+"""What a statement has just found itself: one row, or a page, and what it counts of it."""
 
 
 async def test_every_statement_finds_its_rows_by_an_index(opened, path: Path) -> None:
@@ -44,7 +44,7 @@ async def test_every_statement_finds_its_rows_by_an_index(opened, path: Path) ->
             sql = STATEMENTS[name].sqlite.sql
             plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", [None] * sql.count("?")).fetchall()
             steps = [step[3] for step in plan if "CONSTANT ROW" not in step[3]]
-            scans += [(name, step) for step in steps if step.startswith("SCAN") and step not in FOUND]
+            scans += [(name, step) for step in steps if step.startswith("SCAN") and not step.startswith(FOUND)]
     assert scans == []
 
 

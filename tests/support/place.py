@@ -87,9 +87,11 @@ class Person:
                     return
 
     async def entries(self, turn_id: str | None = None) -> list[Entry]:
-        page = await self.runtime.read(self.chat.id, limit=100_000)
-        transcript = Transcript()
-        transcript.apply(page)
+        transcript, more = Transcript(), True
+        while more:
+            page = await self.runtime.read(self.chat.id, after=transcript.rev, limit=100_000)
+            transcript.apply(page)
+            more = page.more
         return [entry for entry in transcript if turn_id in (None, entry.turn_id)]
 
     async def said(self, turn_id: str) -> str:
