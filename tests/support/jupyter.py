@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -50,10 +50,20 @@ def marked(runtime_id: str) -> list[str]:
 class Jupyter:
     """One life of a server; the home that it lives in outlives it."""
 
-    def __init__(self, home: Path, *arguments: str, agents: dict[str, Any] | None = None, alone: bool = False) -> None:
-        """With `agents` beside the scripted one; `alone`, without the other extensions that are installed."""
+    def __init__(
+        self,
+        home: Path,
+        *arguments: str,
+        agents: dict[str, Any] | None = None,
+        alone: bool = False,
+        extensions: Sequence[str] = (),
+    ) -> None:
+        """With `agents` beside the scripted one and `extensions` beside ours; `alone`, without the others that are
+        installed."""
         others = ("jupyterlab", "jupyter_lsp", "jupyter_server_terminals", "notebook", "notebook_shim", "nbclassic")
-        extensions = {"jupyter_extension": True} | (dict.fromkeys(others, False) if alone else {})
+        switches = dict.fromkeys(("jupyter_extension", *extensions), True) | dict.fromkeys(
+            others if alone else (), False
+        )
         self.log = home / "server.log"
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -70,7 +80,7 @@ class Jupyter:
                     "--ServerApp.ip=127.0.0.1",
                     f"--ServerApp.port={port}",
                     f"--ServerApp.root_dir={home}",
-                    f"--ServerApp.jpserver_extensions={extensions}",
+                    f"--ServerApp.jpserver_extensions={switches}",
                     f"--CoderExtension.agents={json.dumps({'scripted': scripted_agent.entry()} | (agents or {}))}",
                     *arguments,
                 ],
