@@ -21,8 +21,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from coder_nb.core.codec import decode
+from coder_nb.core.stream import Frame, PageFrame
 from coder_nb.core.transcript import Transcript
-from coder_nb.core.values import Frame, PageFrame
 
 PATIENCE = 2.0
 FLOOD, SAID = "\n".join(["huge 200000"] * 100 + ["stream 1000 0"]), 20_000_000
