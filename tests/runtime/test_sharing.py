@@ -150,6 +150,8 @@ async def test_what_a_killed_process_left_is_interrupted_and_none_of_its_agents_
     assert all(e.body.status in ("completed", "failed") for e in entries if isinstance(e.body, ToolCall))
     assert (await person.said(turn.id)).startswith("before")
     assert (await person.prompt("say on")).end == "completed"
+    assert await person.ends() == ["interrupted", "completed"], "nothing ran again by itself"
+    assert [turn.end for turn in await person.runtime.turns(person.chat.id)] == ["interrupted", "completed"]
 
 
 async def test_a_runner_that_lost_its_lease_stops_and_writes_nothing_more(place: Place) -> None:
