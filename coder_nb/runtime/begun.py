@@ -1,14 +1,19 @@
-"""Turns that agents begin by themselves, as when a task in the background has ended: from what they say to a turn."""
+"""What agents say while no prompt of ours runs: turns that they begin by themselves, and what waits for the next."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable
 
 from coder_nb.backends.base import AgentSession
 from coder_nb.backends.events import AnyEvent, Done, PlanUpdate, ReasoningDelta, SelfStarted, TextDelta, ToolUpdate
 from coder_nb.errors import AgentDied
 
+IDLE_CHATS = 256
+"""In how many chats what agents say between two turns is kept."""
+IDLE_EVENTS = 100
+"""How much of what an agent says between two turns is kept, the latest."""
 OF_A_TURN = (TextDelta, ReasoningDelta, ToolUpdate, PlanUpdate)
 """What belongs to the turn in which it is said, and to no later one."""
 
@@ -34,6 +39,25 @@ class Begun:
     async def no_other(self) -> AgentSession:
         """What stands for a start of the agent: only the process that has begun the turn can go on with it."""
         raise AgentDied(f"{self.agent} began a turn by itself and ended: prompt it to go on.")
+
+
+class Idle:
+    """What agents say while they have no turn, until it goes into their next one; bounded, the latest is kept."""
+
+    def __init__(self) -> None:
+        self._said: OrderedDict[tuple[str, str], deque[AnyEvent]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._said)
+
+    def add(self, key: tuple[str, str], event: AnyEvent) -> None:
+        self._said.setdefault(key, deque(maxlen=IDLE_EVENTS)).append(event)
+        self._said.move_to_end(key)
+        if len(self._said) > IDLE_CHATS:
+            self._said.popitem(last=False)
+
+    def take(self, key: tuple[str, str]) -> list[AnyEvent]:
+        return list(self._said.pop(key, ()))
 
 
 class Sorter:

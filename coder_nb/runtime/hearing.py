@@ -17,6 +17,7 @@ from coder_nb.runtime.context import Context
 from coder_nb.runtime.interview import Interview
 from coder_nb.runtime.recorder import Recorder
 from coder_nb.runtime.rulebook import Desk
+from coder_nb.runtime.spending import priced
 from coder_nb.runtime.writer import Writer
 
 
@@ -68,7 +69,7 @@ class Hearing:
 
     def catch_up(self) -> None:
         """Records what the agent has said between two turns."""
-        if said := self._context.said_between_turns(self._chat_id, self._agent):
+        if said := self._context.idle.take((self._chat_id, self._agent)):
             self.record(said)
 
     def record(self, said: Iterable[AnyEvent]) -> None:
@@ -78,7 +79,7 @@ class Hearing:
         self._writer.touch()
 
     async def _count(self, agent: AgentSession, entry: Entry, used: Usage) -> None:
-        usage = msgspec.structs.replace(await self._context.priced(used), native_id=agent.native_id)
+        usage = msgspec.structs.replace(await priced(used), native_id=agent.native_id)
         self._context.facts(agent).model = usage.model or self._context.facts(agent).model
         self._recorder.update(entry.id, usage, open=False)
         await self._judge(await self._context.spending.spend(self._chat_id, usage))

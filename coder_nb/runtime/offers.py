@@ -12,6 +12,7 @@ from coder_nb.core.permissions import MODES
 from coder_nb.core.sessions import ChatInfo, SessionInfo, TurnInfo
 from coder_nb.errors import CoderError
 from coder_nb.runtime.context import Context
+from coder_nb.runtime.memory import visible_turns, would_go_on
 
 
 def memory(*, goes_on: bool, spoke: bool) -> Memory:
@@ -32,12 +33,12 @@ async def offered(context: Context, chat: ChatInfo, session: SessionInfo) -> tup
     """One for each agent of the registry, in its order."""
     here = await _here(context, chat)
     lately = {info.agent: info for info in await context.store.agents.latest()}
-    turns = [turn for turn in await context.visible_turns(chat.id) if turn.end]
+    turns = [turn for turn in await visible_turns(context, chat.id) if turn.end]
     cwd = await _cwd(context, session) if here else None
     spoke = {turn.agent for turn in turns}
     made = []
     for agent in context.agents.names:
-        goes_on = await context.would_go_on(chat.id, agent, here.get(agent), cwd)
+        goes_on = await would_go_on(context, chat.id, agent, here.get(agent), cwd)
         brings = memory(goes_on=goes_on, spoke=agent in spoke)
         told = is_told(agent, turns, brings)
         made.append(_offer(context, agent, brings, told, here.get(agent), lately.get(agent)))
@@ -51,9 +52,9 @@ async def memories(
     cwd = await _cwd(context, session) if known else None
     found: dict[tuple[str, str], Memory] = {}
     for chat_id in {info.chat_id for info in known}:
-        spoke = {turn.agent for turn in await context.visible_turns(chat_id) if turn.end}
+        spoke = {turn.agent for turn in await visible_turns(context, chat_id) if turn.end}
         for info in (info for info in known if info.chat_id == chat_id):
-            goes_on = await context.would_go_on(chat_id, info.agent, info, cwd)
+            goes_on = await would_go_on(context, chat_id, info.agent, info, cwd)
             found[chat_id, info.agent] = memory(goes_on=goes_on, spoke=info.agent in spoke)
     return found
 

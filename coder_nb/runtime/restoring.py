@@ -16,6 +16,7 @@ from coder_nb.core.sessions import ChatInfo
 from coder_nb.core.transcript import visible
 from coder_nb.errors import CoderError, Conflict, NotFound
 from coder_nb.runtime.context import Context
+from coder_nb.runtime.memory import remember
 from coder_nb.runtime.runner import Runner
 from coder_nb.store.base import Batch, Lease
 
@@ -112,7 +113,7 @@ async def _rewind(context: Context, lease: Lease, chat_id: str, agent: str, prom
         return
     to = prompts[-1].native_id if prompts else None
     if less and (to or not prompts) and await session.rewind(to):
-        await context.remember(lease, chat_id, agent, session, settled=True)
+        await remember(context, lease, chat_id, agent, session, settled=True)
     else:
         await context.pool.retire((chat_id, agent))
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime
 
+import msgspec
+
+from coder_nb import prices
 from coder_nb.core.budgets import Budgets, Scope, Verdict, judge
 from coder_nb.core.entries import Usage
 from coder_nb.settings import Settings
@@ -67,3 +71,13 @@ class Spending:
         for row in await self._store.turns.usage():
             if row.counted and row.cost_nanousd:
                 self._add(row.chat_id, row.cost_nanousd, today=row.ts >= midnight)
+
+
+async def priced(usage: Usage) -> Usage:
+    """Usage with a computed cost where the agent reported none and the price of its model is known (law 17)."""
+    if usage.cost_nanousd is not None or not usage.model:
+        return usage
+    cost = await asyncio.to_thread(prices.cost_nanousd, usage.tokens, usage.model)
+    if cost is None:
+        return usage
+    return msgspec.structs.replace(usage, cost_nanousd=cost, cost_source="computed")

@@ -19,6 +19,7 @@ from coder_nb.core.health import LiveAgent
 from coder_nb.errors import AgentFailed, CoderError
 from coder_nb.runtime.context import Context
 from coder_nb.runtime.journal import key_of
+from coder_nb.runtime.memory import keep_in_mind
 from coder_nb.runtime.servers import Errand, Servers, sentence
 from coder_nb.runtime.tasks import Tasks
 from coder_nb.runtime.watched import Watched
@@ -177,7 +178,7 @@ class Supervisor:
             self._context.journal.bury(name, session.stderr_tail(), session.explain())
         try:
             if letting.why == "dead":
-                await self._context.keep_in_mind(key, session)
+                await keep_in_mind(self._context, key, session)
             if letting.way == "restart" and self._crashes.note(name) != "closed":  # it needs as much each time
                 return await self._pool.evict(key)
             done = await self._pool.let_go(letting)
@@ -196,7 +197,7 @@ class Supervisor:
         try:
             done = await self._pool.restart(key)
             if (session := self._pool.get(key)) is not None:
-                await self._context.keep_in_mind(key, session)
+                await keep_in_mind(self._context, key, session)
             return done
         except AgentFailed:
             self._crashes.note(key_of(*key))
@@ -232,7 +233,7 @@ class Supervisor:
             self._watched[key].ending = "Somebody asked for it."
         done = await self._pool.restart(key)
         if (session := self._pool.get(key)) is not None and done:
-            await self._context.keep_in_mind(key, session)
+            await keep_in_mind(self._context, key, session)
         return done
 
     def log(self, name: str) -> str:

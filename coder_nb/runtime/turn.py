@@ -18,7 +18,7 @@ from coder_nb.core.permissions import PermissionMode
 from coder_nb.core.prompts import Prompt
 from coder_nb.core.sessions import TurnInfo
 from coder_nb.core.words import Field
-from coder_nb.runtime import recovery
+from coder_nb.runtime import memory, recovery
 from coder_nb.runtime.begun import Begun
 from coder_nb.runtime.context import Context
 from coder_nb.runtime.hearing import Hearing
@@ -173,7 +173,7 @@ class Turn:
             finally:
                 self._prompting = None
                 await self._interview.withdraw()
-            await self._context.remember(self._lease, self.chat_id, self.agent, agent, settled=True)
+            await memory.remember(self._context, self._lease, self.chat_id, self.agent, agent, settled=True)
             if why := self._context.pool.why_ended(key):
                 done = _replace(done, message=why)
         if done.end == "completed":
@@ -192,8 +192,8 @@ class Turn:
 
         async def start() -> AgentSession:
             env = await asyncio.to_thread(tree.environment, python)
-            return await context.open_agent(
-                lease, chat_id, agent, cwd=cwd, mode=mode, model=model, effort=effort, env=env, began=began
+            return await memory.open_agent(
+                context, lease, chat_id, agent, cwd=cwd, mode=mode, model=model, effort=effort, env=env, began=began
             )
 
         return start
@@ -215,7 +215,9 @@ class Turn:
         if self._begun is not None:
             return Asked(text="", user_text="", mode=self._mode)
         prompt = self.prompt
-        before, notice = await self._context.recap(self.chat_id, self.agent, agent, prompt.text, turn_id=self.id)
+        before, notice = await memory.recap(
+            self._context, self.chat_id, self.agent, agent, prompt.text, turn_id=self.id
+        )
         self._hearing.record([notice] if notice else [])
         return Asked(
             text=before + prompt.text,

@@ -15,7 +15,8 @@ from support.place import DEADLINE, Place
 from coder_nb.backends.base import AgentSession
 from coder_nb.backends.events import Noticed
 from coder_nb.runtime.asking import Presence
-from coder_nb.runtime.context import IDLE_CHATS, IDLE_EVENTS, Context, Idle
+from coder_nb.runtime.begun import IDLE_CHATS, IDLE_EVENTS, Idle
+from coder_nb.runtime.context import Context
 from coder_nb.settings import Settings
 from coder_nb.warm import policy
 from coder_nb.warm.policy import Limits
