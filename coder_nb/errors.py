@@ -73,12 +73,20 @@ class CoderError(Exception):
 
     def _render_traceback_(self) -> list[str]:
         """What IPython shows instead of a traceback: the caller's own lines, none of ours, and the sentence."""
-        roots = (
-            (at, at[0].f_globals.get("__name__", "").split(".")[0]) for at in traceback.walk_tb(self.__traceback__)
-        )
-        callers = itertools.takewhile(lambda at: at[1] != "coder_nb", roots)
-        lines = traceback.StackSummary.extract(at for at, root in callers if root != "IPython").format()
-        return [*(line.rstrip() for line in lines), f"{type(self).__name__}: {self}"]
+        return _shown(self, str(self))
+
+
+def shorten(interrupt: BaseException) -> None:
+    """Has IPython show an interrupt of a wait for a turn as it shows errors of ours: it is no fault to look into."""
+    sentence = "The turn was stopped, as its cell was interrupted: prompt again to go on."
+    interrupt.__dict__["_render_traceback_"] = lambda: _shown(interrupt, sentence)
+
+
+def _shown(error: BaseException, sentence: str) -> list[str]:
+    roots = ((at, at[0].f_globals.get("__name__", "").split(".")[0]) for at in traceback.walk_tb(error.__traceback__))
+    callers = itertools.takewhile(lambda at: at[1] != "coder_nb", roots)
+    lines = traceback.StackSummary.extract(at for at, root in callers if root != "IPython").format()
+    return [*(line.rstrip() for line in lines), f"{type(error).__name__}: {sentence}"]
 
 
 class BadRequest(CoderError):

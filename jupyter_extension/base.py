@@ -145,7 +145,8 @@ def checked_ids(ids: Mapping[str, str]) -> Mapping[str, str]:
         shape = {"request_id": REQUEST_ID, "key": KEY}.get(name)
         known = shape.fullmatch(value) if shape else is_id(value)
         if not known:
-            raise NotFound(f"Nothing has the id that the address gives as its {name.replace('_', ' ')}: check it.")
+            word = name.replace("_", " ").removesuffix(" id")
+            raise NotFound(f"{value[:60]!r} names no {word}: look it up again, and give the whole of it.")
     return ids
 
 

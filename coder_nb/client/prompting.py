@@ -19,7 +19,7 @@ from coder_nb.core.entries import End, Entry, TurnEnded, TurnStarted, UserMessag
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.core.prompts import Prompt
 from coder_nb.core.verbs import Verbs
-from coder_nb.errors import Conflict
+from coder_nb.errors import Conflict, shorten
 from coder_nb.ids import new_id
 
 if TYPE_CHECKING:
@@ -58,9 +58,10 @@ def begin(
             text = "The prompt waits: this chat's queue is held since a Stop, and `chat.go_on()` lets it run."
             warnings.warn(text, stacklevel=3)
         return _followed(chat, prompt, after, on_permission=on_permission, on_question=on_question, display=display)
-    except KeyboardInterrupt:  # whoever interrupts the cell here has no turn yet to stop
+    except KeyboardInterrupt as error:  # whoever interrupts the cell here has no turn yet to stop
         stopped = link.portal.call(stop_prompt, link.verbs, chat.id, prompt.id)
         concurrent.futures.wait([stopped], STOP_WAIT)
+        shorten(error)
         raise
 
 

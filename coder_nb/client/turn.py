@@ -19,7 +19,7 @@ from coder_nb.client.transcript import Entries
 from coder_nb.core import entries as core
 from coder_nb.core.entries import Text
 from coder_nb.core.prompts import Prompt
-from coder_nb.errors import CoderError, NobodyToAsk, TurnCancelled, TurnFailed
+from coder_nb.errors import CoderError, NobodyToAsk, TurnCancelled, TurnFailed, shorten
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,8 +100,9 @@ class Turn:
         """Blocks until the turn has ended; raises `TimeoutError` after the time-out, and the turn goes on."""
         try:
             self._portal.wait(self._done, timeout=timeout, tick=self._ask)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as error:
             concurrent.futures.wait([self._portal.call(self._follower.stop)], STOP_WAIT)
+            shorten(error)
             raise
         return self._settled()
 
@@ -115,9 +116,10 @@ class Turn:
     async def _awaited(self) -> Turn:
         try:
             await self._portal.result(self._done, tick=self._ask)
-        except (asyncio.CancelledError, KeyboardInterrupt):
+        except (asyncio.CancelledError, KeyboardInterrupt) as error:
             stopped = asyncio.wrap_future(self._portal.call(self._follower.stop))
             await asyncio.wait({stopped}, timeout=STOP_WAIT)
+            shorten(error)
             raise
         return self._settled()
 

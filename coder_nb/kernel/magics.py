@@ -15,7 +15,7 @@ from coder_nb.errors import CoderError, InvalidOption
 from coder_nb.kernel.options import parse
 
 HELP = """\
-%%coder [agent] [--chat NAME] [--session PATH] [--model MODEL] [--mode MODE] [--no-display]
+%%coder [agent] [--chat NAME] [--session PATH] [--model MODEL] [--effort EFFORT] [--mode MODE] [--no-display]
                        prompt an agent with the rest of the cell
 %coder agents          which agents there are, and what those need that cannot be used
 %coder sessions        all sessions
@@ -77,7 +77,14 @@ class CoderMagics(Magics):
         path = options.session if options.session != "." else self._path
         chat = door.session(path).chat(options.chat)
         self._path, self._chat_name = path, options.chat  # only what was found is gone on with
-        return chat.prompt(cell, agent=options.agent, model=options.model, mode=options.mode, display=options.display)
+        return chat.prompt(
+            cell,
+            agent=options.agent,
+            model=options.model,
+            effort=options.effort,
+            mode=options.mode,
+            display=options.display,
+        )
 
     def slash_commands(self, line: str) -> list[str]:
         """The names of the commands for a cell that begins with this line, of what is known; nothing is made for it."""
@@ -102,7 +109,7 @@ class CoderMagics(Magics):
         place = "the Jupyter server" if link.where == "server" else "this kernel"
         print(f"coder-nb {link.health.version}, agents run by {place}.")
         health = link.run(link.verbs.health)
-        print(f"{health.agents_live} agents live, {health.turns_running} turns running. {health.detail}".rstrip())
+        print(f"Agents live: {health.agents_live}. Turns running: {health.turns_running}. {health.detail}".rstrip())
         try:
             info = self._chat().info
         except CoderError as error:

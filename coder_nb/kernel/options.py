@@ -17,6 +17,7 @@ class Options(NamedTuple):
     chat: str
     session: str
     model: str | None
+    effort: str | None
     mode: PermissionMode | None
     display: bool
 
@@ -36,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--chat", default="main", help="the chat's name")
     made.add_argument("--session", default=".", metavar="PATH", help="the directory to work on")
     made.add_argument("--model", help="one of the agent's models")
+    made.add_argument("--effort", help="how much the agent thinks, in its own words")
     made.add_argument("--mode", choices=MODES, help="what the agent may do without asking")
     made.add_argument("--no-display", dest="display", action="store_false", help="show nothing while it runs")
     return made
@@ -53,6 +55,7 @@ def parse(line: str) -> Options:
         chat=found.chat,
         session=found.session,
         model=found.model,
+        effort=found.effort,
         mode=cast("PermissionMode | None", found.mode),
         display=found.display,
     )

@@ -77,7 +77,7 @@ class Pool:
         if slot.session is None:
             slot.session, slot.start = await start(), start
             self.changed()
-        slot.busy, slot.why = True, ""
+        slot.busy, slot.why, slot.last_active = True, "", self._clock()
         session = slot.session
         try:
             yield session

@@ -60,6 +60,8 @@ class Result(NamedTuple):
     outputs: list[dict[str, Any]]
     """The contents of its display messages, updates included, with their type."""
     error: str
+    traceback: str
+    """What the front end shows of an error."""
 
 
 class Kernel:
@@ -77,7 +79,7 @@ class Kernel:
 
     def finish(self, message_id: str, on_output: Callable[[str], None] = lambda kind: None) -> Result:
         outputs: list[dict[str, Any]] = []
-        stdout = value = error = ""
+        stdout = value = error = traceback = ""
         deadline = time.monotonic() + DEADLINE
         while True:
             message = self.client.get_iopub_msg(timeout=deadline - time.monotonic())
@@ -93,13 +95,14 @@ class Kernel:
                 outputs.append({"type": kind, **content})
             elif kind == "error":
                 error = f"{content['ename']}: {content['evalue']}"
+                traceback = "\n".join(content["traceback"])
             elif kind == "status" and content["execution_state"] == "idle":
                 break
             on_output(kind)
         reply = self.client.get_shell_msg(timeout=deadline - time.monotonic())
         while reply["parent_header"].get("msg_id") != message_id:
             reply = self.client.get_shell_msg(timeout=deadline - time.monotonic())
-        return Result(reply["content"]["status"], stdout, value, outputs, error)
+        return Result(reply["content"]["status"], stdout, value, outputs, error, traceback)
 
 
 @contextmanager

@@ -83,6 +83,7 @@ def test_an_interrupt_of_an_awaited_cell_stops_the_turn(kernel: Any) -> None:
     result = kernel.finish(message_id, _interrupt_once(kernel))
     assert result.status == "error"
     assert result.error.startswith(("CancelledError", "KeyboardInterrupt"))
+    assert_only_the_caller_is_shown(result.traceback)
     assert kernel.run("print(list(cnb.session('.').turns()['state'])[-1])").stdout == "cancelled\n"
 
 
@@ -90,6 +91,7 @@ def test_an_interrupt_of_a_blocking_cell_stops_the_turn(kernel: Any) -> None:
     message_id = kernel.send("cnb.session('.').run('endless')", allow_stdin=False)
     result = kernel.finish(message_id, _interrupt_once(kernel))
     assert result.error.startswith("KeyboardInterrupt")
+    assert_only_the_caller_is_shown(result.traceback)
     assert kernel.run("print(list(cnb.session('.').turns()['state'])[-1])").stdout == "cancelled\n"
 
 
@@ -137,7 +139,7 @@ def complete(kernel: Any, code: str) -> list[str]:
 
 
 def test_options_agents_modes_and_commands_are_completed(kernel: Any) -> None:
-    assert complete(kernel, "%%coder --") == ["--chat", "--session", "--model", "--mode", "--no-display"]
+    assert complete(kernel, "%%coder --") == ["--chat", "--session", "--model", "--effort", "--mode", "--no-display"]
     assert complete(kernel, "%%coder go") == ["goose"]
     assert complete(kernel, "%%coder ")[:2] == ["replay", "goose"]
     assert complete(kernel, "%%coder replay --mode ") == ["plan", "ask", "accept_edits", "bypass"]
@@ -186,6 +188,12 @@ def test_a_prompt_runs_in_a_subshell_while_the_main_shell_is_busy(kernel: Any) -
         "worker.start(); worker.join(30); print(said)"
     )
     assert result.stdout == "['You said: hello']\n"
+
+
+def assert_only_the_caller_is_shown(traceback: str) -> None:
+    assert "coder_nb/" not in traceback
+    assert "asyncio" not in traceback
+    assert traceback.endswith("was interrupted: prompt again to go on.")
 
 
 def _interrupt_once(kernel: Any) -> Any:

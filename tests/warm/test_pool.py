@@ -55,6 +55,15 @@ async def test_a_retired_session_that_is_busy_ends_with_its_turn_and_the_next_tu
     assert len(start.started) == 2
 
 
+async def test_a_session_was_active_when_its_turn_began_and_when_it_ended() -> None:
+    now = 5.0
+    pool = Pool(clock=lambda: now)
+    async with pool.lease(KEY, Starter()):
+        assert [fact.last_active for fact in pool.facts()] == [5.0]
+        now = 8.0
+    assert [fact.last_active for fact in pool.facts()] == [8.0]
+
+
 async def test_one_that_was_used_after_it_was_decided_to_let_it_go_stays() -> None:
     now = 0.0
     pool, start = Pool(clock=lambda: now), Starter()
