@@ -66,9 +66,11 @@ async def _prompts(world: World, person: Person) -> None:
         told.update((chat_id, e.body.prompt_id) for e in entries if isinstance(e.body, UserMessage))
         chat = await world.ask(lambda remote, id=chat_id: remote.get_chat(id))  # type: ignore[misc]
         waits.update(prompt.id for prompt in chat.queued)
+    withdrawn = {id for (id,) in world.rows("SELECT id FROM inbox WHERE status = 'withdrawn'")}
+    assert withdrawn & person.sent.keys() <= person.taken_back
     for prompt_id, (chat_id, prompt) in person.sent.items():
         assert told[chat_id, prompt_id] == ran[chat_id, prompt_id] <= 1, f"{prompt} is run once, and told once"
-        times = ran[chat_id, prompt_id] + waits[prompt_id] + (prompt_id in person.withdrawn)
+        times = ran[chat_id, prompt_id] + waits[prompt_id] + (prompt_id in withdrawn)
         assert times == 1 or (times == 0 and prompt_id not in person.accepted), f"{prompt} is there {times} times"
 
 

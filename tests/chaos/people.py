@@ -71,7 +71,8 @@ class Person:
         """Every prompt, and the chat that it was for."""
         self.accepted: set[str] = set()
         """Those that the server has said it has."""
-        self.withdrawn: set[str] = set()
+        self.taken_back: set[str] = set()
+        """Those that it was told to forget, whether its answer was heard or not."""
         self.edited: dict[str, str] = {}
         self.rejected: set[str] = set()
         self._frozen: list[ClientConnection] = []
@@ -143,8 +144,8 @@ class Person:
 
     async def take_back(self, chat: ChatInfo) -> None:
         for prompt in chat.queued:
-            if await self.world.ask(lambda remote, id=prompt.id: remote.withdraw(chat.id, id)):  # type: ignore[misc]
-                self.withdrawn.add(prompt.id)
+            self.taken_back.add(prompt.id)
+            await self.world.ask(lambda remote, id=prompt.id: remote.withdraw(chat.id, id))  # type: ignore[misc]
 
     async def _steer(self, chat_id: str, step: Step) -> None:
         await self.world.ask(lambda remote: remote.steer(chat_id, "the other way"))

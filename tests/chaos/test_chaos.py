@@ -111,7 +111,7 @@ async def in_trouble(world: World, people: list[Person], life: int, *, end: sign
         living = [group.create_task(person.live(plans[person.name])) for person in people]
         living.append(group.create_task(Trouble(world).live(plans["trouble"])))
         if end is not None:
-            await asyncio.sleep(SECONDS * random.Random(SEED + life).uniform(0.4, 1.0))
+            await asyncio.sleep(SECONDS * random.Random(SEED + life).uniform(0.1, 0.5))  # the next one has its share
             await world.end(end)
             await world.start()
         await asyncio.wait(living)
