@@ -235,6 +235,7 @@ OF_NOTEBOOKS: dict[str, tuple[str, ...]] = {
     ),
     "the buttons of a permission do nothing after a restart": (
         "runtime/test_trouble.py::test_a_permission_that_waits_when_the_runtime_ends_is_expired_in_the_next_one",
+        "runtime/test_sharing.py::test_what_a_killed_process_left_is_interrupted_and_none_of_its_agents_is_left",
     ),
     "an agent that was asked once only is never ended": (
         "runtime/test_trouble.py::test_an_agent_that_is_wanted_for_one_prompt_only_is_gone_when_it_has_ended",

@@ -12,7 +12,7 @@ from support.place import DEADLINE, Person, Place
 from support.processes import carrying, gone
 
 from coder_nb import errors
-from coder_nb.core.entries import ToolCall, TurnEnded
+from coder_nb.core.entries import Permission, ToolCall, TurnEnded
 from coder_nb.core.prompts import Prompt
 from coder_nb.core.stream import DeltaFrame, PageFrame
 from coder_nb.core.transcript import Transcript
@@ -116,7 +116,7 @@ SERVER = """
 import asyncio, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
-from support.place import Place
+from support.place import Person, Place
 async def main():
     place = Place.__new__(Place)
     place.root, place.repository, place._open = Path({root!r}), Path({repository!r}), []
@@ -124,6 +124,11 @@ async def main():
     await person.send("say before; grandchild; think hm; run sleep 600", mode="bypass")
     await person.shown("reasoning", "hm")
     await person.shown("tool_call", "sleep")
+    session = await person.runtime.open_session(str(place.repository), name="asking")
+    asking = Person(person.runtime, session, await person.runtime.open_chat(session.id))
+    await person.runtime.attend(asking.chat.id, who="browser")
+    await asking.send("write no.txt x")
+    await asking.shown("permission")
     print(person.runtime.runtime_id, flush=True)
     await asyncio.sleep(600)
 asyncio.run(main())
@@ -149,6 +154,10 @@ async def test_what_a_killed_process_left_is_interrupted_and_none_of_its_agents_
     assert not any(entry.open for entry in entries)
     assert all(e.body.status in ("completed", "failed") for e in entries if isinstance(e.body, ToolCall))
     assert (await person.said(turn.id)).startswith("before")
+    session = await person.runtime.open_session(str(place.repository), name="asking")
+    asking = Person(person.runtime, session, await person.runtime.open_chat(session.id))
+    asked = [entry for entry in await asking.entries() if isinstance(entry.body, Permission)]
+    assert [(entry.body.status, entry.open) for entry in asked] == [("expired", False)]
     assert (await person.prompt("say on")).end == "completed"
     assert await person.ends() == ["interrupted", "completed"], "nothing ran again by itself"
     assert [turn.end for turn in await person.runtime.turns(person.chat.id)] == ["interrupted", "completed"]
