@@ -66,13 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     _chosen(export, table=False)
     export.set_defaults(run=_export)
     prompt = commands.add_parser("prompt", help="prompt an agent and wait for its turn")
-    prompt.add_argument("text")
-    prompt.add_argument("--agent", help="who takes the turn")
-    prompt.add_argument("--path", default=".", help="the directory to work on")
-    prompt.add_argument("--chat", default="main", help="the chat's name")
-    prompt.add_argument("--model", help="one of the agent's models")
-    prompt.add_argument("--mode", choices=MODES, help="what the agent may do without asking")
-    prompt.add_argument("--apply", action="store_true", help="write what it changed into the directory")
+    _prompted(prompt)
     prompt.set_defaults(run=_prompt)
     users = commands.add_parser(
         "postgres-users", help="let users of a PostgreSQL database see their own, and what was shared with them"
@@ -81,6 +75,17 @@ def _parser() -> argparse.ArgumentParser:
     users.add_argument("users", nargs="+", metavar="USER", help="a database user; made where there is none")
     users.set_defaults(run=_postgres_users)
     return parser
+
+
+def _prompted(prompt: argparse.ArgumentParser) -> None:
+    """What an agent is asked, and where it works."""
+    prompt.add_argument("text")
+    prompt.add_argument("--agent", help="who takes the turn")
+    prompt.add_argument("--path", default=".", help="the directory to work on")
+    prompt.add_argument("--chat", default="main", help="the chat's name")
+    prompt.add_argument("--model", help="one of the agent's models")
+    prompt.add_argument("--mode", choices=MODES, help="what the agent may do without asking")
+    prompt.add_argument("--apply", action="store_true", help="write what it changed into the directory")
 
 
 def _postgres_users(options: argparse.Namespace) -> None:

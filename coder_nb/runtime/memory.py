@@ -64,24 +64,24 @@ async def open_agent(
             facts.commands = context.latest_commands[agent] = event.commands
         context.idle.add((chat_id, agent), event)
 
-    session = await _started(context, opening, Sorter(chat_id, agent, keep, began))
-    context.keep_facts(session, facts)
-    try:
-        await remember(context, lease, chat_id, agent, session, settled=False)
-    except BaseException:  # nobody would hold it, and the next turn would start another one (law 10)
-        await session.close()
-        raise
-    return session
+    return await _started(context, opening, facts, Sorter(chat_id, agent, keep, began))
 
 
-async def _started(context: Context, opening: Opening, idle_events: Sorter) -> AgentSession:
-    of, passed = {"chat": opening.chat_id, "agent": opening.agent}, context.stopwatch()
+async def _started(context: Context, opening: Opening, facts: Facts, idle_events: Sorter) -> AgentSession:
+    chat_id, agent, passed = opening.chat_id, opening.agent, context.stopwatch()
     try:
         session = await context.agents.open(opening, idle_events=idle_events)
     except CoderError as error:
-        context.journal.note("agent_failed", **of, code=error.code)
+        context.journal.note("agent_failed", chat=chat_id, agent=agent, code=error.code)
         raise
-    context.journal.note("agent_started", **of, pid=session.pid, resumed=session.resumed, ms=passed())
+    told = {"pid": session.pid, "resumed": session.resumed, "ms": passed()}
+    context.journal.note("agent_started", chat=chat_id, agent=agent, **told)
+    context.keep_facts(session, facts)
+    try:
+        await remember(context, facts.lease, chat_id, agent, session, settled=False)
+    except BaseException:  # nobody would hold it, and the next turn would start another one (law 10)
+        await session.close()
+        raise
     return session
 
 

@@ -86,8 +86,7 @@ class Turn:
         label = context.agents.spec(agent).label
         self._label = label if label != agent else ""
         self._state = "waiting"
-        self._started = context.now()
-        self._passed = context.stopwatch()
+        self._started, self._passed = context.now(), context.stopwatch()
         self._verdict = Done(end="failed")
         self._prompting: AgentSession | None = None
         self._looping = False

@@ -77,29 +77,9 @@ class Starter:
 
     async def connect(self, session: ClaudeSession, *, at: str | None, anew: bool) -> Client:
         """A client for the session, which runs."""
-        opening, session_id = self._opening, session.state.session_id
-        source = None if anew else self._source
-        is_fork = source not in (None, session_id)
-        options = ClaudeAgentOptions(
-            cwd=opening.cwd,
-            model=opening.model,
-            effort=cast("EffortLevel | None", session.effort),
-            permission_mode=session.mode,
-            system_prompt={"type": "preset", "preset": "claude_code"},
-            can_use_tool=session.can_use_tool,
-            include_partial_messages=True,
-            forward_subagent_text=True,
-            disallowed_tools=NOT_OURS,
-            mcp_servers={server.name: _mcp(server) for server in opening.mcp_servers},
-            session_store=self._store,
-            session_store_flush="eager",
-            resume=source,
-            session_id=session_id if source is None or is_fork else None,
-            fork_session=is_fork,
-            resume_session_at=at,
-        )
+        session_id = session.state.session_id
         client = Client(
-            options,
+            self._options(session, None if anew else self._source, at=at),
             program=self._program,
             env=self._env,
             spawner=self._spawner,
@@ -119,6 +99,29 @@ class Starter:
         session.efforts = _efforts(said.get("models"))
         self._idle_events(translate.commands(said.get("commands")))
         return client
+
+    def _options(self, session: ClaudeSession, source: str | None, *, at: str | None) -> ClaudeAgentOptions:
+        """With a source, a session that goes on with that one or branches off from it."""
+        opening, session_id = self._opening, session.state.session_id
+        is_fork = source not in (None, session_id)
+        return ClaudeAgentOptions(
+            cwd=opening.cwd,
+            model=opening.model,
+            effort=cast("EffortLevel | None", session.effort),
+            permission_mode=session.mode,
+            system_prompt={"type": "preset", "preset": "claude_code"},
+            can_use_tool=session.can_use_tool,
+            include_partial_messages=True,
+            forward_subagent_text=True,
+            disallowed_tools=NOT_OURS,
+            mcp_servers={server.name: _mcp(server) for server in opening.mcp_servers},
+            session_store=self._store,
+            session_store_flush="eager",
+            resume=source,
+            session_id=session_id if source is None or is_fork else None,
+            fork_session=is_fork,
+            resume_session_at=at,
+        )
 
     async def _remembered(self, native_id: str) -> list[SessionStoreEntry] | None:
         """What a session holds: by our store, or by Claude's own files on this machine, which go to our store then."""

@@ -265,17 +265,8 @@ def asking(call: ToolUpdate, said: Permission | None) -> PermissionAsked | None:
     """The recorded question about a call."""
     if said is None:
         return None
-    return PermissionAsked(
-        request_id=said.request_id,
-        parent=call.parent,
-        title=said.title,
-        tool=call.original_name or said.tool,
-        tool_kind=said.tool_kind,
-        call_id=call.call_id,
-        input=said.input,
-        diffs=said.diffs,
-        options=said.options or OPTIONS,
-    )
+    asked = _permission(said, call.parent)
+    return msgspec.structs.replace(asked, tool=call.original_name or said.tool, call_id=call.call_id)
 
 
 def _event(body: AnyBody | Unknown, parent: str | None) -> AnyEvent | None:
@@ -284,31 +275,13 @@ def _event(body: AnyBody | Unknown, parent: str | None) -> AnyEvent | None:
         case Plan():
             return PlanUpdate(items=body.items, parent=parent)
         case Permission():  # about no call that was recorded
-            return PermissionAsked(
-                request_id=body.request_id,
-                parent=parent,
-                title=body.title,
-                tool=body.tool,
-                tool_kind=body.tool_kind,
-                input=body.input,
-                diffs=body.diffs,
-                options=body.options or OPTIONS,
-            )
+            return _permission(body, parent)
         case Commands():
             return CommandsChanged(commands=body.commands, parent=parent)
         case Mode():
             return ModeChanged(current=body.current, available=body.available, parent=parent)
         case Usage():
-            return UsageReported(
-                tokens=body.tokens,
-                model=body.model,
-                cost_nanousd=body.cost_nanousd,
-                cost_source=body.cost_source,
-                context_used=body.context_used,
-                context_size=body.context_size,
-                counted=False,
-                parent=parent,
-            )
+            return _usage(body, parent)
         case Notice():
             return Noticed(text=body.text, code=body.code, level=body.level, parent=parent)
         case Error():
@@ -330,6 +303,32 @@ def _event(body: AnyBody | Unknown, parent: str | None) -> AnyEvent | None:
             return RawReceived(source="replay", type=body.kind, data=msgspec.json.decode(body.data), parent=parent)
         case _:
             return None
+
+
+def _permission(body: Permission, parent: str | None) -> PermissionAsked:
+    return PermissionAsked(
+        request_id=body.request_id,
+        parent=parent,
+        title=body.title,
+        tool=body.tool,
+        tool_kind=body.tool_kind,
+        input=body.input,
+        diffs=body.diffs,
+        options=body.options or OPTIONS,
+    )
+
+
+def _usage(body: Usage, parent: str | None) -> UsageReported:
+    return UsageReported(
+        tokens=body.tokens,
+        model=body.model,
+        cost_nanousd=body.cost_nanousd,
+        cost_source=body.cost_source,
+        context_used=body.context_used,
+        context_size=body.context_size,
+        counted=False,
+        parent=parent,
+    )
 
 
 def _kind(body: AnyBody) -> str:
