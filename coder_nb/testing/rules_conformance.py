@@ -104,9 +104,9 @@ async def r6_what_was_asked_is_told_of_the_entries_each_permission_once(store: S
         options=(PermissionOption(id="yes", label="Allow", kind="allow_once"),),
     )
     given = replace(asked, status="allowed", option_id="yes", by="ann", waited_ms=30, rules=("r",), why="a rule")
-    for chat, bodies in zip(chats, ((asked,), (given, replace(given, counted=False))), strict=True):
+    for first, chat, bodies in zip((100, 200), chats, ((asked,), (given, replace(given, counted=False))), strict=True):
         entries = tuple(
-            Entry(id=new_id(), chat_id=chat.id, body=body, turn_id="t", agent="qwen", ts=100 + at)
+            Entry(id=new_id(), chat_id=chat.id, body=body, turn_id="t", agent="qwen", ts=first + at)
             for at, body in enumerate(bodies)
         )
         await store.log.commit(lease, chat.id, Batch(entries=entries))
@@ -118,7 +118,7 @@ async def r6_what_was_asked_is_told_of_the_entries_each_permission_once(store: S
         "pytest -q",
     )
     assert (waiting.turn_id, waiting.agent, waiting.ts) == ("t", "qwen", 100)
-    assert (answered.status, answered.by, answered.answer, answered.answered_at) == ("allowed", "ann", "Allow", 130)
+    assert (answered.status, answered.by, answered.answer, answered.answered_at) == ("allowed", "ann", "Allow", 230)
     assert (answered.rules, answered.why) == (("r",), "a rule")
     assert await store.rules.asked(chats[1].id) == (answered,)
 
