@@ -102,6 +102,15 @@ def test_what_comes_keeps_the_focus_and_who_is_gone_goes(panel: Locator, page: P
     expect(panel.get_by_text("No agent is warm. The next prompt starts one.")).to_be_visible()
 
 
+def test_the_focus_of_who_is_gone_goes_to_the_next_one_and_then_to_the_panel(panel: Locator, page: Page) -> None:
+    agent(panel, "Qwen").get_by_role("button", name="Restart Qwen Code").focus()
+    answer(page, "() => { model.replies.pool = gallery.POOL.slice(0, 1); }")
+    expect(panel.locator(".agent")).to_have_count(1)
+    expect(panel.locator(".agent").get_by_role("button").first).to_be_focused()
+    answer(page, "() => { model.replies.pool = []; }")
+    expect(panel).to_be_focused()
+
+
 def test_a_log_that_is_read_stays_when_its_agent_is_gone(panel: Locator, page: Page) -> None:
     agent(panel, "Codex").get_by_role("button", name="Log of Codex").click()
     answer(page, "() => { model.replies.pool = []; }")

@@ -43,7 +43,7 @@ const ROWS: { [K in Body["kind"]]: Maker<BodyOf<K>> | null } = {
   permission: permissionRow,
   question: questionRow,
   commands: null,
-  mode: () => line("switch_mode", (body: BodyOf<"mode">) => [`Mode: ${body.available?.find((m) => m.id === body.current)?.label || body.current}`]),
+  mode: () => line("switch_mode", (body: BodyOf<"mode">) => [`The agent's own mode: ${body.available?.find((m) => m.id === body.current)?.label || body.current}`]),
   usage: null,
   file_change: () => line("file", (body: BodyOf<"file_change">) => [h("span", { class: "operation" }, OPERATIONS[body.operation ?? "edit"]), pathName(body.path), stat(body.additions, body.deletions)]),
   checkpoint: wentBack,

@@ -26,7 +26,8 @@ export function poolView(root: HTMLElement, first: readonly LiveAgent[], link: P
   const said = h("div", { class: "hint said", role: "status", hidden: true });
   const empty = h("div", { class: "empty" }, "No agent is warm. The next prompt starts one.");
   const list = h("ul", { class: "agents", "aria-label": "Warm agents" });
-  root.append(h("section", { class: "panel pool", "aria-label": "Agents" }, h("div", { class: "bar" }, h("h3", {}, "Agents"), sum), list, empty, said));
+  const panel = h("section", { class: "panel pool", "aria-label": "Agents", tabindex: -1 }, h("div", { class: "bar" }, h("h3", {}, "Agents"), sum), list, empty, said);
+  root.append(panel);
   let asked: Link | null = null;
   let timer = 0;
   let closed = false;
@@ -41,10 +42,13 @@ export function poolView(root: HTMLElement, first: readonly LiveAgent[], link: P
     const here = new Set(agents.map((agent) => agent.key));
     for (const [key, row] of rows) {
       if (here.has(key)) continue;
+      const focused = row.element.matches(":focus-within");
       row.gone();
       if (row.open) continue;
+      const next = row.element.nextElementSibling ?? row.element.previousElementSibling;
       row.element.remove();
       rows.delete(key);
+      if (focused) (next?.querySelector("button") ?? panel).focus(); // who works by keys goes on from here
     }
     for (const agent of agents) {
       const row = rows.get(agent.key) ?? new Row(agent.key, (verb) => void act(agent, verb), () => void look(agent.key));
