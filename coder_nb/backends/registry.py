@@ -39,7 +39,10 @@ class AgentSpec(Value, forbid_unknown_fields=True):
     variables: tuple[str, ...] = ()
     """Names of the user's variables that it may see, such as its keys; ``NAME_*`` for all that begin so."""
     modes: dict[PermissionMode, AgentMode] = {}
-    """Our permission modes; one that is not listed leaves the agent as it starts."""
+    """Our permission modes; one that is not listed leaves the agent as it starts, but `plan`, which is refused then.
+
+    In `accept_edits` an agent is made to ask, and the runtime answers: it knows which files are the agent's own.
+    """
     icon: str = ""
     install: str = ""
     """The command that installs it."""
@@ -140,7 +143,7 @@ KNOWN: tuple[AgentSpec, ...] = (
         modes={
             "plan": AgentMode(id="plan"),
             "ask": AgentMode(id="default"),
-            "accept_edits": AgentMode(id="auto-edit"),
+            "accept_edits": AgentMode(id="default"),
             "bypass": AgentMode(id="yolo"),
         },
         install="npm install -g @qwen-code/qwen-code",
@@ -159,7 +162,7 @@ KNOWN: tuple[AgentSpec, ...] = (
         modes={
             "plan": AgentMode(id="plan"),
             "ask": AgentMode(id="default"),
-            "accept_edits": AgentMode(id="autoEdit"),
+            "accept_edits": AgentMode(id="default"),
             "bypass": AgentMode(id="yolo"),
         },
         install="npm install -g @google/gemini-cli",
@@ -175,7 +178,7 @@ KNOWN: tuple[AgentSpec, ...] = (
         modes={
             "plan": AgentMode(id="read-only"),
             "ask": AgentMode(id="read-only"),
-            "accept_edits": AgentMode(id="auto"),
+            "accept_edits": AgentMode(id="read-only"),
             "bypass": AgentMode(id="full-access"),
         },
         install="npm install -g @zed-industries/codex-acp",
@@ -209,7 +212,7 @@ KNOWN: tuple[AgentSpec, ...] = (
         modes={
             "plan": AgentMode(id="plan"),
             "ask": AgentMode(id="default"),
-            "accept_edits": AgentMode(id="acceptEdits"),
+            "accept_edits": AgentMode(id="default"),
             "bypass": AgentMode(id="bypassPermissions"),
         },
         install="npm install -g @agentclientprotocol/claude-agent-acp",

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from coder_nb.core.entries import Permission, ToolKind
+from coder_nb.core.permissions import EDITS
 from coder_nb.core.programs import SHELLS
 
 
@@ -51,7 +52,7 @@ def deed_of(asked: Permission) -> Deed:
     if asked.tool_kind == "execute":
         line, argv = _command(given)
         return Deed("execute", asked.original_name, line, argv, _folders(given), (asked.title, *_texts(given)))
-    touches = asked.tool_kind in ("edit", "delete", "move")
+    touches = asked.tool_kind in EDITS
     paths = tuple(dict.fromkeys(_paths(asked, given))) if touches else ()
     return Deed(asked.tool_kind, asked.original_name, paths=paths)
 

@@ -17,7 +17,8 @@ BROWSER_SEEN_MS = 30_000
 """How long after its last sign of life a browser counts as present."""
 
 _READS: frozenset[ToolKind] = frozenset({"read", "search", "think", "fetch"})
-_EDITS: frozenset[ToolKind] = frozenset({"edit", "delete", "move"})
+EDITS: frozenset[ToolKind] = frozenset({"edit", "delete", "move"})
+"""What changes files."""
 
 
 def check(mode: str | None) -> None:
@@ -32,12 +33,12 @@ def clamp(mode: PermissionMode, most: PermissionMode) -> PermissionMode:
 
 
 def decide(mode: PermissionMode, kind: ToolKind) -> Literal["allow", "deny", "ask"]:
-    """What a mode answers to a tool call of a kind, without asking anyone."""
+    """What a mode answers to a tool call of a kind, without asking anyone; to an edit: of the agent's own files."""
     if mode == "bypass":
         return "allow"
     if mode == "plan":
         return "allow" if kind in _READS else "deny"
-    if mode == "accept_edits" and kind in _EDITS | _READS:
+    if mode == "accept_edits" and kind in EDITS | _READS:
         return "allow"
     return "ask"
 

@@ -15,7 +15,7 @@ from coder_nb.core import shell
 from coder_nb.core.changes import is_secret
 from coder_nb.core.deeds import Deed
 from coder_nb.core.entries import Value
-from coder_nb.core.permissions import PermissionMode, decide
+from coder_nb.core.permissions import EDITS, PermissionMode, decide
 from coder_nb.core.programs import KEYWORDS, RUNNERS, STARTERS
 
 Scope = Literal["session", "project", "everywhere"]
@@ -138,7 +138,7 @@ def _covers(covers: AnyCovers, deed: Deed, place: Place) -> bool:
         case Line(line=line):
             return deed.kind == "execute" and deed.line == line and within_all(deed.paths, "", place)
         case Edits(path=path):
-            return deed.kind == "edit" and bool(deed.paths) and may_edit(deed.paths, path, place)
+            return deed.kind == "edit" and may_edit(deed.paths, path, place)
         case Uses(tool=tool):
             return deed.tool == tool and deed.kind not in ("execute", "edit", "switch_mode")
         case _:
@@ -177,9 +177,12 @@ def _begins(command: shell.Simple, words: Sequence[str]) -> bool:
     )
 
 
-def may_edit(paths: Iterable[str], below: str, place: Place) -> bool:
+def may_edit(paths: Sequence[str], below: str, place: Place) -> bool:
+    """Whether it is known which files are edited, and these are a folder's own, and neither git's nor secret."""
     found = [relative(path, place) for path in paths]
-    clean = all(path is not None and ".git" not in path.lower().split("/") and not is_secret(path) for path in found)
+    clean = bool(found) and all(
+        path is not None and ".git" not in path.lower().split("/") and not is_secret(path) for path in found
+    )
     return clean and within_all(paths, below, place)
 
 
@@ -284,6 +287,8 @@ def verdict(
     if (rule := denied(administrator, deed, place)) is not None:
         return Verdict("deny", "administrator", (), f"the administrator forbids {said(rule.covers)}")
     by_mode = decide(mode, deed.kind)
+    if by_mode == "allow" and mode == "accept_edits" and deed.kind in EDITS and not may_edit(deed.paths, "", place):
+        by_mode = "ask"
     why = f"the mode {mode} {'allows' if by_mode == 'allow' else 'forbids'} it"
     if by_mode == "deny":
         return Verdict("deny", "mode", (), why)

@@ -43,6 +43,16 @@ _WRITE = {
     "claude": ("Write", "file_path"),
     "native": ("write_file", "path"),
 }
+_SHELL: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "opencode": ("bash", "command", {"description": "Runs it"}),
+    "goose": ("shell", "command", {}),
+    "qwen": ("run_shell_command", "command", {"is_background": False}),
+    "gemini": ("run_shell_command", "command", {}),
+    "codex": ("exec_command", "cmd", {}),
+    "claude-acp": ("Bash", "command", {"description": "Runs it"}),
+    "claude": ("Bash", "command", {"description": "Runs it"}),
+    "native": ("shell", "command", {}),
+}
 _MODEL = "scripted-model"
 _OWN_MODEL = {"gemini": "gemini-2.5-pro", "codex": "gpt-5.3-codex", "claude-acp": "claude-opus-5-5"}
 """Of agents that do more for models that they know."""
@@ -128,19 +138,43 @@ def writes(
     agent: str, prompt: str, file: Path, text: str, *, tokens: Sequence[tuple[int, int]] = ((1000, 30), (1100, 10))
 ) -> list[dict[str, Any]]:
     """To a prompt: writes a file with the agent's own tool, then says "Done."; `tokens` are of the two answers."""
-    tool, argument = _WRITE[agent]
-    arguments = {argument: str(file), "content": text}
-    if agent == "codex":  # whose own way to write files is a patch, given to the shell
-        added = "".join(f"+{line}\n" for line in text.splitlines())
-        patch = f"*** Begin Patch\n*** Add File: {file}\n{added}*** End Patch"
-        arguments = {"cmd": f"apply_patch <<'EOF'\n{patch}\nEOF"}
-    call = {"name": tool, "arguments": arguments}
+    call = writing(agent, file, text)
+    tool = call["name"]
     first = {"reasoning": "Plan.", "content": "Writing it.", "toolCalls": [call], "usage": _usage(tokens[0])}
     after = {"toolName": tool, "hasToolResult": True}  # some agents put a message of their own behind the prompt
     return [
         {"match": {"userMessage": prompt, "toolName": tool, "hasToolResult": False}, "response": first},
         {"match": after, "response": {"content": "Done.", "usage": _usage(tokens[1])}},
     ]
+
+
+def runs(agent: str, prompt: str, line: str, *, unasked: bool = False) -> list[dict[str, Any]]:
+    """To a prompt: runs a command with the agent's own tool, then says "Done."; see `running`."""
+    call = running(agent, line, unasked=unasked)
+    tool = call["name"]
+    return [
+        {"match": {"userMessage": prompt, "toolName": tool, "hasToolResult": False}, "response": {"toolCalls": [call]}},
+        {"match": {"toolName": tool, "hasToolResult": True}, "response": {"content": "Done."}},
+    ]
+
+
+def writing(agent: str, file: Path, text: str) -> dict[str, Any]:
+    """The call of the agent's own tool that writes a file."""
+    tool, argument = _WRITE[agent]
+    arguments = {argument: str(file), "content": text}
+    if agent == "codex":  # whose own way to write files is a patch, given to the shell
+        added = "".join(f"+{line}\n" for line in text.splitlines())
+        patch = f"*** Begin Patch\n*** Add File: {file}\n{added}*** End Patch"
+        arguments = {"cmd": f"apply_patch <<'EOF'\n{patch}\nEOF"}
+    return {"name": tool, "arguments": arguments}
+
+
+def running(agent: str, line: str, *, unasked: bool = False) -> dict[str, Any]:
+    """The call of the agent's own tool that runs a command; `unasked` in a mode in which the agent may not ask."""
+    tool, argument, beside = _SHELL[agent]
+    if agent == "codex" and not unasked:  # else it runs it in a sandbox where nothing can be written, and asks nobody
+        beside = {"sandbox_permissions": "require_escalated", "justification": "It changes files."}
+    return {"name": tool, "arguments": {argument: line, **beside}}
 
 
 def says(

@@ -499,6 +499,13 @@ def test_looking_for_it_takes_no_time_in_the_square_of_the_length() -> None:
         ("ask", runs("git push"), [begins("git push"), PUSH], "deny", "rule"),
         ("accept_edits", edits("a"), [rule(Edits("a"), "deny")], "deny", "rule"),
         ("accept_edits", edits("b"), [rule(Edits("a"), "deny")], "allow", "mode"),
+        ("accept_edits", edits("../elsewhere"), [], "ask", None),
+        ("accept_edits", edits("a", ".git/config"), [], "ask", None),
+        ("accept_edits", edits(".env"), [], "ask", None),
+        ("accept_edits", edits(), [], "ask", None),
+        ("accept_edits", edits("a")._replace(kind="delete"), [], "allow", "mode"),
+        ("accept_edits", runs("pytest"), [], "ask", None),
+        ("bypass", edits("../elsewhere"), [], "allow", "mode"),
         ("bypass", runs("sudo ls"), [begins("ls")], "deny", "administrator"),
     ],
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 from support.place import Person, Place
@@ -12,40 +11,10 @@ from support.stage import LONG, there
 from coder_nb.core.entries import Permission
 from coder_nb.core.rules import Always, Commands
 from coder_nb.testing import real_agents
-from coder_nb.testing.real_agents import otherwise, scripted_model
+from coder_nb.testing.real_agents import otherwise, runs, scripted_model
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
-SHELL = {
-    "opencode": ("bash", "command"),
-    "goose": ("shell", "command"),
-    "qwen": ("run_shell_command", "command"),
-    "gemini": ("run_shell_command", "command"),
-    "codex": ("exec_command", "cmd"),
-    "claude-acp": ("Bash", "command"),
-    "claude": ("Bash", "command"),
-    "native": ("shell", "command"),
-}
-TOLD = {"description": "Makes a file"}
-BESIDE: dict[str, dict[str, Any]] = {
-    "opencode": TOLD,
-    "claude": TOLD,
-    "claude-acp": TOLD,
-    "qwen": {"is_background": False},
-    # It asks for what its own sandbox forbids: without this it runs the command there, where it cannot write.
-    "codex": {"sandbox_permissions": "require_escalated", "justification": "May I make a file?"},
-}
-"""What a model gives beside the command."""
 SOON = ("opencode", "qwen", "native")
-
-
-def runs(agent: str, prompt: str, line: str) -> list[dict[str, Any]]:
-    """To a prompt: runs a command with the agent's own tool, then says "Done."."""
-    tool, argument = SHELL[agent]
-    call = {"name": tool, "arguments": {argument: line, **BESIDE.get(agent, {})}}
-    return [
-        {"match": {"userMessage": prompt, "toolName": tool, "hasToolResult": False}, "response": {"toolCalls": [call]}},
-        {"match": {"toolName": tool, "hasToolResult": True}, "response": {"content": "Done."}},
-    ]
 
 
 @pytest.mark.parametrize("agent", [pytest.param(name, marks=[LONG] * (name not in SOON)) for name in real_agents.EVERY])

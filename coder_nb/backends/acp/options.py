@@ -70,8 +70,8 @@ class Options:
     async def choose(self, mode: PermissionMode, model: str | None, effort: str | None = None) -> None:
         """Sets what is not set so already; None leaves the model as it is, and the effort to the agent.
 
-        Raises `InvalidOption` for a model or an effort that is not offered, `AgentProtocolError` where the agent has no
-        such mode, and `AgentDied` where a mode needs another process.
+        Raises `InvalidOption` for a model or an effort that is not offered, and for `plan` where nothing is known to be
+        it, `AgentProtocolError` where the agent has no such mode, and `AgentDied` where a mode needs another process.
         """
         if model is not None:
             await self._choose_model(model)
@@ -81,6 +81,11 @@ class Options:
             self._mode, self._left_in = mode, self._state.mode
 
     async def _choose_mode(self, mode: PermissionMode) -> None:
+        if mode == "plan" and mode not in self._spec.modes:
+            raise InvalidOption(
+                f"{self._spec.label} is not known to have a mode in which it only reads: name it in the setting "
+                f"`agents.{self._spec.name}.modes`, or prompt in the mode 'ask'."
+            )
         wanted = self._spec.modes.get(mode, AgentMode())
         if not self.fits(mode):
             raise AgentDied(f"{self._spec.label} must be started anew for the mode {mode!r}: prompt again to do so.")

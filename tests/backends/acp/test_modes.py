@@ -10,7 +10,7 @@ import pytest
 from coder_nb.backends.base import AgentSession, Asked
 from coder_nb.backends.events import Done, PermissionAsked, TextDelta
 from coder_nb.core.permissions import PermissionMode
-from coder_nb.errors import AgentProtocolError
+from coder_nb.errors import AgentProtocolError, InvalidOption
 
 pytestmark = pytest.mark.anyio
 
@@ -62,3 +62,13 @@ async def test_one_that_becomes_more_careful_goes_on_and_is_set_back_for_the_nex
     done, _ = await turn(session, "say again", ours)
     assert done.end == "completed"
     assert session.alive
+
+
+async def test_an_agent_of_which_no_mode_that_only_reads_is_known_is_not_prompted_for_a_plan(world: Any) -> None:
+    with pytest.raises(InvalidOption, match=r"name it in the setting `agents\.\w+\.modes`"):
+        await world.open(mode="plan", modes=False)
+    session = await world.open(mode="ask", modes=False)
+    done, said = await turn(session, "say hello", mode="plan")
+    assert (done.end, done.code, said) == ("failed", InvalidOption.code, "")
+    done, said = await turn(session, "say hello")
+    assert (done.end, said) == ("completed", "hello")
