@@ -7,6 +7,7 @@ import random
 import signal
 import string
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ OVER_ACP = "opencode-acp"
 _CHANCE = random.Random(1)
 WORDS = "Begun: " + " ".join("".join(_CHANCE.choices(string.ascii_lowercase, k=7)) for _ in range(20_000))
 """At 20 characters in a tenth of a second it is not over before the last agent has begun; one looks for loops."""
+RETRIED = "And done."
 GONE = 2.0
 LONG = "CODER_NB_TEST_LONG" in os.environ
 SLOW = ("qwen", "gemini", "claude-acp")
@@ -59,8 +61,15 @@ def entry(agent: str, url: str) -> dict[str, Any]:
     return real_agents.entry(agent, url)
 
 
+def script(agent: str) -> list[dict[str, Any]]:
+    """The first time the agent says much, and once it is asked again, little."""
+    said = "opencode" if agent == OVER_ACP else agent
+    (much,) = says(said, begun(agent), WORDS, latency=100)
+    return [much | {"match": much["match"] | {"sequenceIndex": 0}}, *says(said, begun(agent), RETRIED)]
+
+
 def begun(agent: str) -> str:
-    return f"go on, {agent}"
+    return f"go on, {agent}!"
 
 
 @pytest.fixture
@@ -105,6 +114,18 @@ def in_mid_turn(jupyter: Jupyter, chats: dict[str, str]) -> None:
         assert turn.get("end") is None, (agent, turn)
 
 
+def completed(jupyter: Jupyter, agent: str, chat: str, prompt: str) -> None:
+    """Returns when the turn of a prompt is over, and holds it to being whole."""
+
+    def turn() -> Any:
+        turns = jupyter.ask("GET", f"chats/{chat}/turns")
+        return next((turn for turn in turns if turn["prompt_id"] == prompt and turn.get("end")), None)
+
+    found = until(turn, seconds=SOON, what=f"an end of {agent}")
+    assert found["end"] == "completed", (agent, found, jupyter.log.read_text())
+    assert "".join(jupyter.texts(chat)).endswith(RETRIED), agent
+
+
 def killed(jupyter: Jupyter) -> None:
     """Kills the server, and holds all that has ever come from it to being gone in two seconds."""
     ours = keeper.below([jupyter.process.pid], keeper.all_processes())
@@ -131,9 +152,8 @@ def test_a_server_that_is_killed_in_mid_turn_leaves_no_process_and_the_turn_of_e
     tmp_path: Path, start: Callable[[str, list[str]], Jupyter]
 ) -> None:
     agents = installed()
-    scripts = [says("opencode" if agent == OVER_ACP else agent, begun(agent), WORDS, latency=100) for agent in agents]
     repository = make_repository(tmp_path / "work")
-    with scripted_model(tmp_path / "model", [*sum(reversed(scripts), []), *otherwise()]) as model:
+    with scripted_model(tmp_path / "model", [*chain.from_iterable(map(script, agents)), *otherwise()]) as model:
         first = start(model.url, agents)
         chats = {agent: opened(first, repository, agent) for agent in agents}
         prompts = {agent: prompted(first, chats[agent], agent) for agent in agents}
@@ -147,7 +167,7 @@ def test_a_server_that_is_killed_in_mid_turn_leaves_no_process_and_the_turn_of_e
             assert (agent, turn["end"], turn["prompt_id"]) == (agent, "interrupted", prompts[agent])
             assert second.ask("GET", f"chats/{chat}")["run_status"] == "idle"
         again = {agent: chat for agent, chat in chats.items() if LONG or agent not in SLOW}
+        prompts = {agent: prompted(second, chat, agent) for agent, chat in again.items()}
         for agent, chat in again.items():
-            prompted(second, chat, agent)
-        in_mid_turn(second, again)
+            completed(second, agent, chat, prompts[agent])
         killed(second)
