@@ -115,6 +115,7 @@ OF_HOSTS: dict[str, tuple[str, ...]] = {
     "a crash between two steps of making or removing a worktree leaves half of it for good": (
         "worktrees/test_crashes.py::test_a_crash_at_any_step_is_mended_by_the_next_run",
         "runtime/test_kill_points.py::test_a_kill_at_any_step_is_mended_at_the_next_start",
+        "runtime/test_ends.py::test_what_was_being_made_or_removed_when_its_runtime_died_goes",
     ),
     "what clears away old worktrees takes one that has an owner again, or follows a link": (
         "runtime/test_loss.py::test_nothing_is_lost",
@@ -192,6 +193,7 @@ OF_HOSTS: dict[str, tuple[str, ...]] = {
     ),
     "an agent that answers nothing holds up the end of its host": (
         "backends/acp/test_session.py::test_an_agent_that_cannot_read_does_not_hold_up_stop_or_close",
+        "backends/acp/test_session.py::test_an_idle_agent_that_answers_nothing_does_not_hold_up_close",
         "server/test_real_server.py::test_nothing_that_we_started_outlives_a_server_that_ends_in_mid_turn",
         "warm/test_keeper.py::test_an_orderly_close_ends_all_within_its_bound",
     ),

@@ -129,8 +129,9 @@ def test_the_resource_is_attached_to_by_its_id_and_has_the_static_facts(chat: Ch
 def test_the_names_of_what_a_resource_holds_are_no_names_of_anything_else_on_it() -> None:
     from coder_nb.client.resource import Resource
 
-    named = {name for name in vars(Resource) if not name.startswith("_")}
-    assert named == {"id", "session_info", "transcript"}
+    named = [name for name in dir(Resource) if not name.startswith("_")]
+    assert named == ["id", "session_info", "transcript"]
+    assert not any(hasattr(base, name) for base in Resource.__mro__[1:] for name in named)
 
 
 def test_a_shared_chat_is_looked_at_and_gone_when_it_is_revoked(chat: Chat, home: Home) -> None:

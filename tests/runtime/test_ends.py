@@ -16,6 +16,8 @@ from coder_nb.core.entries import Notice
 from coder_nb.core.sessions import SessionInfo
 from coder_nb.errors import AtRisk, Conflict, NotFound
 from coder_nb.runtime import reaper
+from coder_nb.worktrees.removal import GOING
+from coder_nb.worktrees.state import MAKING
 
 pytestmark = pytest.mark.anyio
 
@@ -136,6 +138,14 @@ async def test_an_orphan_is_reaped_when_it_was_left_alone_and_holds_nothing(plac
     assert await runtime.reap() == ()
     assert git(place.repository, "worktree", "list").count("\n") == 1
     assert git(place.repository, "for-each-ref", "refs/coder-nb") == ""
+
+
+@pytest.mark.parametrize("end", [GOING, MAKING])
+async def test_what_was_being_made_or_removed_when_its_runtime_died_goes(place: Place, end: str) -> None:
+    person, tree = await orphaned(place)
+    tree.parent.rename(tree.parent.with_name(tree.parent.name + end))
+    await person.runtime.reap()
+    assert list(tree.parent.parent.iterdir()) == []
 
 
 @pytest.mark.parametrize("what", ["it has an owner again", "somebody works in it"])

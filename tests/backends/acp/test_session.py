@@ -274,6 +274,13 @@ async def test_a_late_answer_to_a_stopped_prompt_ends_that_one_and_no_other(worl
     assert text_of(await turn(session, "say next")) == "next"
 
 
+async def test_an_idle_agent_that_answers_nothing_does_not_hold_up_close(world: Any) -> None:
+    session = await world.open(settings={"stop_grace": 0.5})
+    os.kill(session.pid, signal.SIGSTOP)
+    async with asyncio.timeout(30):
+        await session.close()
+
+
 async def test_an_agent_that_cannot_read_does_not_hold_up_stop_or_close(world: Any) -> None:
     session = await world.open(settings={"cancel_grace": 0.3, "stop_grace": 0.5})
     assert session.pid
