@@ -65,9 +65,9 @@ class Culling:
         client.wait_for_ready(timeout=DEADLINE)
         return Kernel(client, None)  # type: ignore[arg-type]
 
-    def cull(self) -> set[str]:
+    def cull(self, *, busy: bool = False) -> set[str]:
         """Which kernels are left when the culler has looked."""
-        return set(self.post(culler.PATH)["left"])
+        return set(self.post(f"{culler.PATH}?busy=1" if busy else culler.PATH)["left"])
 
     def chat(self, session: str) -> dict[str, Any]:
         (chat,) = self.jupyter.ask("GET", f"sessions/{session}")["chats"]
@@ -105,7 +105,8 @@ def test_a_kernel_that_waits_for_a_chat_is_not_culled_and_the_chat_of_one_that_i
     ids = {name: culling.begin_kernel() for name in cells}
     kernels = {name: culling.begun_kernel(kernel_id) for name, kernel_id in ids.items()}
     sessions = {name: kernel.run(SESSION.format(name=name)).stdout.strip() for name, kernel in kernels.items()}
-    waiting = {name: kernels[name].send(cells[name]) for name in ("blocking", "awaiting")}
+    for name in ("blocking", "awaiting"):
+        kernels[name].send(cells[name])
     assert kernels["ended"].run(cells["ended"]).error == ""
     chats = {name: culling.at_work(session) for name, session in sessions.items()}
 
@@ -115,9 +116,34 @@ def test_a_kernel_that_waits_for_a_chat_is_not_culled_and_the_chat_of_one_that_i
     again = culling.begun_kernel(culling.begin_kernel())
     assert again.run(SESSION.format(name="ended")).stdout.strip() == sessions["ended"]
     assert again.run("print(session.stop())").stdout == "True\n"
-    for name in ("blocking", "awaiting"):
-        culling.jupyter.ask("POST", f"chats/{chats[name]}/stop")
-        kernels[name].finish(waiting[name])
+    assert culling.cull(busy=True) == set()
+    for chat in chats.values():  # one whose kernel ended in its cell goes on, or was stopped by the interrupt before
+        culling.jupyter.ask("POST", f"chats/{chat}/stop")
     assert [culling.end(chat) for chat in chats.values()] == ["cancelled"] * 3
-    assert again.run("print(session.run('recall', display=False).text)").stdout.startswith("I remember: say begun")
-    assert culling.cull() == set()
+    later = culling.begun_kernel(culling.begin_kernel())
+    later.run(SESSION.format(name="awaiting"))
+    assert later.run("print(session.run('recall', display=False).text)").stdout.startswith("I remember: say begun")
+
+
+@LONG
+def test_a_server_with_a_chat_at_work_does_not_shut_itself_down_before_it_is_done(tmp_path: Path) -> None:
+    """Jupyter looks once a minute."""
+    servers = {}
+    with ExitStack() as opened:
+        for name in ("busy", "idle"):  # the busy one is looked at first
+            (tmp_path / name).mkdir()
+            servers[name] = Jupyter(tmp_path / name, "--ServerApp.shutdown_no_activity_timeout=1", alone=True)
+            opened.callback(servers[name].process.kill)
+            servers[name].connected()
+            if name == "busy":
+                chat = servers[name].open_chat(make_repository(tmp_path / "work"))
+                prompt = servers[name].prompt(chat, "say begun; hang")
+                servers[name].saying(chat, "begun")
+        ended = {name: server.process.poll for name, server in servers.items()}
+        until(lambda: ended["idle"]() is not None, seconds=DEADLINE, what="the end of the idle server")
+        assert ended["busy"]() is None
+        assert servers["busy"].ask("GET", f"chats/{chat}")["run_status"] == "running"
+        servers["busy"].ask("POST", f"chats/{chat}/stop")
+        assert servers["busy"].turn(chat, prompt)["end"] == "cancelled"
+        until(lambda: ended["busy"]() is not None, seconds=DEADLINE, what="the end of the other")
+        assert not servers["busy"].file.exists()

@@ -12,12 +12,14 @@ PATH = "tests/cull"
 
 
 class CullHandler(JupyterHandler):
-    """Has kernels culled as though all of them had been idle for long; answers with those that are left."""
+    """Has kernels culled as though all of them had been idle for long, with `?busy` the busy ones too; answers with
+    those that are left."""
 
     @web.authenticated
     async def post(self) -> None:
         manager: Any = self.kernel_manager
         manager.cull_idle_timeout, manager.cull_connected = -1, True
+        manager.cull_busy = "busy" in self.request.query_arguments
         await manager.cull_kernels()
         self.finish({"left": manager.list_kernel_ids()})
 

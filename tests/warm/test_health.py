@@ -41,3 +41,8 @@ def test_a_burst_of_failures_is_one() -> None:
 def test_one_good_answer_makes_it_well() -> None:
     pulse, now, _ = course(((15.0, False),) * 5 + ((0.1, True),))
     assert verdict(pulse, busy=False, now=now, patience=PATIENCE) == "well"
+
+
+def test_a_machine_that_slept_or_a_process_that_stood_still_has_missed_one_check_and_not_many() -> None:
+    pulse, now, _ = course(((15.0, False), (28_800.0, False)))
+    assert [verdict(pulse, busy=busy, now=now, patience=PATIENCE) for busy in (False, True)] == ["doubtful"] * 2
