@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from coder_nb.backends.history import HistoryItem, HistoryKey
 from coder_nb.core.agents import AgentSessionInfo
 from coder_nb.core.changes import Change
@@ -14,6 +12,7 @@ from coder_nb.core.sessions import ChatInfo, SessionInfo, TurnInfo
 from coder_nb.errors import LeaseLost, NotFound
 from coder_nb.ids import new_id
 from coder_nb.store.base import Batch, Lease, Owner, Store
+from coder_nb.testing.contracts import Contract, refuses
 
 PATH = "/home/user/copies"
 
@@ -103,12 +102,8 @@ async def p06_nothing_is_planted_without_the_lease(store: Store, here: Owner) ->
     lease, session = await begin(store, here)
     await store.leases.release(lease)
     chat = a_chat(session)
-    try:
-        await store.copies.plant(lease, chat, entries=said(chat.id, "one"), turns=[])
-    except LeaseLost:
-        assert await store.catalog.chats(session.id) == ()
-        return
-    raise AssertionError("LeaseLost was not raised")
+    await refuses(LeaseLost, store.copies.plant(lease, chat, entries=said(chat.id, "one"), turns=[]))
+    assert await store.catalog.chats(session.id) == ()
 
 
 async def p07_a_link_is_found_by_its_secret_until_it_is_revoked(store: Store, here: Owner) -> None:
@@ -122,9 +117,9 @@ async def p07_a_link_is_found_by_its_secret_until_it_is_revoked(store: Store, he
     assert await store.shares.revoke(share.id, at=9)
     assert not await store.shares.revoke(share.id, at=10)
     assert [known.revoked_at for known in await store.shares.of_chat(chat.id)] == [9]
-    await _is_not_found(store.shares.find("hash"))
-    await _is_not_found(store.shares.find("other"))
-    await _is_not_found(store.shares.revoke(new_id(), at=1))
+    await refuses(NotFound, store.shares.find("hash"))
+    await refuses(NotFound, store.shares.find("other"))
+    await refuses(NotFound, store.shares.revoke(new_id(), at=1))
 
 
 async def p08_a_link_goes_with_its_chat(store: Store, here: Owner) -> None:
@@ -133,7 +128,7 @@ async def p08_a_link_goes_with_its_chat(store: Store, here: Owner) -> None:
     await store.copies.plant(lease, chat, entries=[], turns=[])
     await store.shares.add(Share(id=new_id(), chat_id=chat.id), "hash")
     await store.catalog.delete_chat(lease, chat.id)
-    await _is_not_found(store.shares.find("hash"))
+    await refuses(NotFound, store.shares.find("hash"))
 
 
 async def p09_what_was_kept_for_an_agent_goes_with_its_last_chat(store: Store, here: Owner) -> None:
@@ -189,15 +184,7 @@ async def _kept(store: Store) -> set[str]:
     return {name for name, _ in await store.history.sessions("-home-user")}
 
 
-async def _is_not_found(call: Awaitable[object]) -> None:
-    try:
-        await call
-    except NotFound:
-        return
-    raise AssertionError("NotFound was not raised")
-
-
-CONTRACTS: tuple[Callable[[Store, Owner], Awaitable[None]], ...] = tuple(
+CONTRACTS: tuple[Contract, ...] = tuple(
     contract for name, contract in sorted(globals().items()) if name[:1] == "p" and name[1:3].isdigit()
 )
 """All of them, in their order."""

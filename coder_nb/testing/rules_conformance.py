@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 from msgspec.structs import replace
 
@@ -12,8 +11,8 @@ from coder_nb.core.rules import AnyCovers, Commands, Edits, Line, Rule, Scope, U
 from coder_nb.errors import NotFound
 from coder_nb.ids import new_id
 from coder_nb.store.base import Batch, Owner, Store
+from coder_nb.testing.contracts import Contract, refuses
 
-Contract = Callable[[Store, Owner], Awaitable[None]]
 _PATH = "/work/project"
 _PYTEST = Commands(("pytest", "-q"))
 
@@ -69,10 +68,10 @@ async def r3_the_same_said_twice_is_one_rule_also_at_once(store: Store, here: Ow
 async def r4_a_rule_that_is_revoked_holds_no_more_and_stays_known(store: Store, here: Owner) -> None:
     session_id = await _session(store)
     rule = await store.rules.add("ann", _rule())
-    await _is_not_found(store.rules.revoke("bob", rule.id, at=9, by="bob"))
+    await refuses(NotFound, store.rules.revoke("bob", rule.id, at=9, by="bob"))
     assert await store.rules.revoke("ann", rule.id, at=9, by="ann")
     assert not await store.rules.revoke("ann", rule.id, at=10, by="late")
-    await _is_not_found(store.rules.revoke("ann", new_id(), at=1, by="ann"))
+    await refuses(NotFound, store.rules.revoke("ann", new_id(), at=1, by="ann"))
     assert await store.rules.holding("ann", session_id=session_id, path=_PATH) == ()
     assert await store.rules.all("ann") == (replace(rule, revoked_at=9, revoked_by="ann"),)
     again = await store.rules.add("ann", _rule(created_at=11))
@@ -121,14 +120,6 @@ async def r6_what_was_asked_is_told_of_the_entries_each_permission_once(store: S
     assert (answered.status, answered.by, answered.answer, answered.answered_at) == ("allowed", "ann", "Allow", 230)
     assert (answered.rules, answered.why) == (("r",), "a rule")
     assert await store.rules.asked(chats[1].id) == (answered,)
-
-
-async def _is_not_found(call: Awaitable[object]) -> None:
-    try:
-        await call
-    except NotFound:
-        return
-    raise AssertionError("NotFound was not raised")
 
 
 CONTRACTS: tuple[Contract, ...] = (

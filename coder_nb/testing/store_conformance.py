@@ -12,70 +12,28 @@ import msgspec
 
 from coder_nb.core.agents import AgentSessionInfo
 from coder_nb.core.changes import Change
-from coder_nb.core.codec import decode_body
 from coder_nb.core.entries import (
     Cell,
     Chunk,
     Entry,
     Page,
-    Plan,
-    PlanItem,
-    StoredBody,
-    Text,
     Tokens,
-    ToolCall,
-    Unknown,
     Usage,
 )
 from coder_nb.core.prompts import Prompt
 from coder_nb.core.sessions import ChatInfo, SessionInfo, TurnInfo
-from coder_nb.core.transcript import Transcript
 from coder_nb.core.usage import UsageRow
-from coder_nb.errors import CoderError, Conflict, LeaseLost, NotFound, QueueFull, RunElsewhere
+from coder_nb.errors import Conflict, LeaseLost, NotFound, QueueFull, RunElsewhere
 from coder_nb.ids import new_id
-from coder_nb.store.base import ENCODED, Batch, Lease, Owner, RunState, Store
-from coder_nb.testing import copies_conformance, history_conformance, rules_conformance, standings_conformance
-
-Contract = Callable[[Store, Owner], Awaitable[None]]
-PATH = "/home/user/project"
-
-
-async def begin(store: Store, owner: Owner, path: str = PATH) -> tuple[Lease, str]:
-    """A lease on a directory, and a chat in a session on it."""
-    lease = await store.leases.acquire(path, owner, ttl=60)
-    session = await store.catalog.open_session("ann", path, name="main", new=False, session_id=new_id(), now=1)
-    chat = await store.catalog.open_chat(session.id, name="main", new=True, chat_id=new_id(), now=1)
-    return lease, chat.id
-
-
-async def read_all(store: Store, chat_id: str, *, after: int = 0, limit: int = 500) -> list[Page]:
-    """The pages from a cursor to the end of the log."""
-    pages = [await store.log.read(chat_id, after=after, limit=limit)]
-    while pages[-1].more:
-        pages.append(await store.log.read(chat_id, after=pages[-1].rev, limit=limit))
-    return pages
-
-
-def fold(pages: list[Page]) -> list[Entry]:
-    """The transcript that pages give, without the revisions at which each entry was seen."""
-    transcript = Transcript()
-    for page in pages:
-        transcript.apply(page)
-    return [msgspec.structs.replace(entry, rev=0) for entry in transcript]
-
-
-def text(chat_id: str, words: str, **more: object) -> Entry:
-    """A closed text entry, unless `more` says otherwise."""
-    return msgspec.convert({"id": new_id(), "chat_id": chat_id, "body": {"kind": "text", "text": words}, **more}, Entry)
-
-
-async def refuses(error: type[CoderError], call: Awaitable[object]) -> CoderError:
-    """Awaits what must raise, and gives what it raised."""
-    try:
-        await call
-    except error as raised:
-        return raised
-    raise AssertionError(f"{error.__name__} was not raised")
+from coder_nb.store.base import Batch, Lease, Owner, RunState, Store
+from coder_nb.testing import (
+    copies_conformance,
+    history_conformance,
+    log_conformance,
+    rules_conformance,
+    standings_conformance,
+)
+from coder_nb.testing.contracts import PATH, Contract, begin, refuses, text
 
 
 async def c01_a_session_is_got_or_created(store: Store, here: Owner) -> None:
@@ -107,103 +65,7 @@ async def c02_a_chat_is_got_or_created(store: Store, here: Owner) -> None:
     await refuses(NotFound, store.catalog.get_chat("c4"))
 
 
-async def c03_positions_stay_and_revisions_grow(store: Store, here: Owner) -> None:
-    lease, chat_id = await begin(store, here)
-    call = Entry(id=new_id(), chat_id=chat_id, body=ToolCall(name="terminal"), turn_id="t", agent="a", ts=3, open=True)
-    words = text(chat_id, "words", parent=call.id)
-    assert (await store.log.commit(lease, chat_id, Batch(entries=(call, words)))).positions == (1, 2)
-    done = msgspec.structs.replace(call, pos=1, open=False, body=ToolCall(name="terminal", status="completed"))
-    later = text(chat_id, "later")
-    committed = await store.log.commit(lease, chat_id, Batch(entries=(done, later)))
-    assert (committed.rev, committed.positions, committed.ids) == (2, (1, 3), (call.id, later.id))
-    replace = msgspec.structs.replace
-    at_last = (replace(done, rev=2), replace(words, pos=2, rev=1), replace(later, pos=3, rev=2))
-    assert await store.log.tail(chat_id, 10) == Page(entries=at_last, rev=2)
-    assert await store.log.tail(chat_id, 2) == Page(entries=at_last[1:], rev=2)
-    assert await store.log.before(chat_id, 3, limit=1) == Page(entries=at_last[1:2], rev=2)
-    assert await store.log.read(chat_id, after=1) == Page(entries=(at_last[0], at_last[2]), rev=2)
-    assert await store.log.read(chat_id, after=2) == Page(rev=2)
-    await refuses(NotFound, store.log.read("nowhere"))
-
-
-async def c04_a_page_never_splits_a_revision(store: Store, here: Owner) -> None:
-    lease, chat_id = await begin(store, here)
-    for size in (1, 3, 2, 1):
-        await store.log.commit(lease, chat_id, Batch(entries=tuple(text(chat_id, str(n)) for n in range(size))))
-    pages = await read_all(store, chat_id, limit=2)
-    assert [(len(page.entries), page.rev, page.more) for page in pages] == [(4, 2, True), (2, 3, True), (1, 4, False)]
-
-
-async def c05_reading_from_any_cursor_folds_to_the_whole(store: Store, here: Owner) -> None:
-    lease, chat_id = await begin(store, here)
-    growing = text(chat_id, "", open=True)
-    await store.log.commit(lease, chat_id, Batch(entries=(growing,)))
-    for offset, part in ((0, "Grüße, "), (7, "👋 "), (9, "world")):
-        chunk = Chunk(entry_id=growing.id, offset=offset, text=part)
-        await store.log.commit(lease, chat_id, Batch(entries=(text(chat_id, part),), chunks=(chunk,)))
-    (whole,) = await read_all(store, chat_id)
-    assert (whole.entries[0].body, whole.chunks) == (Text(text="Grüße, 👋 world"), ())
-    for cursor in range(whole.rev + 1):
-        known = [await store.log.read(chat_id, limit=1)] if cursor else []
-        while known and known[-1].rev < cursor:
-            known.append(await store.log.read(chat_id, after=known[-1].rev, limit=1))
-        for limit in (1, 2, 500):
-            assert fold(known + await read_all(store, chat_id, after=cursor, limit=limit)) == fold([whole])
-
-
-async def c06_streamed_text_is_dropped_when_its_entry_ends(store: Store, here: Owner) -> None:
-    lease, chat_id = await begin(store, here)
-    growing = text(chat_id, "", open=True)
-    chunk = Chunk(entry_id=growing.id, offset=0, text="half a th")
-    await store.log.commit(lease, chat_id, Batch(entries=(growing,), chunks=(chunk,)))
-    assert [(e.id, e.body) for e in await store.log.unclosed(chat_id)] == [(growing.id, Text(text="half a th"))]
-    closed = text(chat_id, "half a thought", id=growing.id, pos=1)
-    await store.log.commit(lease, chat_id, Batch(entries=(closed,)))
-    assert await store.log.unclosed(chat_id) == ()
-    late = Chunk(entry_id=growing.id, offset=9, text="ousand")
-    await store.log.commit(lease, chat_id, Batch(chunks=(late,)))
-    page = await store.log.read(chat_id)
-    assert page == Page(entries=(msgspec.structs.replace(closed, rev=2),), rev=3)
-    nowhere = Batch(chunks=(Chunk(entry_id="nothing", offset=0, text="x"),))
-    await refuses(NotFound, store.log.commit(lease, chat_id, nowhere))
-
-
-async def c07_what_arrives_twice_is_one_entry(store: Store, here: Owner) -> None:
-    lease, chat_id = await begin(store, here)
-    first = text(chat_id, "once", native_id="n1", open=True)
-    chunk = Chunk(entry_id=first.id, offset=4, text=" upon")
-    await store.log.commit(lease, chat_id, Batch(entries=(first, text(chat_id, "other")), chunks=(chunk,)))
-    again = text(chat_id, "twice", native_id="n1")
-    thrice = msgspec.structs.replace(first, body=Text(text="thrice"), open=False)
-    batch = (text(chat_id, "before"), again, thrice, text(chat_id, "after"))
-    committed = await store.log.commit(lease, chat_id, Batch(entries=batch))
-    assert committed.positions == (3, 1, 1, 4)
-    assert committed.ids == (batch[0].id, first.id, first.id, batch[3].id)
-    entries = (await store.log.tail(chat_id, 10)).entries
-    assert [(entry.id, entry.body) for entry in entries[:1]] == [(first.id, Text(text="thrice"))]
-    assert [entry.pos for entry in entries] == [1, 2, 3, 4]
-    _, elsewhere = await begin(store, here)
-    assert (
-        await store.log.commit(lease, elsewhere, Batch(entries=(text(elsewhere, "mine", native_id="n1"),)))
-    ).rev == 1
-
-
-async def c08_a_turn_that_ended_never_changes(store: Store, here: Owner) -> None:
-    lease, chat_id = await begin(store, here)
-    turn = TurnInfo(id="t1", chat_id=chat_id, prompt_id="p1", agent="a", state="running", started_at=1)
-    await store.log.commit(lease, chat_id, Batch(turn=turn))
-    assert await store.turns.unfinished(PATH) == (turn,)
-    assert await store.turns.unfinished("/elsewhere") == ()
-    ended = msgspec.structs.replace(turn, state="cancelled", end="cancelled", ended_at=9, reason="stop", message="m")
-    await store.log.commit(lease, chat_id, Batch(turn=ended))
-    late = msgspec.structs.replace(turn, state="completed", end="completed", ended_at=10)
-    await store.log.commit(lease, chat_id, Batch(turn=late))
-    await store.log.commit(lease, chat_id, Batch(turn=turn))
-    assert await store.turns.of_chat(chat_id) == (ended,)
-    assert await store.turns.unfinished(PATH) == ()
-
-
-async def c09_only_the_current_lease_writes(store: Store, here: Owner) -> None:
+async def c03_only_the_current_lease_writes(store: Store, here: Owner) -> None:
     lease, chat_id = await begin(store, here)
     other, _ = await begin(store, here, "/elsewhere")
     old = msgspec.structs.replace(lease, generation=lease.generation - 1)
@@ -225,18 +87,7 @@ async def c09_only_the_current_lease_writes(store: Store, here: Owner) -> None:
     assert await store.agents.of_session(session_id) == ()
 
 
-async def c10_a_batch_is_written_whole_or_not_at_all(store: Store, here: Owner) -> None:
-    lease, chat_id = await begin(store, here)
-    turn = TurnInfo(id="t1", chat_id=chat_id, prompt_id=None, agent="a", state="running", started_at=1)
-    unknown = text(chat_id, "x", pos=7)
-    batch = Batch(entries=(text(chat_id, "new"), unknown), turn=turn, state=RunState(run_status="running"))
-    await refuses(NotFound, store.log.commit(lease, chat_id, batch))
-    assert await store.log.read(chat_id) == Page()
-    assert await store.turns.of_chat(chat_id) == ()
-    assert (await store.catalog.get_chat(chat_id)).run_status == "initializing"
-
-
-async def c11_the_run_state_changes_where_it_is_told_to(store: Store, here: Owner) -> None:
+async def c04_the_run_state_changes_where_it_is_told_to(store: Store, here: Owner) -> None:
     lease, chat_id = await begin(store, here)
     await store.inbox.accept(lease, chat_id, Prompt(id="p1", text="one"), limit=9)
     started = RunState(run_status="running", turn_id="t1", inbox_cursor="p1", held=True, error="oh", title="First")
@@ -263,7 +114,7 @@ async def c11_the_run_state_changes_where_it_is_told_to(store: Store, here: Owne
     )
 
 
-async def c12_a_prompt_is_accepted_once_and_forever(store: Store, here: Owner) -> None:
+async def c05_a_prompt_is_accepted_once_and_forever(store: Store, here: Owner) -> None:
     lease, chat_id = await begin(store, here)
     one = Prompt(id="p1", text="one \ud800", agent="a", cell=Cell(cell_id="x"), answers=("stdin",), created_at=4)
     two, three = Prompt(id="p2", text="two"), Prompt(id="p3", text="three")
@@ -281,7 +132,7 @@ async def c12_a_prompt_is_accepted_once_and_forever(store: Store, here: Owner) -
     assert await store.inbox.waiting(chat_id) == (three,)
 
 
-async def c13_a_later_change_of_a_file_supersedes_the_pending_one(store: Store, here: Owner) -> None:
+async def c06_a_later_change_of_a_file_supersedes_the_pending_one(store: Store, here: Owner) -> None:
     lease, chat_id = await begin(store, here)
     session_id = (await store.catalog.get_chat(chat_id)).session_id
 
@@ -310,7 +161,7 @@ async def c13_a_later_change_of_a_file_supersedes_the_pending_one(store: Store, 
     assert (await store.changes.of_chat(chat_id))[-1] == done
 
 
-async def c14_one_living_process_holds_a_lease(store: Store, here: Owner) -> None:
+async def c07_one_living_process_holds_a_lease(store: Store, here: Owner) -> None:
     other = msgspec.structs.replace(here, runtime_id="other", label="the server on port 1")
     first = await store.leases.acquire(PATH, other, ttl=60)
     assert await store.leases.acquire(PATH, other, ttl=60) == first
@@ -328,7 +179,7 @@ async def c14_one_living_process_holds_a_lease(store: Store, here: Owner) -> Non
     await store.leases.renew(second, ttl=60)
 
 
-async def c15_a_lease_expires_or_dies_with_its_process(store: Store, here: Owner) -> None:
+async def c08_a_lease_expires_or_dies_with_its_process(store: Store, here: Owner) -> None:
     far = msgspec.structs.replace(here, runtime_id="far", host="another", label="far")
     first = await store.leases.acquire(PATH, far, ttl=0)
     assert await store.leases.holder(PATH) is None
@@ -342,7 +193,7 @@ async def c15_a_lease_expires_or_dies_with_its_process(store: Store, here: Owner
     await refuses(LeaseLost, store.leases.renew(second, ttl=60))
 
 
-async def c16_agent_sessions_and_the_worktree_are_kept(store: Store, here: Owner) -> None:
+async def c09_agent_sessions_and_the_worktree_are_kept(store: Store, here: Owner) -> None:
     lease, chat_id = await begin(store, here)
     session_id = (await store.catalog.get_chat(chat_id)).session_id
     cold = AgentSessionInfo(chat_id=chat_id, agent="a", backend="acp", status="cold", native_id="n", host="h", pid=3)
@@ -357,7 +208,7 @@ async def c16_agent_sessions_and_the_worktree_are_kept(store: Store, here: Owner
     assert (session.worktree, session.branch, session.base_commit, session.host) == ("/w", "b", "two", here.host)
 
 
-async def c17_usage_is_what_the_entries_say(store: Store, here: Owner) -> None:
+async def c10_usage_is_what_the_entries_say(store: Store, here: Owner) -> None:
     lease, chat_id = await begin(store, here)
     known = Usage(tokens=Tokens(input=3, cache_read=0), model="m", cost_nanousd=5, cost_source="reported")
     replayed = Usage(counted=False)
@@ -378,43 +229,7 @@ async def c17_usage_is_what_the_entries_say(store: Store, here: Owner) -> None:
     assert await store.turns.usage() == await store.turns.usage(chat_id)
 
 
-async def c18_rows_come_encoded_and_in_order(store: Store, here: Owner) -> None:
-    lease, chat_id = await begin(store, here)
-    growing = text(chat_id, "", open=True, native_id="n", agent="a", turn_id="t", ts=4)
-    plan = Entry(id=new_id(), chat_id=chat_id, body=Plan(items=(PlanItem(text="x"),)))
-    chunk = Chunk(entry_id=growing.id, offset=0, text="so far")
-    await store.log.commit(lease, chat_id, Batch(entries=(growing, plan), chunks=(chunk,)))
-    rows = [dict(zip(ENCODED, row, strict=True)) for row in await store.log.encoded(chat_id)]
-    assert [row["id"] for row in rows] == [growing.id, plan.id]
-    assert [decode_body(row["body"]) for row in rows] == [Text(text="so far"), plan.body]
-    assert [(row["kind"], row["open"], row["pos"], row["rev"]) for row in rows] == [
-        ("text", 1, 1, 1),
-        ("plan", 0, 2, 1),
-    ]
-    await refuses(NotFound, store.log.encoded("nowhere"))
-
-
-async def c19_what_is_not_understood_is_kept(store: Store, here: Owner) -> None:
-    lease, chat_id = await begin(store, here)
-    future = Unknown(kind="hologram", data=b'{"kind":"hologram","depth":3}')
-    bodies: tuple[StoredBody, ...] = (future, Text(text="nul \0 half \ud800"))
-    await store.log.commit(
-        lease,
-        chat_id,
-        Batch(
-            entries=tuple(
-                Entry(id=new_id(), chat_id=chat_id, body=b, native_id=f"\0{n}\udfff") for n, b in enumerate(bodies)
-            )
-        ),
-    )
-    growing = text(chat_id, "", open=True)
-    chunk = Chunk(entry_id=growing.id, offset=0, text="nul \0 half \ud800")
-    await store.log.commit(lease, chat_id, Batch(entries=(growing,), chunks=(chunk,)))
-    read = [entry.body for entry in (await store.log.tail(chat_id, 9)).entries]
-    assert read == [future, Text(text="nul \0 half \ufffd"), Text(text="nul \0 half \ud800")]
-
-
-async def c20_what_is_archived_is_put_away_and_opened_again(store: Store, here: Owner) -> None:
+async def c11_what_is_archived_is_put_away_and_opened_again(store: Store, here: Owner) -> None:
     lease, chat_id = await begin(store, here)
     session_id = (await store.catalog.get_chat(chat_id)).session_id
     await store.catalog.archive_session(lease, session_id, at=7)
@@ -427,7 +242,7 @@ async def c20_what_is_archived_is_put_away_and_opened_again(store: Store, here: 
     assert (chat.id, chat.archived_at) == (chat_id, None)
 
 
-async def c21_deleting_a_chat_ends_what_is_its_own(store: Store, here: Owner) -> None:
+async def c12_deleting_a_chat_ends_what_is_its_own(store: Store, here: Owner) -> None:
     lease, chat_id = await begin(store, here)
     session_id = (await store.catalog.get_chat(chat_id)).session_id
     other = (await store.catalog.open_chat(session_id, name="other", new=True, chat_id=new_id(), now=2)).id
@@ -448,7 +263,7 @@ async def c21_deleting_a_chat_ends_what_is_its_own(store: Store, here: Owner) ->
     await refuses(LeaseLost, store.catalog.delete_session(stranger, session_id))
 
 
-async def c22_deleting_a_session_leaves_the_others(store: Store, here: Owner) -> None:
+async def c13_deleting_a_session_leaves_the_others(store: Store, here: Owner) -> None:
     lease, chat_id = await begin(store, here)
     session_id = (await store.catalog.get_chat(chat_id)).session_id
     await _fill(store, lease, session_id, chat_id)
@@ -483,6 +298,7 @@ async def _fill(store: Store, lease: Lease, session_id: str, chat_id: str) -> No
 
 CONTRACTS: tuple[Contract, ...] = (
     *(contract for name, contract in sorted(globals().items()) if name[:1] == "c" and name[1:3].isdigit()),
+    *log_conformance.CONTRACTS,
     *history_conformance.CONTRACTS,
     *copies_conformance.CONTRACTS,
     *standings_conformance.CONTRACTS,

@@ -12,7 +12,7 @@ from coder_nb.settings import Settings
 from coder_nb.store.base import Batch
 from coder_nb.store.open import SqlStore, open_store
 from coder_nb.store.owner import this_process
-from coder_nb.testing.store_conformance import begin, text
+from coder_nb.testing.contracts import begin, text
 
 
 def say(*words: object) -> None:

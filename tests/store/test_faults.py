@@ -21,7 +21,7 @@ from coder_nb.store.base import Batch, Owner
 from coder_nb.store.file import network_type
 from coder_nb.store.migrations import HEAD
 from coder_nb.store.open import open_store
-from coder_nb.testing.store_conformance import begin, text
+from coder_nb.testing.contracts import begin, text
 
 pytestmark = pytest.mark.anyio
 

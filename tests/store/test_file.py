@@ -13,7 +13,7 @@ import pytest
 
 from coder_nb.core.entries import Chunk
 from coder_nb.store.base import Batch, Owner
-from coder_nb.testing.store_conformance import begin, text
+from coder_nb.testing.contracts import begin, text
 
 pytestmark = pytest.mark.anyio
 

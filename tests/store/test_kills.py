@@ -21,7 +21,7 @@ from coder_nb.core.transcript import Transcript
 from coder_nb.ids import new_id
 from coder_nb.store.base import Batch, Owner
 from coder_nb.store.open import SqlStore
-from coder_nb.testing.store_conformance import begin, fold, read_all, text
+from coder_nb.testing.contracts import begin, fold, read_all, text
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 KILLS = 1000 if os.environ.get("CODER_NB_TEST_LONG") else 50

@@ -17,7 +17,7 @@ from coder_nb.settings import Settings
 from coder_nb.store.base import Batch, Lease, Owner
 from coder_nb.store.open import SqlStore, open_store
 from coder_nb.store.owner import this_process
-from coder_nb.testing.store_conformance import begin, fold, read_all, text
+from coder_nb.testing.contracts import begin, fold, read_all, text
 
 pytestmark = pytest.mark.anyio
 

@@ -23,7 +23,7 @@ from coder_nb.store import database as patience
 from coder_nb.store.base import Batch, Owner
 from coder_nb.store.guard import guard_chat
 from coder_nb.store.open import SqlStore, open_store
-from coder_nb.testing.store_conformance import begin, text
+from coder_nb.testing.contracts import begin, text
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 DEADLINE = 60.0

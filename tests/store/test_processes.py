@@ -17,7 +17,7 @@ from coder_nb.core.entries import Text
 from coder_nb.core.transcript import Transcript
 from coder_nb.errors import RunElsewhere
 from coder_nb.store.base import Batch, Owner
-from coder_nb.testing.store_conformance import begin, text
+from coder_nb.testing.contracts import begin, text
 
 pytestmark = pytest.mark.anyio
 CHILD = Path(__file__).with_name("child.py")
