@@ -89,6 +89,7 @@ OWNERS = {
     "coder_nb.runtime.interview",
     "coder_nb.runtime.hosting",
     "coder_nb.warm.groups",
+    "coder_nb.warm.pool",
     "coder_nb.warm.process",
     "coder_nb.store.postgres",
     "coder_nb.store.sqlite",

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from coder_nb.backends.base import AgentSession
 from coder_nb.errors import Conflict
 from coder_nb.warm import policy
 from coder_nb.warm.policy import Fact, Key, Letting
 
+_log = logging.getLogger("coder_nb.pool")
 Start = Callable[[], Awaitable[AgentSession]]
+STOPPING = "The server is stopping: start it again, then prompt again."
 WANTED = 256
 """How many that died are kept in mind, to be started again."""
 
@@ -24,6 +28,8 @@ class _Slot:
         self.session: AgentSession | None = None
         self.start: Start | None = None
         """By what it was opened, where it can be opened by the same again."""
+        self.ending: asyncio.Task[None] | None = None
+        """The session that was here last, while it is closed."""
         self.busy = False
         self.retired = False
         self.why = ""
@@ -59,33 +65,25 @@ class Pool:
         one that is not to be kept is closed.
         """
         self._wanted.pop(key, None)  # whoever is here starts it
-        slot = self._slot(key)
-        slot.users += 1
-        try:
-            async with slot.lock, self._turn(key, slot, start, fits, keep=keep) as session:
-                yield session
-        finally:
-            slot.users -= 1
-            self._give_up_empty(key, slot)
+        async with self._holding(key) as slot, self._turn(key, slot, start, fits, keep=keep) as session:
+            yield session
 
     @asynccontextmanager
     async def _turn(
         self, key: Key, slot: _Slot, start: Start, fits: Callable[[AgentSession], bool], *, keep: bool
     ) -> AsyncIterator[AgentSession]:
-        if slot.session is not None and not (slot.session.alive and fits(slot.session)):
-            await self._close(key)
-        if slot.session is None:
-            slot.session, slot.start = await start(), start
+        session = slot.session
+        if session is None or not (session.alive and fits(session)):
+            session = await self._open(key, slot, start)
             self.changed()
         slot.busy, slot.why, slot.last_active = True, "", self._clock()
-        session = slot.session
         try:
             yield session
         finally:
             slot.busy = False
             slot.last_active = self._clock()
             if not session.alive or slot.retired or not keep:
-                await self._close(key)
+                await self._close(key, slot)
 
     def get(self, key: Key) -> AgentSession | None:
         """The warm session of a key, if there is one."""
@@ -109,7 +107,8 @@ class Pool:
 
     def starting(self) -> list[Key]:
         """Those that are just being opened."""
-        return [key for key, slot in self._slots.items() if slot.session is None and slot.lock.locked()]
+        empty = [key for key, slot in self._slots.items() if slot.session is None and slot.ending is None]
+        return [key for key in empty if self._slots[key].lock.locked()]
 
     # What becomes of them --------------------------------------------------------------------------------------------
 
@@ -121,13 +120,12 @@ class Pool:
         return await (self.restart(key) if letting.way == "restart" else self.evict(key))
 
     async def evict(self, key: Key) -> bool:
-        """Closes a warm session that is not busy; looked at again at the moment of closing."""
+        """Closes a warm session that nobody has or waits for; False where there is none."""
         slot = self._slots.get(key)
-        if slot is None or slot.session is None or slot.busy or slot.lock.locked():
+        if slot is None or slot.session is None or slot.users:
             return False
-        async with slot.lock:
-            await self._close(key)
-        self._give_up_empty(key, slot)
+        async with self._holding(key):
+            await self._close(key, slot)
         return True
 
     async def restart(self, key: Key) -> bool:
@@ -137,22 +135,15 @@ class Pool:
         """
         slot = self._slots.get(key)
         start = self._wanted.get(key) or (slot.start if slot else None)
-        if start is None or (slot is not None and slot.lock.locked()):
+        if start is None or (slot is not None and slot.users):
             return False
-        slot = self._slot(key)
-        slot.users += 1
-        try:
-            async with slot.lock:
-                await self._close(key)
-                slot.session, slot.start = await start(), start
-                slot.last_active = self._clock()
-                self._wanted.pop(key, None)
-                if slot.retired:
-                    await self._close(key)
-        finally:
-            slot.users -= 1
-            self._give_up_empty(key, slot)
-        return slot.session is not None
+        async with self._holding(key) as slot:
+            await self._open(key, slot, start)
+            slot.last_active = self._clock()
+            self._wanted.pop(key, None)
+            if slot.retired:
+                await self._close(key, slot)
+            return slot.session is not None
 
     async def end(self, key: Key, why: str) -> bool:
         """Closes a session in the middle of its turn, which fails with that sentence; False where none runs."""
@@ -172,7 +163,7 @@ class Pool:
         """Closes a warm session, a busy one as soon as its turn has ended, as what it remembers is not all any more."""
         self._wanted.pop(key, None)
         slot = self._slots.get(key)
-        if slot is not None and (slot.session is not None or slot.lock.locked()) and not await self.evict(key):
+        if slot is not None and (slot.session is not None or slot.users) and not await self.evict(key):
             slot.retired = True
 
     async def retire_chat(self, chat_id: str) -> None:
@@ -200,21 +191,57 @@ class Pool:
         """Closes all of them at once; a turn that still runs on one sees its session end."""
         self._closed = True
         self._wanted.clear()
-        keys = [key for key, slot in self._slots.items() if slot.session is not None]
-        await asyncio.gather(*(self._close(key) for key in keys), return_exceptions=True)
+        endings = [ending for key, slot in self._slots.items() if (ending := self._end(key, slot)) is not None]
+        await asyncio.gather(*endings, return_exceptions=True)
+
+    # The places ------------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def _holding(self, key: Key) -> AsyncIterator[_Slot]:
+        """The place of a key, for one at a time; it is given up when nothing is left there and nobody waits for it."""
+        slot = self._slot(key)
+        slot.users += 1
+        try:
+            async with slot.lock:
+                yield slot
+        finally:
+            slot.users -= 1
+            self._give_up_empty(key, slot)
 
     def _slot(self, key: Key) -> _Slot:
         if self._closed:
-            raise Conflict("The server is stopping: start it again, then prompt again.")
+            raise Conflict(STOPPING)
         return self._slots.setdefault(key, _Slot())
 
-    async def _close(self, key: Key) -> None:
-        slot = self._slots.get(key)
-        if slot is None or slot.session is None:
-            return
-        session, slot.session, slot.retired = slot.session, None, False
-        await session.close()
+    async def _open(self, key: Key, slot: _Slot, start: Start) -> AgentSession:
+        """Opens a session in a place, when the one that was there has ended."""
+        await self._close(key, slot)
+        slot.retired = False
+        slot.session = session = await start()
+        slot.start = start
+        if self._closed:
+            await self._close(key, slot)
+            raise Conflict(STOPPING)
+        return session
+
+    async def _close(self, key: Key, slot: _Slot) -> None:
+        """Waits until the session of a place has ended; where whoever waits gives up, it ends all the same."""
+        if (ending := self._end(key, slot)) is not None:
+            await asyncio.wait({ending})
+
+    def _end(self, key: Key, slot: _Slot) -> asyncio.Task[None] | None:
+        if slot.session is not None:
+            session, slot.session = slot.session, None
+            slot.ending = asyncio.create_task(session.close(), name=f"close {'.'.join(key)}")
+            slot.ending.add_done_callback(partial(self._ended, key, slot))
+        return slot.ending
+
+    def _ended(self, key: Key, slot: _Slot, ending: asyncio.Task[None]) -> None:
+        slot.ending = None
+        if not ending.cancelled() and (error := ending.exception()) is not None:
+            _log.error("an agent session could not be closed", exc_info=error)
+        self._give_up_empty(key, slot)
 
     def _give_up_empty(self, key: Key, slot: _Slot) -> None:
-        if slot.session is None and not slot.users and self._slots.get(key) is slot:
+        if slot.session is None and slot.ending is None and not slot.users and self._slots.get(key) is slot:
             del self._slots[key]
