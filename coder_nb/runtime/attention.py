@@ -90,6 +90,8 @@ class Lookout:
                     self._last.pop(chat_id, None)
                 except CoderError as error:
                     _log.warning("it cannot be seen what chat %s is doing: %s", chat_id, error.message)
+                except Exception:  # else nothing would be told of any chat any more
+                    _log.exception("it cannot be told what chat %s is doing", chat_id)
 
     def _tell(self, chat_id: str, seen: ChatAttention | None) -> None:
         if seen is None:

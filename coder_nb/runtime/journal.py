@@ -41,7 +41,7 @@ class Journal:
 
     def bury(self, key: str, stderr: str, cause: str = "") -> None:
         """Keeps the end of the standard error of an agent that is gone, and why it is."""
-        self._dead[key] = (stderr, cause)
+        self._dead[key] = (stderr, cause or "It ended by itself.")
         self._dead.move_to_end(key)
         if len(self._dead) > BURIED:
             self._dead.popitem(last=False)
@@ -54,9 +54,12 @@ class Journal:
         """The end of its standard error, where it is gone."""
         return self._dead.get(key, ("", ""))[0]
 
-    def cause(self, key: str) -> str:
-        """Why it ended by itself last, in sentences; empty where that is not known."""
-        return self._dead.get(key, ("", ""))[1]
+    def take_cause(self, key: str) -> str:
+        """Why it ended by itself, in sentences, told once: the next end has another cause. Empty where it did not."""
+        stderr, cause = self._dead.get(key, ("", ""))
+        if cause:
+            self._dead[key] = (stderr, "")
+        return cause
 
 
 def key_of(chat: str, agent: str) -> str:

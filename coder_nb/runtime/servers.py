@@ -23,6 +23,11 @@ from coder_nb.warm.vitals import Vitals
 
 NAMES = 64
 """How many servers that are gone are kept in mind."""
+PREFIX = "server."
+"""How the names of all servers begin."""
+ITSELF = "It ended by itself."
+ASKED_FOR = "Somebody asked for it."
+TOO_OFTEN = "It ended by itself too often: only a prompt starts it."
 Errand = Callable[[], Awaitable[bool]]
 """Something to do; true where it may be worth another look."""
 
@@ -48,7 +53,7 @@ class Servers:
         """When those that are wanted are to be started."""
         return ((name, self._crashes.starts_at(name)) for name in map(self._name, self._wanted))
 
-    def look(self, now: float) -> Iterator[tuple[str, Errand]]:
+    def look(self) -> Iterator[tuple[str, Errand]]:
         """What is to be done now, and about whom."""
         for launch, server in self._backend.servers.items():
             watched = self._watch(launch, server)
@@ -56,14 +61,13 @@ class Servers:
                 self._bury(launch, server, watched)
             else:
                 self._wanted.pop(launch, None)
-                why = policy.of_server(self._fact(server, watched, now), self._limits, unused=self._settings.sweep)
-                if why is not None:
+                if (why := self._why(server, watched)) is not None:
                     yield self._name(launch), partial(self._end, launch, server, why)
         for launch in list(self._wanted):
-            at = self._crashes.starts_at(self._name(launch))
-            if at is None:
+            state = self._crashes.state(self._name(launch))
+            if state == "open":
                 del self._wanted[launch]
-            elif at <= now:
+            elif state == "closed":
                 yield self._name(launch), partial(self._start_again, launch)
 
     async def check(self, seen: Mapping[int, Vitals]) -> None:
@@ -80,7 +84,7 @@ class Servers:
     # What is to be done ----------------------------------------------------------------------------------------------
 
     def _bury(self, launch: Launch, server: Server, watched: Watched) -> None:
-        if watched.buried:
+        if watched.buried or not watched.is_of(server):
             return
         watched.buried = True
         name = self._name(launch)
@@ -94,7 +98,9 @@ class Servers:
             self._backend.give_up(launch, server)
 
     async def _end(self, launch: Launch, server: Server, why: ServerWhy) -> bool:
-        watched, name = self._watch(launch, server), self._name(launch)
+        watched, name = self._watched[launch], self._name(launch)
+        if server.dead is not None or not watched.is_of(server) or self._why(server, watched) != why:
+            return False  # somebody has begun to use it meanwhile
         watched.on_purpose = why == "unused"
         watched.ending = sentence(launch.label, why, watched.memory, self._settings)
         self._journal.note("server_ended", server=name, agent=launch.agent, pid=server.pid, why=why)
@@ -105,7 +111,7 @@ class Servers:
         """Starts one that is wanted; where that fails, later again, or not at all."""
         name = self._name(launch)
         try:
-            server = await self._backend.restart(launch)
+            await self._start(launch)
         except AgentFailed as error:
             self._crashes.note(name)
             self._journal.note("server_failed", server=name, agent=launch.agent, code=error.code)
@@ -114,17 +120,23 @@ class Servers:
             self._wanted.pop(launch, None)
             self._journal.note("server_failed", server=name, agent=launch.agent, code=error.code)
             return False
-        self._watch(launch, server)
-        self._journal.note("server_started", server=name, agent=launch.agent, pid=server.pid)
         return True
 
-    def _fact(self, server: Server, watched: Watched, now: float) -> ServerFact:
+    async def _start(self, launch: Launch) -> None:
+        server = await self._backend.restart(launch)
+        self._watch(launch, server)
+        self._journal.note("server_started", server=self._name(launch), agent=launch.agent, pid=server.pid)
+
+    def _why(self, server: Server, watched: Watched) -> ServerWhy | None:
+        """Why it is to be ended, as it is now."""
         deaf = watched.is_deaf(busy=server.turns > 0, patience=self._patience)
-        return ServerFact(server.users, server.turns, now - server.unused_since, deaf, watched.memory)
+        unused = time.monotonic() - server.unused_since
+        fact = ServerFact(server.users, server.turns, unused, deaf, watched.memory)
+        return policy.of_server(fact, self._limits, unused=self._settings.sweep)
 
     def _watch(self, launch: Launch, server: Server) -> Watched:
         watched = self._watched.setdefault(launch, Watched())
-        watched.bind(server)
+        watched.bind(server, ITSELF)
         return watched
 
     def _name(self, launch: Launch) -> str:
@@ -134,7 +146,7 @@ class Servers:
                 if known not in self._backend.servers and known not in self._wanted:
                     del self._names[known]
                     self._watched.pop(known, None)
-            self._names[launch] = f"server.{next(self._numbers)}"
+            self._names[launch] = f"{PREFIX}{next(self._numbers)}"
         return self._names[launch]
 
     # What others see and ask -----------------------------------------------------------------------------------------
@@ -144,7 +156,7 @@ class Servers:
         return next((launch for launch, known in self._names.items() if known == name), None)
 
     def report(self, now: float) -> Iterator[LiveAgent]:
-        """Those that run, and those that are to be started again."""
+        """Those that run, those that are to be started again, and those that are not any more."""
         for launch, server in self._backend.servers.items():
             if server.dead is None:
                 yield self._live(launch, self._watch(launch, server), server)
@@ -158,9 +170,17 @@ class Servers:
                 state="waiting",
                 chats=0,
                 restarts=watched.restarts,
-                why=watched.ending or "It ended by itself.",
+                why=watched.ending or ITSELF,
                 retry_at=retry_at,
             )
+        broken, named = set(self._crashes.open()), list(self._names.items())
+        for launch, name in named:
+            if name in broken and launch not in self._wanted and not self._lives(launch):
+                yield LiveAgent(key=name, agent=launch.agent, state="broken", chats=0, why=TOO_OFTEN)
+
+    def _lives(self, launch: Launch) -> bool:
+        server = self._backend.servers.get(launch)
+        return server is not None and server.dead is None
 
     def _live(self, launch: Launch, watched: Watched, server: Server) -> LiveAgent:
         deaf = watched.is_deaf(busy=False, patience=self._patience)
@@ -182,15 +202,21 @@ class Servers:
         if server is None or server.dead is not None or server.turns:
             return False
         watched = self._watch(launch, server)
-        watched.on_purpose, watched.ending = True, "Somebody asked for it."
+        watched.on_purpose, watched.ending = True, ASKED_FOR
         await server.stop(self._settings.stop_grace)
         self._bury(launch, server, watched)
         return True
 
     async def restart(self, launch: Launch) -> bool:
-        """Ends a server on which no turn runs, and starts another one in its place."""
+        """Ends a server on which no turn runs, if one lives, and starts another one in its place.
+
+        Raises what starting it raises.
+        """
         self._crashes.forgive(self._name(launch))
-        return await self.evict(launch) and await self._start_again(launch)
+        if self._lives(launch) and not await self.evict(launch):
+            return False
+        await self._start(launch)
+        return True
 
     def log(self, launch: Launch) -> str:
         """The end of a server's standard error, also of one that is gone."""

@@ -1,6 +1,6 @@
 """The one loop that looks after what a runtime has started: what is due is done, each thing once at a time.
 
-What is to be done is decided by pure rules (`pool.policy`, `pool.health`, `pool.breaker`) from facts and the time; here
+What is to be done is decided by pure rules (`warm.policy`, `warm.health`, `warm.breaker`) from facts and the time; here
 the facts are gathered, and what was decided is carried out.
 """
 
@@ -20,7 +20,7 @@ from coder_nb.errors import AgentFailed, CoderError
 from coder_nb.runtime.context import Context
 from coder_nb.runtime.journal import key_of
 from coder_nb.runtime.memory import keep_in_mind
-from coder_nb.runtime.servers import Errand, Servers, sentence
+from coder_nb.runtime.servers import ASKED_FOR, PREFIX, TOO_OFTEN, Errand, Servers, sentence
 from coder_nb.runtime.tasks import Tasks
 from coder_nb.runtime.watched import Watched
 from coder_nb.warm import policy, vitals
@@ -118,12 +118,12 @@ class Supervisor:
         for letting in policy.lettings(self._facts(), self._limits, now=now):
             self._begin(key_of(*letting.fact.key), partial(self._let_go, letting))
         for key in self._pool.wanted:
-            at = self._crashes.starts_at(key_of(*key))
-            if at is None:
+            state = self._crashes.state(key_of(*key))
+            if state == "open":
                 self._pool.give_up(key)
-            elif at <= now:
+            elif state == "closed":
                 self._begin(key_of(*key), partial(self._start_again, key))
-        for name, errand in self._servers.look(now):
+        for name, errand in self._servers.look():
             self._begin(name, errand)
 
     def _facts(self) -> list[Fact]:
@@ -135,7 +135,9 @@ class Supervisor:
 
     def _known(self, fact: Fact) -> Fact:
         watched = self._watched.setdefault(fact.key, Watched())
-        watched.bind(self._pool.get(fact.key), self._context.journal.cause(key_of(*fact.key)))
+        session = self._pool.get(fact.key)
+        if not watched.is_of(session):
+            watched.bind(session, self._context.journal.take_cause(key_of(*fact.key)))
         deaf = watched.is_deaf(busy=fact.busy, patience=self._patience)
         return fact._replace(deaf=deaf, memory=watched.memory)
 
@@ -144,8 +146,8 @@ class Supervisor:
         sessions = {fact.key: session for fact in self._facts() if (session := self._pool.get(fact.key)) is not None}
         pids = {session.pid for session in sessions.values() if session.pid is not None}
         seen = await asyncio.to_thread(vitals.look, pids | self._servers.pids)
-        await asyncio.gather(*(self._ask(key, session, seen) for key, session in sessions.items()))
-        await self._servers.check(seen)
+        asked = (self._ask(key, session, seen) for key, session in sessions.items())
+        await asyncio.gather(self._servers.check(seen), *asked)
 
     async def _ask(self, key: Key, session: AgentSession, seen: Mapping[int, Vitals]) -> None:
         watched, before = self._watched.get(key), self._pool.fact(key)
@@ -164,33 +166,42 @@ class Supervisor:
     # Doing -----------------------------------------------------------------------------------------------------------
 
     async def _let_go(self, letting: Letting) -> bool:
-        key, watched = letting.fact.key, self._watched[letting.fact.key]
-        session, name = self._pool.get(key), key_of(*key)
-        if session is None:
+        key, name = letting.fact.key, key_of(*letting.fact.key)
+        session, watched = self._pool.get(key), self._watched.get(key)
+        if session is None or watched is None:
             return False
         if letting.why in ("deaf", "memory"):
             label = self._context.agents.spec(key[1]).label
             watched.ending = sentence(label, letting.why, watched.memory, self._context.settings)
         if letting.way == "end":
             return await self._pool.end(key, watched.ending)
-        if letting.why in ("dead", "deaf"):
-            self._crashes.note(name)
+        if letting.why == "dead":
+            await self._note_its_end(key, session)
+        elif letting.why == "deaf":
             self._context.journal.bury(name, session.stderr_tail(), session.explain())
+        if letting.way == "restart" and self._crashes.note(name) != "closed":  # it needs as much each time
+            letting = letting._replace(way="evict")
         try:
-            if letting.why == "dead":
-                await keep_in_mind(self._context, key, session)
-            if letting.way == "restart" and self._crashes.note(name) != "closed":  # it needs as much each time
-                return await self._pool.evict(key)
             done = await self._pool.let_go(letting)
         except CoderError:  # it could not be started again: it is cold, and the next prompt says why
             return True
         if not done:
             watched.ending = ""
-        elif letting.way != "restart":
+            return False
+        if letting.why in ("dead", "deaf"):
+            self._crashes.note(name)
+        if letting.way != "restart":
             self._context.journal.note("agent_closed", chat=key[0], agent=key[1], why=letting.why)
             if not self._pool.facts():  # the work is done that took memory here, too
                 await asyncio.to_thread(vitals.give_back)
-        return done
+        return True
+
+    async def _note_its_end(self, key: Key, session: AgentSession) -> None:
+        """Writes down that one has ended by itself; where that cannot be done, it is let go all the same."""
+        try:
+            await keep_in_mind(self._context, key, session)
+        except CoderError as error:
+            _log.warning("it could not be written down that an agent has ended: %s", error.message)
 
     async def _start_again(self, key: Key) -> bool:
         """Starts one that died in its turn, so that it is as warm as it was; where it fails, later, or not at all."""
@@ -214,8 +225,8 @@ class Supervisor:
         keys = dict.fromkeys((*facts, *self._pool.starting(), *self._pool.wanted))
         told = [self._live(key, facts.get(key), now) for key in keys]
         named = {live.key for live in told}
-        broken = [_broken(name) for name in self._crashes.open() if name not in named and "." in name]
-        return (*told, *self._servers.report(now), *broken)
+        broken = [name for name in self._crashes.open() if name not in named and not name.startswith(PREFIX)]
+        return (*told, *self._servers.report(now), *map(_broken, broken))
 
     async def evict(self, name: str) -> bool:
         """Closes what is not busy; False where it is, or is not there."""
@@ -229,12 +240,14 @@ class Supervisor:
             return await self._servers.restart(server)
         key = _key(name)
         self._crashes.forgive(name)
-        if key in self._watched:
-            self._watched[key].ending = "Somebody asked for it."
-        done = await self._pool.restart(key)
-        if (session := self._pool.get(key)) is not None and done:
+        watched = self._watched.setdefault(key, Watched())
+        watched.ending = ASKED_FOR
+        if not await self._pool.restart(key):
+            watched.ending = ""
+            return False
+        if (session := self._pool.get(key)) is not None:
             await keep_in_mind(self._context, key, session)
-        return done
+        return True
 
     def log(self, name: str) -> str:
         """The end of what it wrote to its standard error, secrets blanked out; also of one that is gone."""
@@ -269,8 +282,7 @@ def _state(fact: Fact, watched: Watched, patience: Patience) -> Literal["deaf", 
 def _broken(name: str) -> LiveAgent:
     """One that has ended by itself too often."""
     chat_id, agent = _key(name)
-    why = "It ended by itself too often: only a prompt starts it."
-    return LiveAgent(key=name, agent=agent, chat_id=chat_id, state="broken", chats=0, why=why)
+    return LiveAgent(key=name, agent=agent, chat_id=chat_id, state="broken", chats=0, why=TOO_OFTEN)
 
 
 def _key(name: str) -> Key:

@@ -30,12 +30,15 @@ class Watched:
         self.why = ""
         """Why it was started again last."""
 
-    def bind(self, thing: object, cause: str = "") -> None:
-        """Whose place it is now: another one than before was started again; `cause` is why that ended by itself."""
+    def bind(self, thing: object, cause: str) -> None:
+        """Whose place it is now; `cause` is why the one before ended by itself.
+
+        One that was neither ended nor has ended by itself had to make way for a prompt that needs another one.
+        """
         if self.is_of(thing):
             return
-        if self._of is not None:
-            self.restarts, self.why = self.restarts + 1, self.ending or cause or "It ended by itself."
+        if self._of is not None and (why := self.ending or cause):
+            self.restarts, self.why = self.restarts + 1, why
         self._of, self._pulse, self.memory, self.ending = weakref.ref(thing), Pulse(), None, ""
         self.stopped = self.buried = self.on_purpose = False
         self.started_at = time.time_ns() // 1_000_000

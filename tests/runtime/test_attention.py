@@ -15,6 +15,7 @@ from coder_nb.core.stream import Hello, StateFrame
 from coder_nb.errors import NotFound
 from coder_nb.ids import new_id
 from coder_nb.runtime import Runtime
+from coder_nb.runtime.attention import Lookout
 from coder_nb.settings import Settings
 from coder_nb.testing import scripted_agent
 
@@ -156,3 +157,26 @@ async def test_whoever_wants_to_hear_of_changes_is_told_each_once(place: Place) 
         seen = await told.get()
         assert (seen.chat_id, seen.state, seen.why) == (person.chat.id, "idle", "")
         assert told.empty()
+
+
+async def test_what_goes_wrong_with_one_chat_keeps_no_other_from_being_told(caplog: pytest.LogCaptureFixture) -> None:
+    told: asyncio.Queue[ChatAttention] = asyncio.Queue()
+
+    async def look(chat_id: str) -> ChatAttention:
+        if chat_id == "broken":
+            raise ValueError("a fault of ours")
+        return ChatAttention(chat_id=chat_id, session_id="s", path="/p", session="main", chat="main", state="working")
+
+    lookout = Lookout(look, told.put_nowait)
+    running = asyncio.create_task(lookout.run())
+    for chat_id in ("broken", "well"):
+        lookout.changed(chat_id)
+    try:
+        async with asyncio.timeout(DEADLINE):
+            assert (await told.get()).chat_id == "well"
+            lookout.changed("later")
+            assert (await told.get()).chat_id == "later"
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+    assert "cannot be told" in caplog.text

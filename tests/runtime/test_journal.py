@@ -35,8 +35,9 @@ def test_neither_agents_nor_the_last_words_of_dead_ones_pile_up() -> None:
     assert journal.last_words(f"c{2 * AGENTS - 1}.a") == "x"
     journal.bury(f"c{2 * AGENTS - 1}.a", "", "it ended with exit code 3")
     assert journal.last_words(f"c{2 * AGENTS - 1}.a") == ""
-    assert journal.cause(f"c{2 * AGENTS - 1}.a") == "it ended with exit code 3"
-    assert journal.cause("nobody") == ""
+    assert journal.take_cause(f"c{2 * AGENTS - 1}.a") == "it ended with exit code 3"
+    assert journal.take_cause(f"c{2 * AGENTS - 1}.a") == ""  # its next end has another cause
+    assert journal.take_cause("nobody") == ""
 
 
 @pytest.mark.anyio

@@ -17,7 +17,9 @@ from support.place import Person, Place
 
 from coder_nb.core.entries import Notice, TurnEnded
 from coder_nb.core.health import LiveAgent
-from coder_nb.errors import AgentFailed
+from coder_nb.errors import AgentFailed, StoreFull
+from coder_nb.runtime import supervision
+from coder_nb.runtime.journal import key_of
 from coder_nb.runtime.supervision import Supervisor
 from coder_nb.testing import scripted_agent
 
@@ -104,6 +106,34 @@ async def test_an_idle_agent_that_dies_becomes_cold_and_the_next_prompt_finds_it
     assert (info.status, info.pid) == ("crashed", None)
     assert (await person.prompt("say again")).end == "completed"
     assert await person.ends() == ["completed", "completed"]
+
+
+async def test_one_that_died_is_let_go_once_also_where_that_cannot_be_written_down(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def full(*args: object) -> None:
+        raise StoreFull
+
+    person = await place.person(**OFTEN)
+    await person.prompt("say hi")
+    pid = await pid_of(person)
+    monkeypatch.setattr(supervision, "keep_in_mind", full)
+    os.kill(pid, signal.SIGKILL)
+    crashes, name = person.runtime._context.crashes, key_of(person.chat.id, "scripted")
+    await eventually(lambda: not live(person) and crashes.count(name))
+    assert crashes.count(name) == 1
+    assert "could not be written down" in caplog.text
+
+
+async def test_one_that_makes_way_for_a_prompt_that_needs_another_was_not_started_again(place: Place) -> None:
+    person = await place.person()
+    await person.prompt("say hi")
+    before = await pid_of(person)
+    (session,) = [person.runtime._pool.get(key) for key in person.runtime._pool]
+    session.fits = lambda mode: False  # type: ignore[union-attr]  # as one that needs other variables for it
+    await person.prompt("say two")
+    again = await eventually(lambda: warm(person, but=before))
+    assert (again.restarts, again.why) == (0, "")
 
 
 async def test_an_agent_that_was_stopped_in_its_turn_is_ended_after_the_grace_and_started_again(place: Place) -> None:
@@ -390,3 +420,32 @@ async def test_a_server_that_nobody_uses_is_ended_and_not_started_again(place: P
     await person.ended(running)
     await supervisor(person).evict(f"{person.chat.id}.opencode")  # where its Stop has not ended it
     await eventually(lambda: is_gone(server.pid or 0) and not live(person))
+
+
+async def test_a_server_that_is_not_started_by_itself_any_more_is_told_by_its_name_and_started_by_hand(
+    place: Place,
+) -> None:
+    (person,), (running,), server = await on_a_server(place, 1, **OFTEN, restarts=0)
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGKILL)
+    await person.ended(running)
+    broken = await eventually(lambda: next((one for one in live(person) if one.key == server.key), None))
+    assert (broken.state, broken.agent, broken.chat_id) == ("broken", "opencode", None)
+    assert await supervisor(person).restart(server.key)
+    again = await eventually(lambda: server_of(person, but=server.pid))
+    assert (again.key, again.state) == (server.key, "idle")
+
+
+async def test_a_server_whose_start_by_hand_fails_says_why(place: Place, tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    script = f'test -e "{flag}" && exit 3; exec "$@"'
+    argv = ["/bin/sh", "-c", script, "sh", *OPENCODE["opencode"]["argv"]]
+    person = await place.person(agents={"opencode": OPENCODE["opencode"] | {"argv": argv}})
+    await person.send("go", agent="opencode")
+    server = await eventually(lambda: used_by(person, 1, "busy"))
+    await person.runtime.stop(person.chat.id)
+    flag.touch()
+    idle = await eventually(lambda: next((one for one in live(person) if one.key == server.key), None))
+    await eventually(lambda: (one := server_of(person)) and one.state == "idle")
+    with pytest.raises(AgentFailed):
+        await supervisor(person).restart(idle.key)
