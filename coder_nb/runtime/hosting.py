@@ -91,12 +91,12 @@ class Host:
         return self._paths[session_id]
 
     async def release_idle(self) -> None:
-        """Gives back the leases of directories where nothing runs, waits or is warm, so that others may run them."""
+        """Gives back the leases of directories where nothing runs, waits, is warm, starts or ends."""
         catalog, unused = self.context.store.catalog, self.context.settings.sweep
-        warm = {fact.key[0] for fact in self.context.pool.facts()}
         for path in self.leases.unused_for(unused):
             runners = [runner for runner in self.runners.values() if runner.path == path]
             chats = [chat for runner in runners for chat in await catalog.chats(runner.session_id)]
+            warm = {chat_id for chat_id, _ in self.context.pool}
             at_work = any(runner.turn or runner.ending or runner.tree.busy for runner in runners)
             needed = at_work or any(chat.queued or chat.id in warm for chat in chats)
             if needed or path not in self.leases.unused_for(unused):  # asked for in the meantime
@@ -161,8 +161,8 @@ class Host:
         for runner in [runner for runner in self.runners.values() if runner.path == lease.path]:
             if runner.turn is not None:
                 await runner.turn.stop(message=errors.LeaseLost().message, code=errors.LeaseLost.code)
-            for chat in await self.context.store.catalog.chats(runner.session_id):
-                await self.context.pool.retire_chat(chat.id)
+            chats = await self.context.store.catalog.chats(runner.session_id)
+            await asyncio.gather(*(self.context.pool.retire_chat(chat.id) for chat in chats))
 
     # The end ---------------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from weakref import WeakValueDictionary
 
 from coder_nb.errors import LeaseLost, StoreError
 from coder_nb.store.base import Lease, Leases, Owner
@@ -30,11 +31,11 @@ class Leaseholder:
         self._taken, self._lost = taken, lost
         self._held: dict[str, Lease] = {}
         self._used: dict[str, float] = {}
-        self._lock = asyncio.Lock()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def hold(self, path: str) -> Lease:
         """The lease of a working directory; raises `RunElsewhere` where another living process has it."""
-        async with self._lock:
+        async with self._alone(path):
             held = self._held.get(path)
             if held is None:
                 held = await self._leases.acquire(path, self._owner, ttl=self._ttl)
@@ -62,6 +63,8 @@ class Leaseholder:
                     await self._renew(lease)
                 except StoreError as error:
                     _log.warning("the lease of a session could not be renewed: %s", error.message)
+                except Exception:  # else no lease would be renewed any more
+                    _log.exception("the loss of a lease could not be dealt with")
 
     async def _renew(self, lease: Lease) -> None:
         try:
@@ -76,16 +79,21 @@ class Leaseholder:
 
     async def release(self, path: str) -> None:
         """Gives a lease back, so that any process may run the session."""
-        lease = self._held.pop(path, None)
-        if lease is not None:
-            try:
-                await self._leases.release(lease)
-            except StoreError as error:
-                _log.warning("a lease could not be given back, it will expire: %s", error.message)
+        async with self._alone(path):
+            lease = self._held.pop(path, None)
+            if lease is not None:
+                try:
+                    await self._leases.release(lease)
+                except StoreError as error:
+                    _log.warning("a lease could not be given back, it will expire: %s", error.message)
 
     async def release_all(self) -> None:
         for path in list(self._held):
             await self.release(path)
+
+    def _alone(self, path: str) -> asyncio.Lock:
+        """By which a lease is taken and given back, one after another; other directories do not wait for it."""
+        return self._locks.setdefault(path, asyncio.Lock())
 
     def unused_for(self, seconds: float) -> list[str]:
         """The directories whose lease nobody has asked for in that time."""

@@ -14,6 +14,7 @@ from support.place import DEADLINE, Place
 
 from coder_nb.backends.base import AgentSession
 from coder_nb.backends.events import Noticed
+from coder_nb.errors import Conflict
 from coder_nb.runtime.asking import Presence
 from coder_nb.runtime.begun import IDLE_CHATS, IDLE_EVENTS, Idle
 from coder_nb.runtime.context import Context
@@ -124,6 +125,30 @@ async def test_a_session_that_nobody_uses_any_more_has_no_worker(place: Place) -
     assert not person.runtime._host.runners
     turn = await person.prompt("say two")
     assert turn.end == "completed"
+
+
+async def test_a_directory_in_which_an_agent_starts_is_not_given_to_others(place: Place) -> None:
+    person = await place.person(sweep=0.1)
+    await person.prompt("say one")
+    host, pool, path = person.runtime._host, person.runtime._pool, person.session.path
+    key, starting, may_start = (person.chat.id, "scripted"), asyncio.Event(), asyncio.Event()
+
+    async def slow() -> AgentSession:
+        starting.set()
+        await may_start.wait()
+        raise Conflict("It does not start: try again.")
+
+    assert await pool.evict(key)
+    pool.want(key, slow)
+    async with asyncio.timeout(DEADLINE):
+        await starting.wait()
+        while path not in host.leases.unused_for(0.1):
+            await asyncio.to_thread(time.sleep, 0.02)
+        await host.release_idle()
+        assert host.leases.held(path) is not None
+        may_start.set()
+        while host.leases.held(path) is not None:
+            await asyncio.to_thread(time.sleep, 0.02)
 
 
 async def test_a_directory_in_which_something_is_done_is_not_given_to_others_however_long(place: Place) -> None:
