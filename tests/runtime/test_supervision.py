@@ -342,7 +342,13 @@ async def on_a_server(place: Place, count: int, **settings: Any) -> tuple[list[P
     person = await place.person(agents=OPENCODE, **settings)
     made = await chats(person, count)
     running = [await one.send("go", agent="opencode") for one in made]
-    return made, running, await eventually(lambda: used_by(person, count, "busy"))
+
+    def at_work() -> LiveAgent | None:
+        """The server, when no chat is still being opened on it, which would try again on another one."""
+        turns = [server.turns for server in person.runtime._agents.sharing.servers.values()]
+        return used_by(person, count, "busy") if turns == [count] else None
+
+    return made, running, await eventually(at_work)
 
 
 def used_by(person: Person, count: int, state: str) -> LiveAgent | None:
