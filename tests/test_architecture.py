@@ -88,6 +88,7 @@ OWNERS = {
     "coder_nb.runtime.tasks",
     "coder_nb.runtime.interview",
     "coder_nb.runtime.hosting",
+    "coder_nb.worktrees.git",
     "coder_nb.warm.groups",
     "coder_nb.warm.pool",
     "coder_nb.warm.process",

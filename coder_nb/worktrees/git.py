@@ -156,8 +156,8 @@ async def _start(cwd: Path, args: tuple[str, ...], env: dict[str, str], piped: b
     program = shutil.which("git", path=env.get("PATH", ""))
     if program is None:
         raise GitError("git is not on the PATH: install git (https://git-scm.com), then try again.")
-    try:
-        return await asyncio.create_subprocess_exec(
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
             program,
             *_OPTIONS,
             *args,
@@ -168,6 +168,16 @@ async def _start(cwd: Path, args: tuple[str, ...], env: dict[str, str], piped: b
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
         )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:  # asyncio would kill it at once, and its locks would stay
+        with suppress(OSError, TimeoutError):
+            process = await starting
+            await _end(process)
+            async with asyncio.timeout(_GRACE):  # the ends of its pipes
+                await process.communicate()
+        raise
     except OSError as error:
         raise GitError(f"git cannot be started in {cwd}: {error.strerror}. Check that the folder is there.") from error
 

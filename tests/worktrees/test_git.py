@@ -7,6 +7,7 @@ import os
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,6 +86,32 @@ def alive(pid: int) -> bool:
         return "\nState:\tZ" not in Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+async def test_a_call_that_is_cancelled_while_git_starts_lets_it_take_its_locks_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "started")
+    lock = tmp_path / "index.lock"
+    locking = f"trap 'rm {lock}; exit 143' TERM\ntouch '{lock}'\necho $$ > '{tmp_path}/started'\nsleep 600 &\nwait"
+    script(tmp_path / "bin", locking)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+    known, start = asyncio.Event(), asyncio.create_subprocess_exec
+
+    async def slowly(*words: Any, **options: Any) -> asyncio.subprocess.Process:
+        process = await start(*words, **options)
+        await known.wait()
+        return process
+
+    monkeypatch.setattr(asyncio, "create_subprocess_exec", slowly)
+    task = asyncio.create_task(git(tmp_path, "status"))
+    pid = int(await asyncio.to_thread((tmp_path / "started").read_text))
+    task.cancel()
+    asyncio.get_running_loop().call_soon(known.set)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not alive(pid)
+    assert not lock.exists()
 
 
 async def test_a_failure_says_which_command_where_and_why(tmp_path: Path) -> None:
