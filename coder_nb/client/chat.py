@@ -177,7 +177,7 @@ class Chat(ChatFrames):
         self._link.run(self._link.verbs.delete_chat, self.id, force=force)
 
     def stop(self) -> bool:
-        """Stops the running turn; prompts that wait are held until `go_on`. False where nothing ran."""
+        """Stops the running turn; prompts that wait are held until `go_on`. False where nothing ran or waited."""
         return self._link.run(self._link.verbs.stop, self.id)
 
     def steer(self, text: str) -> bool:

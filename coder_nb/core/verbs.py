@@ -68,7 +68,10 @@ class Verbs(Protocol):
         """
 
     async def stop(self, chat_id: str) -> bool:
-        """Stops the running turn and holds the queue; False where nothing ran. Returns when the stop is under way."""
+        """Stops the running turn and holds what waits, also where none runs yet; False where there was neither.
+
+        Returns when the stop is under way.
+        """
 
     async def steer(self, chat_id: str, text: str) -> bool:
         """Hands the running turn another message of the user.

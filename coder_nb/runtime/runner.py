@@ -38,6 +38,8 @@ class Runner:
         self.quiet = asyncio.Event()
         """Set while no turn runs."""
         self.quiet.set()
+        self.deciding = asyncio.Lock()
+        """Held where it is decided if a turn begins: who holds a queue under it finds that turn, or none begins."""
         self._wake = asyncio.Event()
         self._begun: deque[Begun] = deque(maxlen=BEGUN)
         self._finishing = False
@@ -47,6 +49,10 @@ class Runner:
     def finish(self) -> None:
         """No further turn begins: what waits in the inboxes is left for the next runtime."""
         self._finishing = True
+
+    def turn_of(self, chat_id: str) -> Turn | None:
+        """The turn that runs, where it is one of this chat."""
+        return self.turn if self.turn is not None and self.turn.chat_id == chat_id else None
 
     def wake(self) -> None:
         """There may be a prompt to run."""
@@ -90,21 +96,16 @@ class Runner:
         if lease is None or self._finishing or self.ending:
             return False
         try:
-            chat = await self._context.store.catalog.get_chat(chat.id)
-            if chat.turn_id is not None:  # an earlier turn's end could not be written, and now perhaps it can
-                await recovery.settle(self._context, lease, chat_id=chat.id)
-            elif isinstance(due, Begun) or (_takes(chat) and chat.queued[0].id == due.id):
-                turn = await self._turn(lease, chat.id, due)
-                if self._finishing:
-                    return False
-                self.turn = turn
+            async with self.deciding:
+                self.turn = await self._decide(lease, chat.id, due)
+            if self.turn is not None:
                 self.quiet.clear()
-                await turn.run()
+                await self.turn.run()
             return True  # what was withdrawn or held while it waited for its place is not run
         except LeaseLost:
             await self._leases.drop(lease)
-        except Conflict:
-            return True  # withdrawn at the last moment
+        except (Conflict, NotFound):
+            return True  # withdrawn at the last moment, or deleted with its chat
         except CoderError as error:
             _log.error("a turn of chat %s could not be written down: %s", chat.id, error.message)
         except Exception:  # else no prompt of this session would ever run again
@@ -115,6 +116,17 @@ class Runner:
             self.turn = None
             self.quiet.set()
         return False
+
+    async def _decide(self, lease: Lease, chat_id: str, due: Prompt | Begun) -> Turn | None:
+        """The turn that begins now; None where there is none to begin any more."""
+        chat = await self._context.store.catalog.get_chat(chat_id)
+        if chat.turn_id is not None:  # an earlier turn's end could not be written, and now perhaps it can
+            await recovery.settle(self._context, lease, chat_id=chat_id)
+            return None
+        if not (isinstance(due, Begun) or (_takes(chat) and chat.queued[0].id == due.id)):
+            return None
+        turn = await self._turn(lease, chat_id, due)
+        return None if self._finishing or self.ending else turn
 
     async def _turn(self, lease: Lease, chat_id: str, due: Prompt | Begun) -> Turn:
         begun, prompt, agent = None, due, due.agent or await self._context.agents.default()

@@ -62,13 +62,13 @@ class MemoryRuntime(Asking, Reviewing, Copies):
 
     async def stop(self, chat_id: str) -> bool:
         await self.get_chat(chat_id)
-        task = self._running.get(chat_id)
-        if task is None or task.done():
-            return False
-        if self.chats[chat_id].queued:
+        task, chat = self._running.get(chat_id), self.chats[chat_id]
+        runs, waits = task is not None and not task.done(), bool(chat.queued) and not chat.held
+        if waits:
             self.update(chat_id, held=True)
-        task.cancel()
-        return True
+        if task is not None:
+            task.cancel()
+        return runs or waits
 
     async def steer(self, chat_id: str, text: str) -> bool:
         await self.get_chat(chat_id)

@@ -60,3 +60,44 @@ async def test_a_prompt_that_is_withdrawn_while_it_waits_for_its_place_is_not_ru
     await first.ended(running)
     assert (await second.prompt("say three")).end == "completed"
     assert await second.ends() == ["completed"]
+
+
+async def test_a_stop_of_what_waits_for_its_place_holds_it_until_the_user_goes_on(place: Place) -> None:
+    person = await place.person(max_running=1)
+    first, *others = await chats(person, 4)
+    running = await first.send("say on; hang")
+    await first.shown("text", "on")
+    waiting = []
+    for at, other in enumerate(others, 1):
+        waiting.append(await other.send("say late"))
+        await place_of(other, at)
+    stopped, last = others[:-1], others[-1]
+    await asyncio.gather(*(one.runtime.stop(one.chat.id) for one in stopped for _ in range(2)))
+    for one in stopped:
+        assert not await one.runtime.stop(one.chat.id), "there is nothing to stop any more"
+        assert (await one.state()).attention.why == "held"
+    await first.runtime.stop(first.chat.id)
+    await first.ended(running)
+    assert (await last.ended(waiting[-1])).end == "completed"
+    assert [await one.runtime.turns(one.chat.id) for one in stopped] == [()] * 2
+    for one in stopped:
+        await one.runtime.go_on(one.chat.id)
+    assert [(await one.ended(sent)).end for one, sent in zip(stopped, waiting, strict=False)] == ["completed"] * 2
+
+
+async def test_a_chat_that_is_deleted_while_it_waits_for_its_place_keeps_nobody_from_theirs(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
+    person = await place.person(max_running=1)
+    first, second = await chats(person, 2)
+    beside = Person(second.runtime, second.session, await second.runtime.open_chat(second.session.id, name="beside"))
+    running = await first.send("say on; hang")
+    await first.shown("text", "on")
+    await second.send("say two")
+    await place_of(second, 1)
+    waiting = await beside.send("say three")
+    await second.runtime.delete_chat(second.chat.id)
+    await first.runtime.stop(first.chat.id)
+    await first.ended(running)
+    assert (await beside.ended(waiting)).end == "completed"
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []

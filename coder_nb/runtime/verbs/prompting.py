@@ -42,21 +42,22 @@ class Prompting(VerbGroup):
     async def stop(self, chat_id: str) -> bool:
         chat = await self._store.catalog.get_chat(chat_id)
         lease, runner = await self._host.runner_of(chat)
-        turn = runner.turn
-        if turn is None or turn.chat_id != chat_id:
+        if runner.turn_of(chat_id) is None and (chat.held or not chat.queued):
             return False
         try:
-            await self._queue(lease, chat, "stop")
+            async with runner.deciding:
+                await self._queue(lease, chat, "stop")
         finally:  # also where it cannot be written down that what waits has to wait
-            await turn.stop()
+            if (turn := runner.turn_of(chat_id)) is not None:
+                await turn.stop()
         return True
 
     async def steer(self, chat_id: str, text: str) -> bool:
         prompts.check(Prompt(id="", text=text))
         self._check_text(text)
         _, runner = await self._host.runner_of(await self._store.catalog.get_chat(chat_id))
-        turn = runner.turn
-        return turn is not None and turn.chat_id == chat_id and await turn.steer(text)
+        turn = runner.turn_of(chat_id)
+        return turn is not None and await turn.steer(text)
 
     async def commands(self, chat_id: str) -> tuple[AgentCommands, ...]:
         chat = await self._store.catalog.get_chat(chat_id)
