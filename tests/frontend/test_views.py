@@ -113,9 +113,9 @@ def test_the_keys_of_a_permission_are_deaf_for_a_moment_after_it_appears(blank: 
     blank.wait_for_function("() => model.sent.some((m) => m.route?.endsWith('permissions/p1'))")
 
 
-def test_an_answered_permission_says_what_was_answered_and_by_whom(blank: Page) -> None:
+def test_an_answered_permission_says_what_was_answered_and_by_whom_and_keeps_the_focus(blank: Page) -> None:
     view = live(blank, RUNNING)
-    view.get_by_role("group", name="Permission: Delete").wait_for()
+    view.get_by_role("group", name="Permission: Delete").focus()
     tell(
         blank,
         """{ type: 'page', page: { rev: 999, entries: [{ ...gallery.RUNNING.at(-1), rev: 999, open: false,
@@ -124,6 +124,7 @@ def test_an_answered_permission_says_what_was_answered_and_by_whom(blank: Page) 
     )
     expect(view.locator(".answered > summary")).to_contain_text("Denied")
     expect(view.locator(".answered > summary")).to_contain_text("Reject · by ana · after 2.0 s")
+    expect(view.locator(".answered > summary")).to_be_focused()
     assert view.get_by_role("group", name="Permission: Delete").count() == 0
 
 
@@ -206,6 +207,14 @@ def test_a_question_that_was_answered_says_what_and_by_whom(blank: Page) -> None
     view = live(blank, "{}, { entries: gallery.ASKING.slice(0, 2) }")
     expect(view.locator(".question").first).to_contain_text("Answered January, May by ana · after 3.2 s")
     expect(view.locator(".question").last).to_contain_text("Declined nobody was there to answer")
+
+
+def test_a_question_that_is_answered_keeps_the_focus(blank: Page) -> None:
+    view = live(blank, "{}, { entries: [window.asked = gallery.entry(gallery.QUESTION, { open: true })] }")
+    view.get_by_role("group", name="Question: ").focus()
+    end = "{ ...asked, rev: 999, open: false, body: { ...asked.body, status: 'declined', by: 'ana' } }"
+    tell(blank, f"{{ type: 'page', page: {{ rev: 999, entries: [{end}] }} }}")
+    expect(view.locator(".question")).to_be_focused()
 
 
 def test_a_prompt_that_was_refused_keeps_its_text_and_its_id(blank: Page) -> None:

@@ -488,7 +488,7 @@ class Server:
         self._sockets.append(socket)
         return socket
 
-    def hang_up(self) -> None:
+    async def hang_up(self) -> None:
         for socket in self._sockets:
             socket.close()
 
@@ -539,7 +539,7 @@ def server(jp_serverapp: Any, http_server_client: Any, jp_base_url: str, jp_asyn
     jp_asyncio_loop.run_until_complete(jp_serverapp.extension_manager.start_all_extensions())
     server = Server(jp_serverapp, http_server_client, jp_base_url)
     yield server
-    server.hang_up()
+    jp_asyncio_loop.run_until_complete(server.hang_up())
 
 
 @pytest.fixture

@@ -26,7 +26,9 @@ export function permissionRow(context: Context) {
         element.replaceChildren(card(body, context));
         context.announce(`The agent asks: ${body.title || body.tool || "may it go on?"}`);
       } else {
+        const focused = element.matches(":focus-within");
         element.replaceChildren(answered(body, entry));
+        if (focused) element.querySelector("summary")?.focus({ preventScroll: true }); // who answers by keys stays here
       }
     },
   };

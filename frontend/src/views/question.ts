@@ -24,7 +24,10 @@ export function questionRow(context: Context) {
         element.replaceChildren(card(body, context));
         context.announce(`The agent asks: ${body.text || "what do you want?"}`);
       } else {
-        element.replaceChildren(answered(body));
+        const focused = element.matches(":focus-within");
+        const row = answered(body);
+        element.replaceChildren(row);
+        if (focused) row.focus({ preventScroll: true }); // who answers by keys stays here
       }
     },
   };
@@ -121,5 +124,5 @@ function answered(body: Question): HTMLElement {
   text.append(plainText(body.text ?? ""));
   const answer = h("div", { class: "asked-answer" });
   answer.append(h("span", { class: `outcome ${SIGNS[status]}` }, OUTCOMES[status]), " ", plainText(said.join(", ")), " ", h("span", { class: "muted" }, facts));
-  return h("div", { class: "question" }, icon("question"), h("div", {}, text, answer));
+  return h("div", { class: "question", tabindex: -1 }, icon("question"), h("div", {}, text, answer));
 }
