@@ -5,6 +5,8 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import Literal
 
+from msgspec.structs import replace
+
 from coder_nb.core.entries import Value
 from coder_nb.core.hunks import Hunk
 
@@ -134,3 +136,23 @@ def is_secret(path: str) -> bool:
     """Whether a file's name says that it holds keys or passwords."""
     name = path.rsplit("/", 1)[-1].lower()
     return any(fnmatchcase(name, p) for p in _SECRET) and not any(fnmatchcase(name, p) for p in _NOT_SECRET)
+
+
+def as_it_is(delta: FileDelta, change: Change) -> Change:
+    """A change with what git says of its file now."""
+    return replace(
+        change,
+        path=delta.path,
+        operation=delta.operation,
+        old_path=delta.old_path,
+        additions=delta.additions,
+        deletions=delta.deletions,
+        binary=delta.binary,
+        old_mode=delta.old_mode,
+        new_mode=delta.new_mode,
+        old_blob=delta.old_blob,
+        new_blob=delta.new_blob,
+        hunks=delta.hunks,
+        cells=delta.cells,
+        note=delta.note,
+    )

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from msgspec.structs import replace
 
 from coder_nb.core import parts
-from coder_nb.core.changes import Change, ChangeStatus, FileDelta
+from coder_nb.core.changes import Change, ChangeStatus, as_it_is
 from coder_nb.errors import ApplyConflict, Conflict, InvalidOption, NotFound, StaleChange
 from coder_nb.runtime.context import Context
 from coder_nb.runtime.tree import Tree
@@ -175,7 +175,7 @@ class Review:
             known = pending.pop(delta.path, None)
             now = self._context.now()
             base = known or replace(was, id=self._context.new_id(), created_at=now)
-            fresh.append(_as(delta, replace(base, status="pending", decided_at=None)))
+            fresh.append(as_it_is(delta, replace(base, status="pending", decided_at=None)))
         gone = [replace(change, status="superseded") for change in pending.values()]
         return [*fresh, *gone]
 
@@ -191,23 +191,3 @@ def _branch(to: str) -> str:
     if to and (name == to or not name):
         raise InvalidOption(f"`to` is {to!r}: give 'branch:' and the name of a branch, or leave it out.")
     return name
-
-
-def _as(delta: FileDelta, change: Change) -> Change:
-    """A change with what git says of its file now."""
-    return replace(
-        change,
-        path=delta.path,
-        operation=delta.operation,
-        old_path=delta.old_path,
-        additions=delta.additions,
-        deletions=delta.deletions,
-        binary=delta.binary,
-        old_mode=delta.old_mode,
-        new_mode=delta.new_mode,
-        old_blob=delta.old_blob,
-        new_blob=delta.new_blob,
-        hunks=delta.hunks,
-        cells=delta.cells,
-        note=delta.note,
-    )

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from coder_nb.backends.events import Noticed
-from coder_nb.core.changes import Change, ChangeStatus, FileDelta
+from coder_nb.core.changes import Change, ChangeStatus, FileDelta, as_it_is
 from coder_nb.core.entries import Checkpoint, FileChange
 from coder_nb.core.sessions import SessionInfo
 from coder_nb.runtime.context import Context
@@ -193,7 +193,7 @@ class Tree:
         self._state = state
 
     def _change(self, delta: FileDelta, chat_id: str, turn_id: str, agent: str | None) -> Change:
-        return Change(
+        change = Change(
             id=self._context.new_id(),
             session_id=self.session_id,
             chat_id=chat_id,
@@ -201,19 +201,9 @@ class Tree:
             path=delta.path,
             operation=delta.operation,
             agent=agent,
-            old_path=delta.old_path,
-            additions=delta.additions,
-            deletions=delta.deletions,
-            binary=delta.binary,
-            old_mode=delta.old_mode,
-            new_mode=delta.new_mode,
-            old_blob=delta.old_blob,
-            new_blob=delta.new_blob,
-            hunks=delta.hunks,
-            cells=delta.cells,
-            note=delta.note,
             created_at=self._context.now(),
         )
+        return as_it_is(delta, change)
 
 
 def notices(state: WorktreeState, *, before: WorktreeState | None) -> list[Noticed]:
