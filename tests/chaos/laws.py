@@ -89,7 +89,7 @@ async def _turns(world: World, person: Person) -> None:
     rows = [row for row in await world.ask(lambda remote: remote.usage()) if row.session_id == person.session.id]
     by_chat = [
         row
-        for chat_id in person.readers
+        for chat_id in (await world.ask(lambda remote: remote.get_session(person.session.id))).chats
         for row in await world.ask(lambda remote, id=chat_id: remote.usage(id))  # type: ignore[misc]
     ]
     assert sorted(row.entry_id for row in rows) == sorted(row.entry_id for row in by_chat)
