@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
+from typing import cast
 
 import msgspec
 
 from coder_nb import errors
 from coder_nb.backends.base import AgentSession, Asked
-from coder_nb.backends.events import Done, Failed, Noticed
+from coder_nb.backends.events import AnyEvent, Done, Failed, Noticed
 from coder_nb.core import lifecycle, permissions
 from coder_nb.core.entries import TurnEnded, TurnStarted, UserMessage
 from coder_nb.core.permissions import PermissionMode
@@ -154,24 +156,13 @@ class Turn:
         session = await self._context.store.catalog.get_session(self._tree.session_id)
         desk = self._hearing.desk = Desk(self._context.rulebook, session, self._mode, cwd)
         self._mode = await desk.agents_mode()
-        done = Done(end="failed", message="The agent's turn ended without an end.", code="agent_protocol")
         key, fits = (self.chat_id, self.agent), lambda session: session.fits(self._mode)
         keep = await self._context.keeps_warm(key, once=self.prompt.once)
         start = self._start(cwd)
         async with self._context.pool.lease(key, start, fits, keep=keep) as agent:
             asked = await self._asked(agent)
             self._context.facts(agent).mode = desk.mode
-            self._prompting = agent
-            self._writer.prompted()
-            try:
-                async for event in self._begun.events() if self._begun else agent.prompt(asked):
-                    if isinstance(event, Done):
-                        done = event
-                    else:
-                        await self._hearing.take(agent, event)
-            finally:
-                self._prompting = None
-                await self._interview.withdraw()
+            done = await self._hear(agent, asked)
             await memory.remember(self._context, self._lease, self.chat_id, self.agent, agent, settled=True)
             if why := self._context.pool.why_ended(key):
                 done = _replace(done, message=why)
@@ -179,6 +170,24 @@ class Turn:
             self._context.crashes.forgive(key_of(*key))
         elif done.end == "failed" and not done.alive and self._stopping.why is None:
             self._died(self._context.died(key, agent, start if keep and self._begun is None else None))
+        return done
+
+    async def _hear(self, agent: AgentSession, asked: Asked) -> Done:
+        """Prompts the agent and takes what it says, to its end; where that goes wrong here, it is stopped first."""
+        done = Done(end="failed", message="The agent's turn ended without an end.", code="agent_protocol")
+        said = self._begun.events() if self._begun else agent.prompt(asked)
+        self._prompting = agent
+        self._writer.prompted()
+        try:
+            async with contextlib.aclosing(cast("AsyncGenerator[AnyEvent]", said)):
+                async for event in said:
+                    if isinstance(event, Done):
+                        done = event
+                    else:
+                        await self._hearing.take(agent, event)
+        finally:
+            self._prompting = None
+            await self._interview.withdraw()
         return done
 
     def _start(self, cwd: Path) -> Start:

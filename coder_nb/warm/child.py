@@ -196,11 +196,8 @@ class Tail(asyncio.Protocol):
             del self._kept[: -2 * STDERR_TAIL]
 
     def text(self, secrets: Sequence[str]) -> str:
-        """The end, without what is secret."""
-        text = self._kept.decode("utf-8", "replace")
-        for secret in secrets:
-            text = text.replace(secret, redaction.HIDDEN)
-        return text[-STDERR_TAIL:]
+        """The end, without what is known to be secret, and what has the shape of a key."""
+        return redaction.Redactor(secrets).text(self._kept.decode("utf-8", "replace"))[-STDERR_TAIL:]
 
 
 def secrets_of(env: Mapping[str, str]) -> tuple[str, ...]:

@@ -12,9 +12,13 @@ from typing import Any
 import pytest
 from support.place import DEADLINE, Person, Place, aclosing_stream
 
+from coder_nb.core.changes import Change
 from coder_nb.core.entries import Cell, Delta, Permission, Text, TurnStarted, UserMessage
+from coder_nb.core.rules import Rule
+from coder_nb.core.sessions import SessionInfo
 from coder_nb.core.stream import DeltaFrame, Hello, PageFrame
 from coder_nb.core.transcript import Transcript
+from coder_nb.errors import StoreFull
 from coder_nb.warm import keeper
 
 pytestmark = pytest.mark.anyio
@@ -153,3 +157,30 @@ async def test_a_permission_that_waits_when_the_runtime_ends_is_expired_in_the_n
     yes = next(option.id for option in asked.options if option.kind == "allow_once")
     assert not await again.runtime.answer(again.chat.id, asked.request_id, yes, by="a button of before")
     assert not (await again.worktree() / "no.txt").exists()
+
+
+async def test_an_agent_whose_turn_fails_here_is_stopped_before_its_turn_ends(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = await place.person(permission_grace=DEADLINE)
+    await person.prompt("say one")
+    (session,) = [person.runtime._pool.get(key) for key in person.runtime._pool]
+    book = person.runtime._context.rulebook
+    holding, looks, at_its_end = book.holding, iter((False, True)), []
+
+    async def full_at_the_second_look(of: SessionInfo) -> tuple[Rule, ...]:
+        if next(looks, False):
+            raise StoreFull
+        return await holding(of)
+
+    async def look_at_it(*given: object) -> tuple[Change, ...]:
+        at_its_end.append(session._turn)  # type: ignore[union-attr]
+        return ()
+
+    (runner,) = person.runtime._host.runners.values()
+    monkeypatch.setattr(book, "holding", full_at_the_second_look)
+    monkeypatch.setattr(runner.tree, "changes", look_at_it)
+    assert (await person.prompt("say two; ask Something; say three")).code == StoreFull.code
+    assert at_its_end == [None]  # it does nothing more when it is looked what it has changed
+    assert (await person.prompt("say four")).end == "completed"
+    assert person.runtime._pool.get((person.chat.id, "scripted")) is session

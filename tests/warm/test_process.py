@@ -107,6 +107,18 @@ async def test_secrets_that_were_passed_are_blanked_out_of_stderr(keeper: Keeper
     await process.stop()
 
 
+async def test_what_has_the_shape_of_a_key_is_blanked_out_of_stderr_wherever_it_came_from(
+    keeper: Keeper, tmp_path: Path
+) -> None:
+    code = "import sys; sys.exit('refused: sk-' + 'canary' * 5)"
+    process = await keeper.spawn([sys.executable, "-c", code], cwd=tmp_path, env=ENV, name="py")
+    await all_of(process)
+    await process.wait()
+    assert process.stderr_tail() == "refused: [hidden]\n"
+    assert "canary" not in process.explain()
+    await process.stop()
+
+
 async def test_writing_to_a_process_that_ended_says_so(keeper: Keeper, tmp_path: Path) -> None:
     process = await keeper.spawn(["/bin/true"], cwd=tmp_path, env=ENV, name="mine")
     assert await process.wait() == 0
