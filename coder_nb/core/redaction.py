@@ -46,8 +46,8 @@ _SHAPES = {
         r"(?P<secret>-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z))", re.DOTALL
     ),
     **{mark: re.compile(f"(?P<secret>{mark}{_BEFORE.format(mark)}{rest})") for mark, rest in _KEYS.items()},
-    "Bearer ": re.compile(r"Bearer (?P<secret>[A-Za-z0-9._~+/=-]{12,})"),
-    "bearer ": re.compile(r"bearer (?P<secret>[A-Za-z0-9._~+/=-]{12,})"),
+    "Bearer ": re.compile(r"Bearer (?=(?P<secret>[A-Za-z0-9._~+/=-]{12,}))"),
+    "bearer ": re.compile(r"bearer (?=(?P<secret>[A-Za-z0-9._~+/=-]{12,}))"),
     "://": re.compile(r"://(?P<secret>[^\s/:@]*:[^\s/@]+)@"),
 }
 """Each by what it begins with: most texts hold few of these marks, and looking for a mark costs next to nothing."""

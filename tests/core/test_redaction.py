@@ -48,6 +48,11 @@ def test_a_header_with_a_token_keeps_its_name() -> None:
     assert Redactor().text("Authorization: Bearer abcdef0123456789") == f"Authorization: Bearer {HIDDEN}"
 
 
+def test_a_token_is_hidden_also_where_the_one_before_it_ends_with_the_name_of_its_header() -> None:
+    said = Redactor().text("Bearer abcdef0123456789Bearer ghijkl0123456789")
+    assert said == f"Bearer {HIDDEN} {HIDDEN}"
+
+
 def test_a_value_that_is_assigned_to_a_name_which_says_so_is_hidden() -> None:
     assert Redactor().text('API_KEY = "a1b2c3d4e5f6g7"') == f'API_KEY = "{HIDDEN}"'
     assert Redactor().text('{"client_secret": "a1b2c3d4e5f6g7"}') == f'{{"client_secret": "{HIDDEN}"}}'
