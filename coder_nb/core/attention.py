@@ -10,7 +10,7 @@ AttentionState = Literal["waiting", "failed", "finished", "working", "starting",
 """From what wants the user most to what wants nothing."""
 STATES: tuple[AttentionState, ...] = ("waiting", "failed", "finished", "working", "starting", "idle")
 Asks = Literal["permission", "question"]
-Why = Literal["", "permission", "question", "held", "slot"]
+Why = Literal["", "permission", "question", "held", "slot", "session"]
 
 
 class Attention(Value):
@@ -21,7 +21,8 @@ class Attention(Value):
     ``idle``."""
     why: Why = ""
     """What it waits for: an answer to a ``permission`` or a ``question``, that the user lets a ``held`` queue go on;
-    and while it starts, a ``slot`` among the turns that may run at the same time."""
+    and while it starts, a ``slot`` among the turns that may run at the same time, or the turn of another chat of its
+    ``session``."""
     place: int | None = None
     """Its place among those that wait for a slot, from 1."""
 
@@ -63,6 +64,8 @@ class Facts(NamedTuple):
     held: bool = False
     """Whether what waits is not run until the user goes on."""
     place: int | None = None
+    behind: bool = False
+    """Whether another chat of its session has the turn."""
     failed: bool = False
     """Whether the last turn failed."""
     unseen: bool = False
@@ -78,7 +81,8 @@ def attention(facts: Facts) -> Attention:
     if facts.queued:
         if facts.held:
             return Attention("waiting", "held")
-        return Attention("starting", "slot" if facts.place is not None else "", facts.place)
+        why: Why = "slot" if facts.place is not None else "session" if facts.behind else ""
+        return Attention("starting", why, facts.place)
     if facts.failed:
         return Attention("failed")
     return Attention("finished" if facts.unseen else "idle")

@@ -69,7 +69,8 @@ class ChatInfo(Value):
     unseen: bool = False
     """Whether a turn has ended since somebody looked at the chat."""
     attention: Attention | None = None
-    """What it is doing, in a word, which follows from all that; None where the runtime has not said."""
+    """What it is doing, in a word, which follows from all that and from what its session runs; None where the runtime
+    has not said."""
 
     @property
     def resource(self) -> str:
@@ -93,8 +94,8 @@ class TurnInfo(Value):
     code: str = ""
 
 
-def doing(chat: ChatInfo) -> Attention:
-    """What a chat is doing, as whoever runs it knows it."""
+def doing(chat: ChatInfo, *, behind: bool = False) -> Attention:
+    """What a chat is doing, as whoever runs it knows it; `behind` says that another of its session has the turn."""
     return attention(
         Facts(
             running=chat.turn_id is not None,
@@ -103,6 +104,7 @@ def doing(chat: ChatInfo) -> Attention:
             queued=bool(chat.queued),
             held=chat.held,
             place=chat.place,
+            behind=behind,
             failed=chat.run_status == "error",
             unseen=chat.unseen,
         )

@@ -19,7 +19,7 @@ Told = Callable[[ChatAttention], None]
 """Is told what a chat is doing, whenever that has changed."""
 
 
-def of_standing(standing: Standing, place: int | None) -> ChatAttention:
+def of_standing(standing: Standing, place: int | None, *, behind: bool) -> ChatAttention:
     """What a chat is doing, of which only what counts was read."""
     now = attention(
         Facts(
@@ -29,6 +29,7 @@ def of_standing(standing: Standing, place: int | None) -> ChatAttention:
             queued=standing.queued > 0,
             held=standing.held,
             place=place,
+            behind=behind,
             failed=standing.failed,
             unseen=standing.unseen,
         )

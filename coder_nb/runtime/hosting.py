@@ -119,7 +119,12 @@ class Host:
             chat = await self._settled(chat, path)
         place = None if chat.turn_id else self.places.of(chat.id)
         seen = _replace(chat, runner=runner, asking=self.context.pending.asking(chat.id), place=place)
-        return _replace(seen, attention=doing(seen))
+        return _replace(seen, attention=doing(seen, behind=self.behind(chat.session_id, chat.id)))
+
+    def behind(self, session_id: str, chat_id: str) -> bool:
+        """Whether another chat of the session has the turn here, or waits for a place for it."""
+        runner = self.runners.get(session_id)
+        return runner is not None and runner.serves not in (None, chat_id)
 
     def _moved(self, chat_id: str) -> None:
         """The place of a chat among those that wait has changed; of many that do so at once, each is told once."""

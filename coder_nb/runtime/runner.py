@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
+from collections.abc import Iterable
 
 from coder_nb.core import lifecycle
 from coder_nb.core.prompts import Prompt
@@ -35,6 +36,9 @@ class Runner:
         """What runs `run`; whoever started it sets it, and ends it."""
         self.tree = Tree(context, session_id, path)
         self.turn: Turn | None = None
+        self.serves: str | None = None
+        """The chat that has the turn, or waits for a place for it."""
+        self._behind: set[str] = set()
         self.quiet = asyncio.Event()
         """Set while no turn runs."""
         self.quiet.set()
@@ -67,6 +71,7 @@ class Runner:
                 async with self._places.place(due[0].id):
                     if not await self._take(*due):
                         break
+            self._serve(None, ())
 
     def _began(self, begun: Begun) -> None:
         """An agent has begun a turn by itself: it takes its place before what waits."""
@@ -76,19 +81,28 @@ class Runner:
     async def _next(self) -> tuple[ChatInfo, Prompt | Begun] | None:
         """What an agent has begun by itself, else the prompt that has waited longest in a chat that is not held."""
         try:
-            while self._begun:
-                begun = self._begun.popleft()
-                with contextlib.suppress(NotFound):
-                    return await self._context.store.catalog.get_chat(begun.chat_id), begun
             chats = await self._context.store.catalog.chats(self.session_id)
+            due = await self._next_begun() or _longest(chats)
         except CoderError as error:
             _log.error("the inbox of session %s cannot be read: %s", self.session_id, error.message)
             return None
-        due = [(chat.queued[0], chat) for chat in chats if _takes(chat)]
-        if not due:
-            return None
-        prompt, chat = min(due, key=lambda pair: (pair[0].created_at, pair[0].id))
-        return chat, prompt
+        self._serve(due[0].id if due else None, chats)
+        return due
+
+    async def _next_begun(self) -> tuple[ChatInfo, Begun] | None:
+        while self._begun:
+            begun = self._begun.popleft()
+            with contextlib.suppress(NotFound):
+                return await self._context.store.catalog.get_chat(begun.chat_id), begun
+        return None
+
+    def _serve(self, chat_id: str | None, chats: Iterable[ChatInfo]) -> None:
+        """The turn is this chat's now; those that wait behind it, or no longer do, are told."""
+        listening = self._context.feeds  # a prompt of theirs may have come since they were read
+        behind = {chat.id for chat in chats if chat.queued or chat.id in listening} - {chat_id} if chat_id else set()
+        before, self._behind, self.serves = self._behind, behind, chat_id
+        for other in before ^ behind:
+            self._context.feed(other).tell(state=True)
 
     async def _take(self, chat: ChatInfo, due: Prompt | Begun) -> bool:
         """Runs one turn; False where the store did not let it, and the queue has to wait for the next prompt."""
@@ -144,6 +158,12 @@ class Runner:
             began=self._began,
             begun=begun,
         )
+
+
+def _longest(chats: Iterable[ChatInfo]) -> tuple[ChatInfo, Prompt] | None:
+    """The prompt that has waited longest in a chat that is not held."""
+    due = [(chat, chat.queued[0]) for chat in chats if _takes(chat)]
+    return min(due, key=lambda pair: (pair[1].created_at, pair[1].id), default=None)
 
 
 def _takes(chat: ChatInfo) -> bool:

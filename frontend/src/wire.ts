@@ -267,7 +267,7 @@ export interface Prompt {
 /** What a chat is doing, as `coder_nb/core/attention.py` says it. */
 export interface Attention {
   state?: "waiting" | "failed" | "finished" | "working" | "starting" | "idle";
-  why?: "" | "permission" | "question" | "held" | "slot";
+  why?: "" | "permission" | "question" | "held" | "slot" | "session";
   place?: number | null;
 }
 

@@ -10,7 +10,7 @@ from coder_nb.core.attention import STATES, Attention, AttentionState, Facts, Wh
 _BOTH = (False, True)
 EVERY = [
     Facts(*facts)
-    for facts in product(_BOTH, _BOTH, (None, "permission", "question"), _BOTH, _BOTH, (None, 1, 7), _BOTH, _BOTH)
+    for facts in product(_BOTH, _BOTH, (None, "permission", "question"), _BOTH, _BOTH, (None, 1, 7), *[_BOTH] * 3)
 ]
 
 
@@ -39,7 +39,13 @@ def test_a_queue_waits_for_its_user_only_where_it_is_held() -> None:
         if facts.held:
             assert told == Attention("waiting", "held")
         else:
-            assert told == Attention("starting", "slot" if facts.place else "", facts.place)
+            assert told == Attention("starting", "slot" if facts.place else "session" * facts.behind, facts.place)
+
+
+def test_another_chat_of_its_session_is_what_a_queue_waits_for_and_nothing_else_does() -> None:
+    for facts in EVERY:
+        waits = facts.behind and facts.queued and not facts.running and not facts.held and facts.place is None
+        assert (attention(facts).why == "session") == waits
 
 
 def test_a_place_is_told_only_of_what_waits_for_a_slot() -> None:

@@ -272,6 +272,12 @@ def test_the_head_says_where_a_chat_stands_that_waits_for_a_place(blank: Page) -
     expect(view.locator(".header .state")).to_have_text("Waits for a free place, number 3")
 
 
+def test_the_head_says_that_a_chat_waits_for_another_one_of_its_session(blank: Page) -> None:
+    chat = "{ queued: gallery.QUEUED, attention: { state: 'starting', why: 'session' } }"
+    view = live(blank, f"{{}}, {{ chat: {chat} }}")
+    expect(view.locator(".header .state")).to_have_text("Waits for another chat of this session")
+
+
 def test_a_transcript_in_sight_says_that_it_was_seen_and_how_far(blank: Page) -> None:
     live(blank, "{}, { chat: { unseen: true }, entries: gallery.DONE }")
     blank.wait_for_function("() => model.sent.some((m) => m.route?.endsWith('/seen'))")

@@ -113,6 +113,42 @@ async def test_a_chat_that_waits_for_a_slot_says_where_it_stands(place: Place) -
         await person.ended(sent)
 
 
+async def test_a_chat_says_that_it_waits_for_another_one_of_its_session(place: Place) -> None:
+    one = await place.person()
+    two, three = [
+        Person(one.runtime, one.session, await one.runtime.open_chat(one.session.id, new=True)) for _ in range(2)
+    ]
+    first = await one.send("hang")
+    await until(one, doing("working"))
+    second, third = await two.send("hang"), await three.send("say three")
+    for person in (two, three):
+        await until(person, doing("starting", "session"))
+    rows = {row.chat_id: (row.state, row.why) for row in await one.runtime.attention()}
+    assert rows[two.chat.id] == rows[three.chat.id] == ("starting", "session")
+    await one.runtime.stop(one.chat.id)
+    await one.ended(first)
+    await until(two, doing("working"))
+    again = await one.send("say one")
+    for person in (one, three):
+        await until(person, doing("starting", "session"))
+    await one.runtime.stop(two.chat.id)
+    for person, sent in ((two, second), (three, third), (one, again)):
+        await person.ended(sent)
+    assert {row.why for row in await one.runtime.attention()} == {""}
+
+
+async def test_a_chat_that_came_before_the_turn_it_waits_for_is_told_when_that_begins(place: Place) -> None:
+    one = await place.person()
+    two = Person(one.runtime, one.session, await one.runtime.open_chat(one.session.id, new=True))
+    first = await one.send("hang")
+    second = await two.send("say two")
+    await until(one, doing("working"))
+    await until(two, doing("starting", "session"))
+    await one.runtime.stop(one.chat.id)
+    for person, sent in ((one, first), (two, second)):
+        await person.ended(sent)
+
+
 async def test_another_process_is_told_the_same_and_may_say_that_it_was_seen(place: Place) -> None:
     person = await place.person(permission_grace=DEADLINE)
     other = await place.runtime("another process")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from coder_nb.core.attention import ChatAttention
 from coder_nb.runtime.attention import most_urgent, of_standing
 from coder_nb.runtime.verbs.base import VerbGroup
+from coder_nb.store.base import Standing
 
 
 class Attending(VerbGroup):
     async def attention(self) -> tuple[ChatAttention, ...]:
         standings = await self._store.standings.every()
-        told = (of_standing(each, self._host.places.of(each.chat_id)) for each in standings)
-        return tuple(sorted(told, key=most_urgent))
+        return tuple(sorted(map(self._doing, standings), key=most_urgent))
 
     async def seen(self, chat_id: str, rev: int) -> bool:
         news = await self._store.standings.seen(chat_id, rev)
@@ -24,4 +24,8 @@ class Attending(VerbGroup):
         standing = await self._store.standings.of(chat_id)
         if await self._host.leases.runner(standing.path) is not None:
             return None
-        return of_standing(standing, self._host.places.of(chat_id))
+        return self._doing(standing)
+
+    def _doing(self, standing: Standing) -> ChatAttention:
+        place, behind = self._host.places.of(standing.chat_id), self._host.behind(standing.session_id, standing.chat_id)
+        return of_standing(standing, place, behind=behind)

@@ -25,7 +25,11 @@ const WAITS: Record<string, Words> = {
 /** What a chat is doing, as it is said in its head; what is over is said by its end. */
 const DOING: Partial<Record<string, (now: Attention) => Words | null>> = {
   waiting: ({ why }) => WAITS[why ?? ""] ?? null,
-  starting: ({ why, place }) => ({ words: why === "slot" && place ? `Waits for a free place, number ${place}` : "Starting", tone: "accent", sign: why === "slot" ? "clock" : "spinner" }),
+  starting: ({ why, place }) => {
+    if (why === "slot" && place) return { words: `Waits for a free place, number ${place}`, tone: "accent", sign: "clock" };
+    if (why === "session") return { words: "Waits for another chat of this session", tone: "accent", sign: "clock" };
+    return { words: "Starting", tone: "accent", sign: "spinner" };
+  },
   working: () => ({ words: "Running", tone: "accent", sign: "spinner" }),
 };
 
