@@ -160,21 +160,22 @@ AGENTS = (
 )
 
 POOL = (
-    Column("key", "string", attrgetter("key"), "names it for `cnb.evict`, `cnb.restart` and `cnb.agent_log`"),
+    Column("title", "string", lambda row: row.title or None, "what its chat is about; NA where several share it"),
     Column("agent", "category", attrgetter("agent"), "the agent"),
     Column("state", "category", attrgetter("state"), "starting, idle, busy, deaf, waiting or broken"),
-    Column("chat_id", "string", attrgetter("chat_id"), "its chat; NA for a server that several chats share"),
-    Column("session_id", "string", attrgetter("session_id"), "the session of that chat"),
-    Column("title", "string", lambda row: row.title or None, "what the chat is about"),
-    Column("chats", "int", attrgetter("chats"), "how many chats use it"),
-    Column("pid", "int", attrgetter("pid"), "its process, where it has one of its own"),
-    Column("started", "time", attrgetter("started_at"), "when it was started"),
-    Column("last_active", "time", attrgetter("last_active_at"), "when it last had a turn"),
     Column("memory", "int", attrgetter("memory"), "bytes, with all that it has started"),
     Column("restarts", "int", attrgetter("restarts"), "how often it was started again"),
     Column("why", "string", lambda row: row.why or None, "why that was done last, or why it is not done any more"),
     Column("retry", "time", attrgetter("retry_at"), "when it is started again"),
+    Column("started", "time", attrgetter("started_at"), "when it was started"),
+    Column("last_active", "time", attrgetter("last_active_at"), "when it last had a turn"),
+    Column("chats", "int", attrgetter("chats"), "how many chats use it"),
+    Column("pid", "int", attrgetter("pid"), "its process, where it has one of its own"),
+    Column("key", "string", attrgetter("key"), "names it for `cnb.evict`, `cnb.restart` and `cnb.agent_log`"),
+    Column("chat_id", "string", attrgetter("chat_id"), "its chat; NA for a server that several chats share"),
+    Column("session_id", "string", attrgetter("session_id"), "the session of that chat"),
 )
+"""What a reader looks for comes first, and ids last, here and in `ATTENTION`: these two are looked at, not merged."""
 
 HAPPENINGS = (
     Column("time", "time", attrgetter("ts"), "when it happened"),
@@ -196,19 +197,21 @@ AGENT_SESSIONS = (
 )
 
 ATTENTION = (
-    Column("chat_id", "string", attrgetter("chat_id"), "the chat"),
-    Column("state", "category", attrgetter("state"), "waiting, failed, finished (unseen), working, starting or idle"),
-    Column("why", "category", lambda row: row.why or None, "what it waits for: permission, question, held, or a slot"),
-    Column("place", "int", attrgetter("place"), "its place among those that wait for a slot"),
-    Column("since", "time", attrgetter("since"), "since when"),
-    Column("agent", "category", attrgetter("agent"), "who takes the turn, or took the last one"),
     Column("title", "string", lambda row: row.title or None, "what it began with"),
-    Column("path", "string", attrgetter("path"), "the working directory"),
     Column("session", "string", attrgetter("session"), "the session's name"),
     Column("chat", "string", attrgetter("chat"), "the chat's name"),
+    Column("agent", "category", attrgetter("agent"), "who takes the turn, or took the last one"),
+    Column("state", "category", attrgetter("state"), "waiting, failed, finished (unseen), working, starting or idle"),
+    Column(
+        "why", "category", lambda row: row.why or None, "what it waits for: permission, question, held, slot, session"
+    ),
+    Column("place", "int", attrgetter("place"), "its place among those that wait for a slot"),
+    Column("since", "time", attrgetter("since"), "since when"),
+    Column("error", "string", attrgetter("error"), "how the last turn failed"),
+    Column("path", "string", attrgetter("path"), "the working directory"),
+    Column("chat_id", "string", attrgetter("chat_id"), "the chat"),
     Column("session_id", "string", attrgetter("session_id"), "the session"),
     Column("turn_id", "string", attrgetter("turn_id"), "the turn that runs"),
-    Column("error", "string", attrgetter("error"), "how the last turn failed"),
 )
 
 CHECKPOINTS = (

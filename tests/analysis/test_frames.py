@@ -17,9 +17,11 @@ from coder_nb.analysis.summing import Told, turn_sums
 from coder_nb.analysis.told import Teller
 from coder_nb.core import entries as core
 from coder_nb.core.agents import AgentInfo, AgentSessionInfo
+from coder_nb.core.attention import ChatAttention
 from coder_nb.core.changes import Change
 from coder_nb.core.codec import decode, encode
 from coder_nb.core.entries import Entry, Page, Unknown
+from coder_nb.core.health import LiveAgent
 from coder_nb.core.sessions import SessionInfo, TurnInfo
 from coder_nb.core.usage import UsageRow
 
@@ -46,6 +48,8 @@ USAGE = UsageRow(
 CHANGE = Change(id="x", session_id="s", chat_id="c", turn_id="t", path="a.png", operation="create", binary=True)
 AGENT = AgentInfo(name="goose", label="Goose", backend="acp", available=False, reason="not found", cure="c" * 200)
 CONTEXT = AgentSessionInfo(chat_id="c", agent="goose", backend="acp", status="warm")
+DOING = ChatAttention(chat_id="c", session_id="s", path="/repo", session="main", chat="main", state="working")
+LIVE = LiveAgent(key="c.goose", agent="goose", state="idle", chat_id="c", memory=1 << 20)
 CALL = Entry(
     id="e",
     chat_id="c",
@@ -82,6 +86,8 @@ FRAMES: list[tuple[Make, tuple[columns.Column, ...], Any]] = [
     (frames.changes_frame, columns.CHANGES, CHANGE),
     (frames.agents_frame, columns.AGENTS, AGENT),
     (frames.agent_sessions_frame, columns.AGENT_SESSIONS, CONTEXT),
+    (frames.attention_frame, columns.ATTENTION, DOING),
+    (frames.pool_frame, columns.POOL, LIVE),
 ]
 
 
@@ -95,6 +101,15 @@ def test_columns_and_dtypes_are_those_of_the_table_however_many_rows_there_are(
         assert {name: str(dtype) for name, dtype in made.dtypes.items()} == expected
         assert len(made) == len(rows)
     assert len(expected) == len(table), "a name appears twice"
+
+
+@pytest.mark.parametrize("table", [columns.ATTENTION, columns.POOL])
+def test_a_frame_to_look_at_begins_with_what_goes_on_and_ends_with_ids(table: tuple[columns.Column, ...]) -> None:
+    names = [column.name for column in table]
+    ids = [name for name in names if name == "key" or name.endswith("_id")]
+    assert names[0] == "title"
+    assert {"agent", "state", "why"} < set(names[:6])
+    assert names[-len(ids) :] == ids
 
 
 def test_what_is_not_known_is_na_and_never_nought() -> None:
