@@ -181,11 +181,9 @@ def _category(values: list[Any]) -> Any:
 
 
 def _int(values: list[Any]) -> Any:
-    import numpy as np
     import pandas as pd
 
-    filled, mask = _masked(values, 0)
-    return pd.arrays.IntegerArray(np.asarray(filled, dtype=np.int64), mask)
+    return pd.arrays.IntegerArray(*_whole(values))
 
 
 def _float(values: list[Any]) -> Any:
@@ -208,10 +206,21 @@ def _time(values: list[Any]) -> Any:
     import numpy as np
     import pandas as pd
 
-    filled, mask = _masked(values, 0)
-    times = np.asarray(filled, dtype=np.int64).view("datetime64[ms]")
+    numbers, mask = _whole(values)
+    times = numbers.view("datetime64[ms]")
     times[mask] = np.datetime64("NaT")
     return pd.DatetimeIndex(times, tz="UTC")
+
+
+def _whole(values: list[Any]) -> tuple[Any, Any]:
+    """Whole numbers, and which of them are not known. An agent may say any: one that no column holds is not known."""
+    import numpy as np
+
+    filled, mask = _masked(values, 0)
+    try:
+        return np.asarray(filled, dtype=np.int64), mask
+    except OverflowError:
+        return _whole([None if value is None or not -(2**63) <= value < 2**63 else value for value in values])
 
 
 def _masked(values: list[Any], blank: Any) -> tuple[list[Any], Any]:

@@ -416,6 +416,7 @@ class Agent:
 
     def garbage(self, _: str) -> None:
         self.put(b'this is no JSON\n{"neither": "is this"}\n[1, 2]\nnull\n')
+        self.send(id=[1], method="fs/read_text_file", params={})
 
     def half(self, _: str) -> None:
         self.put(b'{"jsonrpc": "2.0", "method": "session/upd')

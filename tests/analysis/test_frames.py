@@ -167,6 +167,11 @@ def test_values_come_out_as_they_went_in(words: list[str | None], numbers: list[
     assert plain(frames.ARRAYS["int"](numbers)) == numbers
 
 
+@pytest.mark.parametrize("kind", ["int", "time"])
+def test_a_number_that_no_column_holds_is_na_and_costs_no_other_row(kind: str) -> None:
+    assert pd.isna(frames.ARRAYS[kind]([7, 2**64 - 1, None, -(2**70)])).tolist() == [False, True, True, True]
+
+
 def test_decoded_pages_of_the_wire_are_taken_as_they_are() -> None:
     page = decode(encode(Page(entries=(CALL,), rev=9)), Page)
     pd.testing.assert_frame_equal(frames.entries_frame(page.entries), frames.entries_frame([CALL]))

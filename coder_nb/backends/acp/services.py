@@ -41,7 +41,8 @@ class Services:
         self._asking = asking
         self._grants = grants
         self._say = say
-        self._tasks: dict[Any, asyncio.Task[None]] = {}
+        self._tasks: dict[asyncio.Task[None], Any] = {}
+        """What is being done, and the agent's own ids of it, which may be anything."""
         self._ended: dict[str, ToolUpdate] = {}
         self._methods: dict[str, Callable[[dict[str, Any]], Coroutine[Any, Any, Any]]] = {
             "fs/read_text_file": self._read_file,
@@ -58,14 +59,13 @@ class Services:
         if method not in self._methods or not isinstance(params, dict):
             return False
         task = asyncio.create_task(self._run(number, self._methods[method](params)), name=method)
-        self._tasks[number] = task
-        task.add_done_callback(lambda _: self._tasks.pop(number, None))
+        self._own(task, number)
         return True
 
     def taken_back(self, number: Any) -> None:
         """The agent does not want the answer any more."""
-        if number in self._tasks:
-            self._tasks[number].cancel()
+        for task in [task for task, own in self._tasks.items() if number is not None and own == number]:
+            task.cancel()
 
     def begin_turn(self) -> None:
         """What was allowed for the turn before holds no more, and its commands go on."""
@@ -75,16 +75,19 @@ class Services:
     def stop(self) -> None:
         """Ends the commands of the turn: an agent may wait for one, and leave it running."""
         task = asyncio.create_task(self._terminals.stop(), name="stop commands")
-        self._tasks[task] = task
-        task.add_done_callback(lambda _: self._tasks.pop(task, None))
+        self._own(task)
 
     async def close(self) -> None:
         """Ends what is being done for the agent, its commands included."""
-        tasks = list(self._tasks.values())
+        tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self._terminals.close()
+
+    def _own(self, task: asyncio.Task[None], number: Any = None) -> None:
+        self._tasks[task] = number
+        task.add_done_callback(self._tasks.pop)
 
     def show(self) -> None:
         """Shows what commands wrote in the tool calls that are said to hold them."""

@@ -211,6 +211,7 @@ async def test_garbage_bad_utf8_and_a_line_of_20_mb_are_survived(world: Any) -> 
         "[1, 2]",
         "null",
     ]
+    assert (done_of(events).end, session.alive) == ("completed", True), "a request with a list for its id ends nothing"
     text = text_of(events)
     assert text.startswith("a��bxxx")
     assert text.endswith("xon")
