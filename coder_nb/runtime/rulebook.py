@@ -13,7 +13,7 @@ from coder_nb.core.entries import Permission
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.core.rules import SCOPES, Always, AnyCovers, Does, Place, Rule, Scope, Verdict
 from coder_nb.core.sessions import SessionInfo
-from coder_nb.errors import InvalidOption
+from coder_nb.errors import Conflict, InvalidOption
 from coder_nb.ids import new_id
 from coder_nb.settings import Settings
 from coder_nb.store.base import Store
@@ -106,10 +106,17 @@ class Desk:
         )
 
     async def make(self, asked: Permission, always: Always, *, does: Does, by: str, now: int, entry_id: str) -> Rule:
-        """Makes the rule that was chosen with an answer."""
-        covers = next(
-            covers for offer, covers in offering.offers(_deed(asked), self._place) if offer.id == always.offer
-        )
+        """Makes the rule that was chosen with an answer; raises `Conflict` where it would not say what was shown.
+
+        What files it is about is told by where they lead, and that may have changed since.
+        """
+        shown = next(offer for offer in asked.offers if offer.id == always.offer)
+        covers = dict(offering.offers(_deed(asked), self._place)).get(shown)
+        if covers is None:
+            raise Conflict(
+                f"The rule that was shown ({shown.text}) is not what would be made now, as the files lie elsewhere "
+                "since then: answer for this once."
+            )
         return await self._book.make(
             self._session.owner,
             self._session,

@@ -264,6 +264,26 @@ async def test_a_rule_is_made_or_nothing_was_answered(place: Place, monkeypatch:
     assert (await person.ended(running)).end == "completed"
 
 
+@pytest.mark.parametrize("elsewhere", ["two", "../.."])
+async def test_a_rule_that_was_shown_is_made_as_it_was_shown_or_not_at_all(place: Place, elsewhere: str) -> None:
+    person = await watched(place)
+    await person.prompt("say ready")
+    tree = await person.worktree()
+    for folder in ("one", "two"):
+        (tree / folder).mkdir()
+    (tree / "link").symlink_to("one")
+    running = await person.send("write link/a.txt x")
+    asked = await waiting(person, "a.txt")
+    assert [offer.text for offer in asked.offers][1] == "edits of all files below one/"
+    (tree / "link").unlink()
+    (tree / "link").symlink_to(elsewhere)
+    with pytest.raises(errors.Conflict, match=r"edits of all files below one/.*: answer for this once\."):
+        await answer(person, "a.txt", "yes", Always("folder"))
+    assert await person.runtime.rules() == ()
+    assert await answer(person, "a.txt", "no")
+    await person.ended(running)
+
+
 async def test_the_audit_tells_each_permission_once_with_who_or_what_answered(place: Place) -> None:
     person = await watched(place)
     running = await person.send("run echo one; write a.txt x; ask Nothing")
