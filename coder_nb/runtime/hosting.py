@@ -78,9 +78,14 @@ class Host:
 
     async def lease_on(self, path: str) -> Lease:
         """The lease of a working directory; raises `RunElsewhere` where another process runs it."""
+        self._refuse_where_draining()
+        lease = await self.leases.hold(path)
+        self._refuse_where_draining()  # what was left there may have taken long to settle
+        return lease
+
+    def _refuse_where_draining(self) -> None:
         if self.draining:
             raise errors.Conflict(STOPPING)
-        return await self.leases.hold(path)
 
     async def path_of(self, session_id: str) -> str:
         """The working directory of a session, which never changes."""

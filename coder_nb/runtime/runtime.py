@@ -91,10 +91,10 @@ class Runtime(Sessions, Prompting, Answering, Ruling, Reading, Reviewing, Copies
         if self._supervising is not None:  # nothing is started again from here on
             self._supervising.cancel()
             await asyncio.wait({self._supervising}, timeout=DISPOSE)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(DISPOSE):
-                await self._pool.close()
-                await self._agents.close()
+        for close in (self._pool.close, self._agents.close):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DISPOSE):
+                    await close()
         await self._keeper.close(min(DISPOSE, self.settings.stop_grace))
         await self._host.drained(DISPOSE)  # what was deaf has lost its agent now, and settles
         await self._tasks.close()

@@ -83,3 +83,41 @@ async def test_who_does_not_end_within_the_grace_is_interrupted_and_what_waits_i
     assert (state.held, [queued.id for queued in state.queued]) == (True, [waiting])
     await again.runtime.go_on(again.chat.id)
     assert (await again.ended(waiting)).end == "completed"
+
+
+async def test_who_waits_for_a_directory_as_the_drain_begins_gets_no_worker(place: Any) -> None:
+    person = await place.person()
+    host = person.runtime._host
+    settling, may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(lease: Any) -> None:
+        settling.set()
+        await may_go_on.wait()
+
+    host.leases._taken = slow
+    waiting = asyncio.create_task(host.worker(person.session.id))
+    await settling.wait()
+    await host.drain(0, grace=0)
+    may_go_on.set()
+    with pytest.raises(errors.Conflict, match="start it again, then try again"):
+        await waiting
+    assert person.session.id not in host.runners
+
+
+async def test_what_agents_share_is_closed_also_where_the_sessions_take_all_of_their_time(
+    place: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = await place.person()
+    closed = []
+
+    async def deaf() -> None:
+        await asyncio.Event().wait()
+
+    async def noted() -> None:
+        closed.append("agents")
+
+    monkeypatch.setattr("coder_nb.runtime.runtime.DISPOSE", 0.05)
+    monkeypatch.setattr(person.runtime._pool, "close", deaf)
+    monkeypatch.setattr(person.runtime._agents, "close", noted)
+    await person.runtime.close()
+    assert closed == ["agents"]
