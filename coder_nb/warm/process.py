@@ -132,7 +132,8 @@ class Keeper:
                 self._register.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         ours, theirs = socket.socketpair()
         ours.setblocking(False)
-        with theirs:
+        with theirs, contextlib.ExitStack() as given_up:
+            given_up.enter_context(ours)
             words = str(theirs.fileno()), str(os.getpid()), str(self._register or "")
             self._program = subprocess.Popen(
                 [sys.executable, "-I", "-S", keeper.__file__, *words],
@@ -145,12 +146,30 @@ class Keeper:
                 env={name: os.environ[name] for name in _KEEPER_VARIABLES if name in os.environ}
                 | {KEEPER: self._runtime_id},
             )
+            given_up.pop_all()
         self._link = ours
         self._listener = asyncio.create_task(self._listen(ours, self._program), name=f"keeper {self._program.pid}")
         return ours
 
     async def _listen(self, link: socket.socket, program: subprocess.Popen[bytes]) -> None:
-        """Takes what the keeper reports until it is gone, then cleans up after it."""
+        """Takes what the keeper reports until it is gone, then cleans up after it; both whatever fails.
+
+        A keeper that cannot be understood any more sees its link closed, and ends what it has started.
+        """
+        try:
+            await self._hear(link)
+        except Exception:  # else whoever waits for a process would wait for ever
+            _log.exception("the keeper process was given up, as what it reports was not understood")
+        self._link = None
+        try:
+            await asyncio.to_thread(self._bury, program)
+        except Exception:
+            _log.exception("what the keeper process has left could not be ended")
+        self._program = None
+        for process in self._processes.values():
+            process.lost()
+
+    async def _hear(self, link: socket.socket) -> None:
         buffer = bytearray()
         with link, contextlib.suppress(ConnectionError):
             while data := await asyncio.get_running_loop().sock_recv(link, 1 << 16):
@@ -162,11 +181,6 @@ class Keeper:
                     message = json.loads(buffer[_HEAD.size : _HEAD.size + length])
                     del buffer[: _HEAD.size + length]
                     self._take(message)
-        self._link = None
-        await asyncio.to_thread(self._bury, program)
-        self._program = None
-        for process in self._processes.values():
-            process.lost()
 
     def _take(self, message: dict[str, Any]) -> None:
         process = self._processes.get(message.get("id", 0))

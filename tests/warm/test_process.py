@@ -15,6 +15,7 @@ import pytest
 
 from coder_nb.errors import AgentDied, AgentFailed, AgentNotInstalled
 from coder_nb.ids import new_id
+from coder_nb.warm import register
 from coder_nb.warm.child import STDERR_TAIL, secrets_of
 from coder_nb.warm.process import Keeper
 
@@ -84,6 +85,42 @@ async def test_a_program_that_is_not_there_is_said_to_be_not_installed(keeper: K
 async def test_a_directory_that_is_gone_is_named(keeper: Keeper, tmp_path: Path) -> None:
     with pytest.raises(AgentFailed, match="gone"):
         await keeper.spawn(["/bin/cat"], cwd=tmp_path / "gone", env=ENV, name="cat")
+
+
+async def test_a_keeper_that_cannot_be_started_leaves_nothing_open(
+    keeper: Keeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(sys, "executable", str(tmp_path / "gone"))
+        with pytest.raises(AgentFailed, match="Prompt again"):
+            await keeper.spawn(["/bin/cat"], cwd=tmp_path, env=ENV, name="cat")
+    gc.collect()  # a socket that is left open is an error of the test
+    process = await keeper.spawn(["/bin/cat"], cwd=tmp_path, env=ENV, name="cat")
+    await process.stop()
+
+
+@pytest.mark.parametrize("buried", [True, False])
+async def test_a_keeper_that_is_not_understood_is_given_up_and_the_next_start_has_another(
+    keeper: Keeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, buried: bool
+) -> None:
+    first = await keeper.spawn(["/bin/cat"], cwd=tmp_path, env=ENV, name="cat")
+
+    def fault(*_: object) -> None:
+        raise KeyError("pid")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(keeper, "_take", fault)
+        if not buried:
+            broken.setattr(register, "end", fault)
+        async with asyncio.timeout(30):
+            with pytest.raises(AgentFailed):
+                await keeper.spawn(["/bin/cat"], cwd=tmp_path, env=ENV, name="cat")
+            await first.wait()
+    async with asyncio.timeout(30):
+        again = await keeper.spawn(["/bin/cat"], cwd=tmp_path, env=ENV, name="cat")
+        await again.write(b"up")
+        assert await again.read() == b"up"
+    await again.stop()
 
 
 async def test_a_flood_of_stderr_blocks_nothing_and_its_end_is_kept(keeper: Keeper, tmp_path: Path) -> None:
