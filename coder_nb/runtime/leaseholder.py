@@ -39,7 +39,11 @@ class Leaseholder:
             held = self._held.get(path)
             if held is None:
                 held = await self._leases.acquire(path, self._owner, ttl=self._ttl)
-                await self._taken(held)
+                try:
+                    await self._taken(held)
+                except BaseException:  # who could settle it is not to wait until it expires
+                    await self._give_back(held)
+                    raise
                 self._held[path] = held
             self._used[path] = time.monotonic()
             return held
@@ -82,10 +86,13 @@ class Leaseholder:
         async with self._alone(path):
             lease = self._held.pop(path, None)
             if lease is not None:
-                try:
-                    await self._leases.release(lease)
-                except StoreError as error:
-                    _log.warning("a lease could not be given back, it will expire: %s", error.message)
+                await self._give_back(lease)
+
+    async def _give_back(self, lease: Lease) -> None:
+        try:
+            await self._leases.release(lease)
+        except StoreError as error:
+            _log.warning("a lease could not be given back, it will expire: %s", error.message)
 
     async def release_all(self) -> None:
         for path in list(self._held):

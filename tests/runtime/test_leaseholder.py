@@ -7,6 +7,7 @@ from typing import cast
 
 import pytest
 
+from coder_nb.errors import StoreFull
 from coder_nb.runtime.leaseholder import Leaseholder
 from coder_nb.store.base import Lease, Leases, Owner
 from coder_nb.store.owner import this_process
@@ -71,3 +72,26 @@ async def test_a_lease_that_is_asked_for_while_it_is_given_back_is_taken_anew() 
     await asyncio.gather(back, again)
     assert leases.held("/p") is not None
     assert book.given == {"/p"}
+
+
+async def test_a_lease_whose_directory_cannot_be_settled_is_given_back_at_once() -> None:
+    settling = asyncio.Event()
+
+    async def taken(lease: Lease) -> None:
+        settling.set()
+        if lease.path == "/slow":
+            await asyncio.Event().wait()
+        raise StoreFull("The disk is full: make room, then try again.")
+
+    book = Book()
+    book.may_give_back.set()
+    leases = leaseholder(book, taken)
+    with pytest.raises(StoreFull):
+        await leases.hold("/p")
+    assert (book.given, leases.held("/p")) == (set(), None)
+    settling.clear()
+    given_up = asyncio.create_task(leases.hold("/slow"))
+    await settling.wait()
+    given_up.cancel()
+    await asyncio.wait({given_up})
+    assert (book.given, leases.held("/slow")) == (set(), None)
