@@ -228,9 +228,21 @@ def _may_cover(covers: AnyCovers, deed: Deed, place: Place) -> bool:
         case Line(line=line):
             return deed.kind == "execute" and (deed.line or " ".join(deed.argv or ())) == line
         case Edits(path=path):
-            return deed.kind in ("edit", "delete", "move") and any(within_all((p,), path, place) for p in deed.paths)
+            return deed.kind in EDITS and (not deed.paths or any(_may_touch(p, path, place) for p in deed.paths))
         case Uses(tool=tool):
             return deed.tool == tool
+
+
+def _may_touch(path: str, forbidden: str, place: Place) -> bool:
+    """Whether what happens to a path happens to a file, or below a folder, wherever it leads; or to a folder of it."""
+    if "\0" in path:
+        return True
+    found, target = place.real(path), place.real(forbidden)
+    return _lies_in(found, target) or _lies_in(target, found)
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
 def _may_run(deed: Deed, words: Sequence[str]) -> bool:

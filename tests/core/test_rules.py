@@ -342,6 +342,34 @@ def test_a_file_that_may_not_be_edited_may_not_be_moved_or_deleted_either(kind: 
     assert not allows(allowed, deed)
 
 
+@pytest.mark.parametrize("kind", ["edit", "delete", "move"])
+def test_an_edit_that_does_not_tell_its_files_may_be_one_of_those_that_are_forbidden(kind: ToolKind) -> None:
+    deed = deeds.deed_of(permission(kind, {"patch": "*** Update File: src/a.py"}))
+    assert deed.paths == ()
+    for path in ("", "src/", "src/a.py"):
+        assert rules.denied([rule(Edits(path), "deny")], deed, HERE) is not None
+        assert rules.verdict("bypass", deed, [rule(Edits(path), "deny")], HERE).says == "deny"
+    assert rules.denied([begins("git push", "deny"), rule(Uses("read"), "deny")], deed, HERE) is None
+
+
+@pytest.mark.parametrize("path", ["src", "src/", ".", "", "/", "/work", "a/../src", "src\0"])
+def test_what_happens_to_a_folder_happens_to_what_is_forbidden_in_it(path: str) -> None:
+    for below in ("src/", "src/deep/", "src/a.py"):
+        assert rules.denied([rule(Edits(below), "deny")], Deed("delete", "rm", paths=(path,)), HERE) is not None
+    assert rules.denied([rule(Edits("sr"), "deny")], Deed("delete", "rm", paths=("src", "/work/treetop")), HERE) is None
+
+
+def test_what_is_forbidden_is_so_where_its_folder_leads_elsewhere(tmp_path: Path) -> None:
+    root, other = tmp_path / "tree", tmp_path / "other"
+    root.mkdir()
+    other.mkdir()
+    (root / "out").symlink_to(other)
+    place = Place(str(root.resolve()), lambda path: os.path.realpath(root / path))
+    for path in ("out/a", str(other / "a")):
+        assert rules.denied([rule(Edits("out/"), "deny")], edits(path), place) is not None
+    assert rules.denied([rule(Edits("out/"), "deny")], edits("in/a"), place) is None
+
+
 def test_a_tool_of_another_server_is_no_shell_whatever_it_is_called() -> None:
     deed = deeds.deed_of(permission("execute", {"command": "pytest"}, name="evil__bash"))
     assert not allows([PYTEST, rule(Line("pytest"))], deed)
