@@ -35,6 +35,10 @@ _KEYS = {
     **{mark: r"[A-Za-z0-9]{20,}" for mark in ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "hf_")},
     **{mark: r"[A-Za-z0-9-]{10,}" for mark in ("xoxa-", "xoxb-", "xoxe-", "xoxp-", "xoxr-", "xoxs-")},
     "github_pat_": r"[A-Za-z0-9_]{20,}",
+    "npm_": r"[A-Za-z0-9]{36,}",
+    "pypi-": r"AgE[A-Za-z0-9_-]{50,}",
+    "SG.": r"[A-Za-z0-9_-]{22}\.[A-Za-z0-9_-]{43,}",
+    "ya29.": r"(?:[a-z]\.)?[A-Za-z0-9_-]{20,}",
     "AKIA": r"[0-9A-Z]{16}\b",
     "ASIA": r"[0-9A-Z]{16}\b",
     "AIza": r"[0-9A-Za-z_-]{30,}",
@@ -45,7 +49,10 @@ _SHAPES = {
     "-----BEGIN ": re.compile(
         r"(?P<secret>-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z))", re.DOTALL
     ),
-    **{mark: re.compile(f"(?P<secret>{mark}{_BEFORE.format(mark)}{rest})") for mark, rest in _KEYS.items()},
+    **{
+        mark: re.compile(f"(?P<secret>{re.escape(mark)}{_BEFORE.format(re.escape(mark))}{rest})")
+        for mark, rest in _KEYS.items()
+    },
     "Bearer ": re.compile(r"Bearer (?=(?P<secret>[A-Za-z0-9._~+/=-]{12,}))"),
     "bearer ": re.compile(r"bearer (?=(?P<secret>[A-Za-z0-9._~+/=-]{12,}))"),
     "://": re.compile(r"://(?P<secret>[^\s/:@]*:[^\s/@]+)@"),

@@ -29,6 +29,11 @@ CANARIES = (
     "AIzaSyA-0123456789abcdefghijklmnopqrs",
     "hf_abcdefghijklmnopqrstuvwx",
     "xoxb-123456789012-abcdefghijkl",
+    "npm_" + "aB3" * 12,
+    "pypi-AgEIcHlwaS5vcmc" + "aB3-_" * 20,
+    "SG." + "aB3-_x" * 3 + "aB3_" + "." + "aB3-_" * 8 + "aB3",
+    "ya29.a0" + "AfH6SM-_" * 10,
+    "ya29.c.c0" + "ASRK0Ga_" * 10,
     "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl",
     "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA\n-----END RSA PRIVATE KEY-----",
 )
@@ -66,6 +71,11 @@ def test_a_value_that_is_assigned_to_a_name_which_says_so_is_hidden() -> None:
         "tokens: 12000, max_tokens=4096",
         "https://example.org/a:b@c",
         "the sky is blue, task-list-of-things",
+        "npm_config_registry npm_lifecycle_event npm_package_dependencies_are_told_by_their_names_in_full",
+        "pypi-attestations, pypi-AgE, pypi-AgEnt-of-many-words; https://pypi.org/project/pypi-simple",
+        "SG. SG.png MSG.header SG.Group.Name SG.a.b see SG.introduction-and-overview.html",
+        f"SGx{22 * 'a'}.{43 * 'b'}",
+        "ya29. ya29.x ya29.example.org maya29.abcdefghijklmnopqrstuvwxyz",
         "commit 874bf2871bbdf87996dda33bba3abd369e1b374b",
     ],
 )
@@ -159,6 +169,11 @@ def test_the_secrets_of_settings_are_found_by_the_names_of_their_fields() -> Non
         "://a:",
         "-----BEGIN A",
         "sk-",
+        "npm_a",
+        "pypi-AgE",
+        "SG.",
+        "SG.aaaaaaaaaaaaaaaaaaaaaa.",
+        "ya29.a.",
     ],
 )
 def test_a_long_text_takes_time_in_proportion_to_its_length_whatever_it_repeats(text: str) -> None:
