@@ -48,6 +48,9 @@ TESTS = {
     "what an agent says between two turns": (
         "tests/runtime/test_caps.py::test_what_a_thousand_agents_say_between_turns_is_bounded_and_the_latest_is_kept",
     ),
+    "what an agent says in a turn of its own before that has its place": (
+        "tests/runtime/test_begun.py::test_what_it_says_before_its_place_has_come_is_bounded_and_the_turn_says_so",
+    ),
     "what is remembered of an agent's life": (
         "tests/runtime/test_journal.py::test_what_happened_to_an_agent_is_kept_the_latest_of_it",
         "tests/runtime/test_journal.py::test_neither_agents_nor_the_last_words_of_dead_ones_pile_up",

@@ -6,14 +6,31 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import AsyncIterator, Callable
 
+import msgspec
+
 from coder_nb.backends.base import AgentSession
-from coder_nb.backends.events import AnyEvent, Done, PlanUpdate, ReasoningDelta, SelfStarted, TextDelta, ToolUpdate
+from coder_nb.backends.events import (
+    AnyEvent,
+    Done,
+    Noticed,
+    PlanUpdate,
+    ReasoningDelta,
+    SelfStarted,
+    TextDelta,
+    ToolUpdate,
+)
 from coder_nb.errors import AgentDied
 
 IDLE_CHATS = 256
 """In how many chats what agents say between two turns is kept."""
 IDLE_EVENTS = 100
 """How much of what an agent says between two turns is kept, the latest."""
+BEGUN_CHARS = 1_000_000
+"""How much of a turn that an agent has begun waits for its place."""
+LEFT_OUT = (
+    f"What the agent said from here on until its turn had a place is left out, as it was more than {BEGUN_CHARS:,} "
+    "characters: prompt it to say it again."
+)
 OF_A_TURN = (TextDelta, ReasoningDelta, ToolUpdate, PlanUpdate)
 """What belongs to the turn in which it is said, and to no later one."""
 
@@ -24,12 +41,21 @@ class Begun:
     def __init__(self, chat_id: str, agent: str) -> None:
         self.chat_id, self.agent = chat_id, agent
         self._said: asyncio.Queue[AnyEvent] = asyncio.Queue()
+        self._waits, self._left = True, BEGUN_CHARS
 
     def add(self, event: AnyEvent) -> None:
+        """Takes what is said; while the turn waits, texts beyond the bound are left out, and the turn says so."""
+        if self._waits and isinstance(event, OF_A_TURN):
+            if self._left <= 0:
+                return
+            self._left -= len(msgspec.json.encode(event, enc_hook=str))
+            if self._left <= 0:
+                event = Noticed(text=LEFT_OUT, code="left_out", level="warning")
         self._said.put_nowait(event)
 
     async def events(self) -> AsyncIterator[AnyEvent]:
-        """All that is said in it, its end included."""
+        """All that is said in it, its end included; from here on nothing is left out."""
+        self._waits = False
         while True:
             event = await self._said.get()
             yield event

@@ -12,6 +12,7 @@ from support.place import DEADLINE, Person, Place
 from coder_nb.backends.base import AgentSession, Asked, Capabilities, Opening, Plain, Probe, Untold
 from coder_nb.backends.events import AnyEvent, Done, PermissionAsked, SelfStarted, TextDelta
 from coder_nb.core.entries import Notice, PermissionOption, TurnStarted, UserMessage
+from coder_nb.runtime.begun import BEGUN_CHARS
 
 pytestmark = pytest.mark.anyio
 YES = PermissionOption(id="yes", label="Yes", kind="allow_once")
@@ -169,3 +170,27 @@ async def test_others_words_reach_the_agent_although_it_spoke_by_itself_since(pl
     assert not any(
         isinstance(entry.body, Notice) and entry.body.code == "memory_rebuilt" for entry in await person.entries()
     )
+
+
+async def test_what_it_says_before_its_place_has_come_is_bounded_and_the_turn_says_so(
+    place: Place,
+) -> None:
+    person, agent = await begin(place)
+    agent.hold.clear()
+    prompt_id = await person.send("second")
+    await person.shown("user_message", "second")
+    agent.say(SelfStarted())
+    for _ in range(30):
+        agent.say(TextDelta(text="x" * (BEGUN_CHARS // 10)))
+    agent.say(PermissionAsked(request_id="r", tool="Bash", tool_kind="execute", options=(YES,)))
+    await person.runtime.attend(person.chat.id, who="ann")
+    agent.hold.set()
+    await person.ended(prompt_id)
+    await person.asking("browser")
+    agent.say(TextDelta(text="y" * BEGUN_CHARS))
+    agent.say(Done(end="completed"))
+    own = await own_turn(person)
+    said = await person.said(own.id)
+    assert (said.count("x"), said.count("y")) == (9 * (BEGUN_CHARS // 10), BEGUN_CHARS)
+    told = [entry.body for entry in await person.entries(own.id) if isinstance(entry.body, Notice)]
+    assert [notice.code for notice in told] == ["left_out"]
