@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -19,15 +20,20 @@ def portal() -> Iterator[Portal]:
     portal = Portal("test")
     yield portal
     portal.close()
+    assert not asyncio.all_tasks(portal._loop), "a task has no owner"
 
 
 @pytest.fixture
-def open_chat(portal: Portal) -> Callable[..., Chat]:
+def open_chat(portal: Portal) -> Iterator[Callable[..., Chat]]:
     """A chat whose turns are played by a function, with the notebook's screen."""
 
+    runtimes: list[MemoryRuntime] = []
+
     def open_one(play: Play = echo) -> Chat:
-        runtime = MemoryRuntime(play)
+        runtimes.append(runtime := MemoryRuntime(play))
         link = Link(portal, runtime, portal.run(runtime.health), "kernel", Notebook())
         return Session(link, portal.run(runtime.open_session, "/repo")).main
 
-    return open_one
+    yield open_one
+    for runtime in runtimes:
+        portal.run(runtime.close)
