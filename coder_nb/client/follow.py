@@ -17,7 +17,7 @@ from coder_nb.core import entries as core
 from coder_nb.core.entries import Entry
 from coder_nb.core.stream import Frame
 from coder_nb.core.verbs import Verbs
-from coder_nb.errors import CoderError
+from coder_nb.errors import CoderError, StoreError
 
 OnPermission = Callable[[Permission], "bool | None | Awaitable[bool | None]"]
 """Called with each permission of a turn; it decides on the object, or returns whether to allow."""
@@ -105,6 +105,8 @@ class Follower:
             await asyncio.to_thread(self._on_turn, watch.turn_id)  # it draws, which is not for the runtime's loop
         if watch.is_lost:
             await self._look_for_turn()
+        elif watch.may_be_cut_off:
+            await self._look_for_end()
         for entry_id, body in watch.pending:
             if self.calls_back(body) and entry_id not in self._callbacks:
                 self._callbacks[entry_id] = group.create_task(self._call_back(body), name=f"on_{body.request_id}")
@@ -116,6 +118,13 @@ class Follower:
             return
         turns = await self._verbs.turns(self._chat_id)
         self.withdrawn = all(turn.prompt_id != self.watch.prompt_id for turn in turns)
+
+    async def _look_for_end(self) -> None:
+        """Asks for the chat first, then for its turns: one that runs no more and has no end could not be written."""
+        chat = await self._verbs.get_chat(self._chat_id)
+        turns = await self._verbs.turns(self._chat_id)
+        if not chat.turn_id and chat.error and any(t.id == self.watch.turn_id and t.end is None for t in turns):
+            raise StoreError(chat.error)
 
     def calls_back(self, body: core.Permission | core.Question) -> bool:
         """Whether it is for the caller's own callback to answer this."""

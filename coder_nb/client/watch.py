@@ -50,6 +50,12 @@ class Watch:
             return False
         return all(prompt.id != self.prompt_id for prompt in self.chat.queued)
 
+    @property
+    def may_be_cut_off(self) -> bool:
+        """Whether the chat has failed and runs nothing, as it was told last, and the turn's end was not seen."""
+        chat = self.chat
+        return self.turn_id is not None and self.ended is None and bool(chat and not chat.turn_id and chat.error)
+
     def _note(self, entry: Entry) -> None:
         body = entry.body
         if isinstance(body, TurnStarted) and body.prompt_id == self.prompt_id:

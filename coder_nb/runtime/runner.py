@@ -47,6 +47,8 @@ class Runner:
         self._wake = asyncio.Event()
         self._begun: deque[Begun] = deque(maxlen=BEGUN)
         self._finishing = False
+        self.unwritten = ""
+        """Why the end of the last turn could not be written down, as a sentence; empty where it was."""
         self.ending = False
         """Whether the session is being closed or deleted: no turn begins meanwhile."""
 
@@ -112,6 +114,7 @@ class Runner:
         try:
             async with self.deciding:
                 self.turn = await self._decide(lease, chat.id, due)
+                self.unwritten = ""
             if self.turn is not None:
                 self.quiet.clear()
                 await self.turn.run()
@@ -122,6 +125,7 @@ class Runner:
             return True  # withdrawn at the last moment, or deleted with its chat
         except CoderError as error:
             _log.error("a turn of chat %s could not be written down: %s", chat.id, error.message)
+            self.unwritten = error.message
         except Exception:  # else no prompt of this session would ever run again
             _log.exception("a turn of chat %s broke", chat.id)
             with contextlib.suppress(CoderError):
@@ -129,6 +133,7 @@ class Runner:
         finally:
             self.turn = None
             self.quiet.set()
+        self._context.feed(chat.id).tell(state=True)
         return False
 
     async def _decide(self, lease: Lease, chat_id: str, due: Prompt | Begun) -> Turn | None:

@@ -53,6 +53,15 @@ def damaged(path: Path, what: str) -> StoreDamaged:
     )
 
 
+def replaced(path: Path) -> StoreError:
+    """Says that what would be written goes to a file that nobody finds any more, and what can be saved."""
+    return StoreError(
+        f"The store {path} was deleted, moved or replaced while it was in use, so nothing is written any more: move it "
+        f"back, with {path.name}-wal and {path.name}-shm; where it is gone, export what you need of the chats that are "
+        "open, which can still be read, and restart the server or kernel."
+    )
+
+
 def closed(path: Path) -> StoreError:
     """Says that the store is used after its end."""
     return StoreError(f"The store {path} is closed: open it again.")

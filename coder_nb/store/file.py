@@ -53,6 +53,15 @@ def _make_or_check(path: Path) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
 
 
+def identity(path: Path) -> tuple[tuple[int, int], ...]:
+    """Which files an open store consists of, as its paths name them now; none where one of them is not there."""
+    try:
+        found = [os.stat(f"{path}{end}") for end in ("", "-wal", "-shm")]
+    except OSError:
+        return ()
+    return tuple((each.st_dev, each.st_ino) for each in found)
+
+
 def _mounts() -> list[tuple[str, str]]:
     try:
         return [(part.mountpoint, part.fstype) for part in psutil.disk_partitions(all=True)]

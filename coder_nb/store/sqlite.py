@@ -19,8 +19,8 @@ from sqlalchemy.pool import NullPool
 
 from coder_nb.errors import CoderError, StoreError, StoreOnNetwork
 from coder_nb.store.database import Row, Statement
-from coder_nb.store.faults import DRIVER_ERRORS, closed, store_error
-from coder_nb.store.file import prepare_file
+from coder_nb.store.faults import DRIVER_ERRORS, closed, replaced, store_error
+from coder_nb.store.file import identity, prepare_file
 from coder_nb.store.migrations import migrate
 
 T = TypeVar("T")
@@ -88,6 +88,7 @@ class SqliteDatabase:
         self.path = path
         self._engine = engine
         self._connections = connections
+        self._files = identity(path)
         self._poll_interval = poll_interval
         self._closing = asyncio.Event()
         self._writing = asyncio.Lock()
@@ -111,6 +112,8 @@ class SqliteDatabase:
             tx = self._writer
             if tx is None or self._closing.is_set():
                 raise closed(self.path)
+            if identity(self.path) != self._files:  # SQLite would go on writing to files that have no name any more
+                raise replaced(self.path)
             try:
                 if not begins_by_writing:
                     await tx.begin("IMMEDIATE")

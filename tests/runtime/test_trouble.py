@@ -12,13 +12,14 @@ from typing import Any
 import pytest
 from support.place import DEADLINE, Person, Place, aclosing_stream
 
+from coder_nb.client.follow import Follower
 from coder_nb.core.changes import Change
 from coder_nb.core.entries import Cell, Delta, Permission, Text, TurnStarted, UserMessage
 from coder_nb.core.rules import Rule
 from coder_nb.core.sessions import SessionInfo
 from coder_nb.core.stream import DeltaFrame, Hello, PageFrame
 from coder_nb.core.transcript import Transcript
-from coder_nb.errors import StoreFull
+from coder_nb.errors import StoreError, StoreFull
 from coder_nb.warm import keeper
 
 pytestmark = pytest.mark.anyio
@@ -184,3 +185,26 @@ async def test_an_agent_whose_turn_fails_here_is_stopped_before_its_turn_ends(
     assert at_its_end == [None]  # it does nothing more when it is looked what it has changed
     assert (await person.prompt("say four")).end == "completed"
     assert person.runtime._pool.get((person.chat.id, "scripted")) is session
+
+
+async def test_a_store_that_is_deleted_below_a_turn_fails_it_for_all_who_see_it_and_takes_no_prompt(
+    place: Place,
+) -> None:
+    person = await place.person()
+    prompt_id = await person.send("say before; stream 100000 100")
+    await person.shown("text", "before")
+    for file in place.root.glob("store.sqlite*"):
+        file.unlink()
+    async with asyncio.timeout(DEADLINE):
+        with pytest.raises(StoreError, match="deleted, moved or replaced") as told:
+            await Follower(person.runtime, person.chat.id, prompt_id).follow(0)
+    chat = await person.state()
+    assert (chat.run_status, chat.turn_id, chat.error) == ("error", None, told.value.message)
+    with pytest.raises(StoreError) as refused:
+        await person.send("say more")
+    assert refused.value.message == told.value.message
+    exported = await person.runtime.export(person.chat.id)
+    assert "before" in str([entry.body for entry in exported.entries])
+    await person.runtime.close()
+    again = await place.person()
+    assert (await again.prompt("say after")).end == "completed"

@@ -105,6 +105,42 @@ async def test_a_full_file_system_loses_nothing_that_was_committed(small_disk: P
     await store.close()
 
 
+def files(path: Path) -> list[Path]:
+    return sorted(path.parent.glob(f"{path.name}*"))
+
+
+@pytest.mark.parametrize("gone", ["", "-wal", "-shm", "*"])
+async def test_a_store_that_was_deleted_below_us_is_read_and_not_written(
+    opened, path: Path, here: Owner, gone: str
+) -> None:
+    store = await opened()
+    lease, chat_id = await begin(store, here)
+    batch = Batch(entries=(text(chat_id, "kept"),))
+    assert (await store.log.commit(lease, chat_id, batch)).rev == 1
+    for file in path.parent.glob(f"{path.name}{gone}"):
+        file.unlink()
+    for write in (store.log.commit(lease, chat_id, batch), store.leases.renew(lease, ttl=30.0)):
+        with pytest.raises(StoreError, match=r"deleted, moved or replaced .* export what you need .* restart"):
+            await write
+    assert [entry.body for entry in (await store.log.tail(chat_id, 10)).entries] == [Text(text="kept")]
+
+
+async def test_a_store_that_was_replaced_takes_writes_again_when_it_is_moved_back(
+    opened, path: Path, here: Owner
+) -> None:
+    store = await opened()
+    lease, chat_id = await begin(store, here)
+    batch = Batch(entries=(text(chat_id, "kept"),))
+    for file in files(path):
+        file.rename(file.with_name(f"aside-{file.name}"))
+        shutil.copy(file.with_name(f"aside-{file.name}"), file)
+    with pytest.raises(StoreError, match="replaced"):
+        await store.log.commit(lease, chat_id, batch)
+    for file in files(path):
+        file.with_name(f"aside-{file.name}").replace(file)
+    assert (await store.log.commit(lease, chat_id, batch)).rev == 1
+
+
 def contents(path: Path) -> bytes:
     return path.read_bytes()
 
