@@ -128,7 +128,7 @@ class Making:
         """Move the worktree to what the user sees now, unless there is work in it; gives the base it is at."""
         home = self.home
         sieve = Sieve(guarded=False, links_to=self._repository.toplevel)
-        await asyncio.to_thread(_drop_stale_lock, await self._index(), self._timeout)
+        await asyncio.to_thread(_drop_stale_lock, await self._index(), home, self._timeout)
         mine = await snapshot(home, sieve=sieve, timeout=self._timeout)
         if mine.tree not in (now.tree, await tree_of(home, base, timeout=self._timeout)):
             return base
@@ -193,8 +193,22 @@ def _leads_back(git_dir: Path, home: Path) -> bool:
     return link.exists() and os.fsdecode(link.read_bytes()).strip() == str(home / ".git")
 
 
-def _drop_stale_lock(index: Path, age: float) -> None:
-    """Remove the lock that a killed git left: older than any git of ours can be."""
+def _drop_stale_lock(index: Path, home: Path, age: float) -> None:
+    """Remove the lock that a killed git left: older than any git of ours can be, and no git is at work there.
+
+    The time of day alone does not tell: it jumps, and goes on while the machine and a git of the agent's sleep.
+    """
     lock = index.with_name(f"{index.name}.lock")
-    if lock.exists() and time.time() - lock.stat().st_mtime > age:
+    if lock.exists() and time.time() - lock.stat().st_mtime > age and not _git_works_in(home):
         lock.unlink(missing_ok=True)
+
+
+def _git_works_in(home: Path) -> bool:
+    """Whether a git stands in a worktree, whoever started it; never, where there is no ``/proc`` to look at."""
+    for name in Path("/proc").glob("[0-9]*/comm"):
+        try:
+            if name.read_bytes() == b"git\n" and name.with_name("cwd").readlink().is_relative_to(home):
+                return True
+        except OSError:  # it has ended, or is not ours to look at
+            continue
+    return False

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from coder_nb.errors import BadPath, NoCommit, NotARepository
+from coder_nb.errors import BadPath, GitError, NoCommit, NotARepository
 from coder_nb.settings import Settings
 from coder_nb.worktrees.state import LARGE, WorktreeState
 from coder_nb.worktrees.worktrees import Worktrees
@@ -232,6 +235,25 @@ async def test_a_deleted_worktree_without_pending_changes_is_made_afresh(desk: A
     state = await desk.ensure()
     assert (state.root / "a.txt").read_text() == "now\n"
     assert desk.checkout.git("worktree", "list").count(b"\n") == 2
+
+
+@contextmanager
+def git_at_work(root: Path) -> Iterator[None]:
+    with subprocess.Popen(["git", "cat-file", "--batch"], cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE):
+        yield
+
+
+async def test_an_old_lock_is_taken_away_only_where_no_git_is_at_work_in_the_worktree(desk: Any) -> None:
+    root = (await desk.ensure()).root
+    lock = desk.checkout.write(f".git/worktrees/{root.name}/index.lock", "")
+    os.utime(lock, (0, 0))
+    desk.checkout.write("a.txt", "now\n")
+    with git_at_work(root):
+        with pytest.raises(GitError, match="remove the file manually"):
+            await desk.ensure()
+        assert lock.exists()
+    assert ((await desk.ensure()).root / "a.txt").read_text() == "now\n"
+    assert not lock.exists()
 
 
 async def test_a_worktree_that_git_forgot_is_made_known_again_with_all_that_is_in_it(desk: Any) -> None:
