@@ -149,11 +149,14 @@ class Tree:
         context = self._context
         session = await context.store.catalog.get_session(self.session_id)
         first = self._state is None
+        gone = self._state is not None and not await asyncio.to_thread(Path(self._state.cwd).is_dir)
         state = await self._made(session)
         if first and await self._settle_restores(state, session):
             state = await self._made(session)
         if first:
             await context.worktrees.prune(state, now=context.now() / 1000)
+        if gone:  # the agents stand in a folder that is no more, though its place is taken again
+            await asyncio.gather(*(context.pool.retire_chat(chat_id) for chat_id in session.chats))
         self.notices = notices(state, before=self._state)
         await self.keep(lease, state)
         return state

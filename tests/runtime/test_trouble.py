@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import time
 from typing import Any
@@ -208,3 +209,16 @@ async def test_a_store_that_is_deleted_below_a_turn_fails_it_for_all_who_see_it_
     await person.runtime.close()
     again = await place.person()
     assert (await again.prompt("say after")).end == "completed"
+
+
+async def test_an_agent_whose_worktree_was_deleted_while_it_was_idle_works_in_the_new_one(place: Place) -> None:
+    person = await place.person()
+    pid = await person.said((await person.prompt("pid")).id)
+    await asyncio.to_thread(shutil.rmtree, await person.worktree())
+    turn = await person.prompt("pid; run cat hello.txt && echo new > new.txt", mode="bypass")
+    assert (turn.end, turn.message) == ("completed", "")
+    assert pid not in await person.said(turn.id)
+    assert [change.path for change in await person.runtime.changes(person.chat.id)] == ["new.txt"]
+    warm = person.runtime._pool.get((person.chat.id, "scripted"))
+    assert (await person.prompt("say more")).end == "completed"
+    assert person.runtime._pool.get((person.chat.id, "scripted")) is warm
