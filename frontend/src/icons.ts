@@ -71,7 +71,7 @@ export function spinner(): SVGSVGElement {
 
 /** An agent's sign; one that is not known gets the first letters of its name on a colour of its own. */
 export function agentIcon(name: string): SVGSVGElement {
-  const known = AGENTS[name.toLowerCase()];
+  const known = Object.hasOwn(AGENTS, name.toLowerCase()) ? AGENTS[name.toLowerCase()] : undefined;
   const element = svg("agent-icon");
   element.append(shape("rect", { x: "0", y: "0", width: "16", height: "16", rx: "4", fill: known?.color ?? colorOf(name) }));
   if (known) {
@@ -88,7 +88,7 @@ export function agentIcon(name: string): SVGSVGElement {
 const LABELS: Record<string, string> = { claude: "Claude", codex: "Codex", gemini: "Gemini CLI", native: "Native", qwen: "Qwen Code", replay: "Replay" };
 
 export function agentLabel(name: string): string {
-  return LABELS[name] ?? name;
+  return Object.hasOwn(LABELS, name) ? LABELS[name]! : name;
 }
 
 function colorOf(name: string): string {

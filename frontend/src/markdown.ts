@@ -17,20 +17,22 @@ import sql from "highlight.js/lib/languages/sql";
 import typescript from "highlight.js/lib/languages/typescript";
 import xml from "highlight.js/lib/languages/xml";
 import yaml from "highlight.js/lib/languages/yaml";
-import { Marked } from "marked";
+import { Lexer, Marked, Parser, type Token } from "marked";
 import { h } from "./dom.ts";
 
 const LANGUAGES = { bash, cpp, diff, go, ini, javascript, json, markdown, python, r, rust, sql, typescript, xml, yaml };
 for (const [name, language] of Object.entries(LANGUAGES)) hljs.registerLanguage(name, language);
 hljs.configure({ classPrefix: "hl-" });
 
-const OF_SUFFIX: Record<string, string> = {
+const OF_SUFFIX = new Map(Object.entries({
   py: "python", pyi: "python", js: "javascript", mjs: "javascript", jsx: "javascript", ts: "typescript", tsx: "typescript",
   json: "json", ipynb: "json", sh: "bash", bash: "bash", zsh: "bash", md: "markdown", yml: "yaml", yaml: "yaml", html: "xml", xml: "xml",
   svg: "xml", sql: "sql", r: "r", toml: "ini", ini: "ini", cfg: "ini", c: "cpp", h: "cpp", cc: "cpp", cpp: "cpp", hpp: "cpp",
   go: "go", rs: "rust", diff: "diff", patch: "diff",
-};
+}));
 const HIGHLIGHT_LIMIT = 40_000;
+/** A longer paragraph is shown without its emphasis and links, as finding these may take time by the square of its length. */
+const INLINE_LIMIT = 5_000;
 
 /** Code as HTML of ours: escaped text and spans with `hl-` classes, nothing else. */
 export function highlight(code: string, language: string | undefined): string {
@@ -56,7 +58,7 @@ export function highlightLines(lines: readonly string[], language: string | unde
 }
 
 export function languageOf(path: string): string | undefined {
-  return OF_SUFFIX[path.slice(path.lastIndexOf(".") + 1).toLowerCase()];
+  return OF_SUFFIX.get(path.slice(path.lastIndexOf(".") + 1).toLowerCase());
 }
 
 export function escape(text: string): string {
@@ -69,7 +71,7 @@ const marked = new Marked({
   renderer: {
     code({ text, lang }) {
       const language = lang?.trim().split(/[\s{,:]/)[0]?.toLowerCase();
-      return `<pre><code>${highlight(text, language && (OF_SUFFIX[language] ?? language))}</code></pre>`;
+      return `<pre><code>${highlight(text, language && (OF_SUFFIX.get(language) ?? language))}</code></pre>`;
     },
     image({ href, text, title }) {
       // A remote image would tell its host what is read here, and when: it is offered as a link instead.
@@ -82,6 +84,30 @@ const marked = new Marked({
   },
 });
 
+class BoundedLexer extends Lexer {
+  override inlineTokens(source: string, tokens: Token[] = []): Token[] {
+    if (source.length <= INLINE_LIMIT) return super.inlineTokens(source, tokens);
+    tokens.push({ type: "text", raw: source, text: source, escaped: false });
+    return tokens;
+  }
+}
+
+function parsed(text: string): string {
+  try {
+    return Parser.parse(new BoundedLexer(marked.defaults).lex(text), marked.defaults);
+  } catch {
+    return `<pre>${escape(text)}</pre>`; // what is nested too deep for the parser's stack
+  }
+}
+
+function blocksOf(text: string): Token[] {
+  try {
+    return new BoundedLexer(marked.defaults).lex(text);
+  } catch {
+    return [{ type: "text", raw: text, text, escaped: false }];
+  }
+}
+
 let purifier: ReturnType<typeof createPurifier> | undefined;
 
 function purify(html: string): DocumentFragment {
@@ -92,7 +118,7 @@ function purify(html: string): DocumentFragment {
   return purifier.sanitize(html, {
     RETURN_DOM_FRAGMENT: true,
     USE_PROFILES: { html: true },
-    FORBID_TAGS: ["form", "input", "button", "textarea", "select", "option", "style", "iframe", "object", "embed", "audio", "video", "source", "picture", "dialog", "link", "meta", "base", "map", "area", "svg", "math"],
+    FORBID_TAGS: ["form", "input", "button", "textarea", "select", "option", "style", "iframe", "object", "embed", "audio", "video", "source", "picture", "dialog", "link", "meta", "base", "map", "area", "svg", "math", "bdo", "marquee"],
     FORBID_ATTR: ["style", "id", "name", "role", "srcset", "background", "poster", "ping", "action", "formaction", "tabindex", "autofocus", "popover", "popovertarget", "accesskey", "contenteditable"],
     ALLOW_DATA_ATTR: false,
     ALLOW_ARIA_ATTR: false,
@@ -112,7 +138,7 @@ function hardenLinks(node: Element): void {
 
 /** The DOM of a whole text. */
 export function render(text: string): DocumentFragment {
-  const fragment = purify(marked.parse(text, { async: false }));
+  const fragment = purify(parsed(text));
   for (const table of fragment.querySelectorAll("table")) {
     const frame = h("div", { class: "table-frame", tabindex: 0, role: "region", "aria-label": "Table" });
     table.replaceWith(frame);
@@ -138,7 +164,7 @@ export class GrowingMarkdown {
     if (text === this.text && !this.settled) return;
     if (this.settled || !text.startsWith(this.text.slice(0, this.done))) this.restart();
     this.text = text;
-    const blocks = marked.lexer(text.slice(this.done));
+    const blocks = blocksOf(text.slice(this.done));
     while (blocks.length > 1 && blocks.at(-1)!.type === "space") blocks.pop();
     const certain = blocks.slice(0, -1).map((block) => block.raw).join("");
     if (certain.trim() !== "" && text.startsWith(certain, this.done)) {

@@ -142,6 +142,16 @@ const HIDDEN = new RegExp(
   "gu",
 );
 
+const TERMINAL = /\u001b\[[0-9;?]*[ -/]*[@-~]|\u001b\][^\u0007\u001b]*(?:\u0007|\u001b\\)|[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g;
+const REORDERS = /[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
+
+/** Output of a program without colours and other commands to a terminal; what would reorder it is shown as its code point. */
+export function printed(text: string): string {
+  if (PLAIN.test(text)) return text;
+  const shown = text.replaceAll("\r\n", "\n").replace(TERMINAL, "");
+  return shown.replace(REORDERS, (char) => `[U+${char.codePointAt(0)!.toString(16).toUpperCase().padStart(4, "0")}]`);
+}
+
 /** Most text, of which it is known at once that nothing hides in it. */
 const PLAIN = /^[\t\n\x20-\x7e]+$/;
 

@@ -29,6 +29,7 @@ HOSTILE = """
 [two](javascript:alert(1)) [three](https://example.org/a) [four](data:text/html,x) ![five](https://example.org/p.png)
 
 ![six](data:image/png;base64,iVBORw0KGgo=) 
+<bdo dir="rtl">desrever</bdo> <marquee>eight</marquee>
 <div class="card panel hl-x" role="alert" data-x="1" aria-label="y">seven</div>
 """
 
@@ -52,6 +53,8 @@ def test_markdown_of_an_agent_brings_no_script_no_form_no_style_and_no_remote_im
         "style",
         "svg",
         "math",
+        "bdo",
+        "marquee",
         "[id]",
         "[style]",
         "[role]",
@@ -68,6 +71,72 @@ def test_markdown_of_an_agent_brings_no_script_no_form_no_style_and_no_remote_im
         ["five", "https://example.org/p.png", "_blank", rel],
     ]
     assert blank.evaluate("() => window.hacked") is None
+    assert [url for url in requests if "example.org" in url] == []
+
+
+@pytest.mark.parametrize("open_", [False, True])
+@pytest.mark.parametrize(
+    "text",
+    ["```constructor\nx = 1\n```", "```__proto__\nx = 1\n```", 5_000 * ">" + " x = 1", 20_000 * "_a__" + " x = 1"],
+    ids=["constructor", "__proto__", "nested", "unclosed"],
+)
+def test_no_markdown_keeps_the_page_from_showing_what_else_is_said(blank: Page, text: str, open_: bool) -> None:
+    blank.evaluate(
+        """([text, open]) => gallery.saved('x', { entries: [
+            gallery.entry({ kind: 'text', text: text + '\\n\\nthen' }, { open }),
+            gallery.entry({ kind: 'text', text: 'the end' }),
+        ] })""",
+        [text, open_],
+    )
+    expect(blank.locator(".markdown").last).to_have_text("the end")
+    expect(blank.locator(".markdown").first).to_contain_text("x = 1")
+
+
+def test_names_that_are_words_of_the_language_of_the_page_are_names(blank: Page) -> None:
+    blank.evaluate(
+        """() => gallery.saved('x', { entries: [
+            gallery.entry({ kind: 'turn_started', agent: 'constructor' }),
+            gallery.entry({ kind: 'toString', says: 'hologram' }),
+            gallery.entry({ kind: 'text', text: 'the end' }),
+        ] })"""
+    )
+    expect(blank.locator(".turn-head .agent-name")).to_have_text("constructor")
+    expect(blank.locator(".kind-raw")).to_contain_text("toString")
+    expect(blank.locator(".markdown")).to_have_text("the end")
+
+
+def test_nothing_hides_in_names_of_files_and_tools_or_in_what_programs_print(blank: Page) -> None:
+    blank.evaluate(
+        """() => gallery.saved('x', { entries: [
+            gallery.entry({ kind: 'file_change', change_id: 'c', path: 'src/a\\u202eyp.sh' }),
+            gallery.entry({ kind: 'tool_call', name: 'read', status: 'completed', title: 'Read',
+                locations: [{ path: 'b\\u200b.py' }], content: '\\u001b[31mred\\u001b[0m \\u202elive' }),
+            gallery.entry({ kind: 'permission', request_id: 'r', tool: 'wr\\u202eite', title: 'Write',
+                tool_kind: 'edit', diffs: [{ path: 'c\\u202e.py', old: '', new: 'x' }] }, { open: true }),
+        ] })"""
+    )
+    expect(blank.locator(".path")).to_have_text("src/aU+202Eyp.sh")
+    blank.locator("details.tool summary").first.click()
+    expect(blank.locator(".places li")).to_have_text("bU+200B.py")
+    expect(blank.locator("pre.output")).to_have_text("red [U+202E]live")
+    card = blank.get_by_role("group", name="Permission: Write")
+    expect(card.locator(".caption")).to_have_text("cU+202E.py")
+    expect(card.locator(".card-head .tag")).to_have_text("wrU+202Eite")
+
+
+def test_a_saved_page_of_html_loads_nothing_by_its_styles_and_keeps_those_of_ours(blank: Page) -> None:
+    requests: list[str] = []
+    blank.on("request", lambda request: requests.append(request.url))
+    far = "https://example.org/x.png"
+    html = "".join(
+        f"<style>{style}</style>"
+        for style in (f"p {{ background: url({far}) }}", f"@import '{far}';", f"p {{ background: u\\72l({far}) }}")
+    )
+    html += f"<style>p {{ color: rgb(1, 2, 3) }}</style><p style='background: url({far})'>plums</p>"
+    blank.evaluate("html => gallery.saved('x', { html })", html)
+    plums = blank.get_by_text("plums")
+    expect(plums).to_have_css("color", "rgb(1, 2, 3)")
+    expect(plums).to_have_css("background-image", "none")
     assert [url for url in requests if "example.org" in url] == []
 
 

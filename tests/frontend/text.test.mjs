@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isId, newId } from "../../frontend/src/ids.ts";
-import { clock, count, duration, money, revealed, summed, totals, usageLine } from "../../frontend/src/text.ts";
+import { clock, count, duration, money, printed, revealed, summed, totals, usageLine } from "../../frontend/src/text.ts";
 
 const row = (more) => ({ tokens: { input: 10, output: 5 }, cost_nanousd: 2_000_000, cost_source: "reported", ...more });
 const shown = (text) => revealed(text).map((part) => (part.code ? `[${part.text}]` : part.text)).join("");
@@ -53,4 +53,11 @@ test("ids are as the kernel makes them", () => {
   assert.match(id, /^[0-9a-hjkmnp-tv-z]{26}$/);
   assert.ok(isId(id));
   for (const other of ["", "../../x", id.toUpperCase(), `${id}/`, null, 3]) assert.ok(!isId(other));
+});
+
+test("what a program tells a terminal is not shown, and what would reorder its output is told", () => {
+  assert.equal(printed("\u001b[1;31mred\u001b[0m \u001b]8;;https://x\u0007a link\u001b]8;;\u001b\\ \u0007"), "red a link ");
+  assert.equal(printed("one\r\ntwo\tthree\u009b"), "one\ntwo\tthree");
+  assert.equal(printed("rm \u202etxt.sh"), "rm [U+202E]txt.sh");
+  for (const text of ["a\n\tb", "│\u00a0\u00a0 ├── Größe", "مرحبا 日本語 👩‍🔬"]) assert.equal(printed(text), text);
 });

@@ -73,10 +73,11 @@ export const OPERATIONS = { create: "Created", edit: "Edited", delete: "Deleted"
 /** The row of an entry, or null where an entry of its kind is not shown in the list. */
 export function makeRow(entry: Entry, context: Context): Row | null {
   const kind = entry.body.kind;
-  const maker = (kind in ROWS ? ROWS[kind] : raw) as Maker<Body> | null;
+  const known = Object.hasOwn(ROWS, kind);
+  const maker = (known ? ROWS[kind] : raw) as Maker<Body> | null;
   if (!maker || (entry.body.kind === "checkpoint" && entry.turn_id)) return null;
   const made = maker(context);
-  made.element.classList.add("entry", `kind-${kind in ROWS ? kind : "raw"}`);
+  made.element.classList.add("entry", `kind-${known ? kind : "raw"}`);
   made.element.dataset["entry"] = entry.id;
   if (entry.parent) made.element.classList.add("nested");
   made.update(entry.body, entry);
@@ -257,12 +258,12 @@ function toolFacts(body: ToolCall): Node[] {
 
 function toolDetails(body: ToolCall): Node[] {
   const parts: Node[] = [];
-  const section = (name: string, content: Node | null) => content && parts.push(h("div", { class: "section" }, h("div", { class: "caption" }, name), content));
+  const section = (name: string, content: Node | null) => content && parts.push(h("div", { class: "section" }, h("div", { class: "caption" }, plainText(name)), content));
   const diffs = body.diffs ?? [];
   if (!diffs.length) section("Input", inputValue(body.input));
   for (const diff of diffs) section(diff.path, diffTable(hunksOf(diff), diff.path));
   if (body.locations?.length && !diffs.length) {
-    section("Places", h("ul", { class: "places" }, ...body.locations.map((place) => h("li", {}, place.line ? `${place.path}:${place.line}` : place.path))));
+    section("Places", h("ul", { class: "places" }, ...body.locations.map((place) => h("li", {}, plainText(place.line ? `${place.path}:${place.line}` : place.path)))));
   }
   if (body.content) section("Output", output(body.content));
   if (!parts.length) parts.push(h("div", { class: "muted" }, "The agent gave no details."));

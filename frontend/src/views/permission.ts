@@ -82,7 +82,7 @@ function card(body: Permission, context: Context): HTMLElement {
   const title = h("span", { class: "label" });
   title.append(plainText(body.title || "The agent asks for permission"));
   const element = h("div", { class: "card", tabindex: 0, role: "group", "aria-label": `Permission: ${body.title || body.tool || ""}` });
-  element.append(h("div", { class: "card-head" }, icon("lock"), title, ...(body.tool ? [h("span", { class: "tag" }, body.tool)] : [])), ...what(body), foot, ...(rule ? [rule.element] : []), errors.element);
+  element.append(h("div", { class: "card-head" }, icon("lock"), title, ...(body.tool ? [h("span", { class: "tag" }, plainText(body.tool))] : [])), ...what(body), foot, ...(rule ? [rule.element] : []), errors.element);
   element.addEventListener("keydown", (event) => {
     const chosen = buttons[Number(event.key) - 1];
     if (!chosen || rule?.element.contains(event.target as Node) || event.ctrlKey || event.metaKey || event.altKey || Date.now() - since < DEAF_MS) return;
@@ -110,7 +110,7 @@ function ruleForm(body: Permission, answer: (option: Option, always: { offer: st
 /** Everything that would be allowed, to its last character; of an edit the diff, with the call as it came folded. */
 function what(body: Permission): Node[] {
   const diffs = (body.diffs ?? []).map((diff) => {
-    const caption = diff.path !== body.title && h("div", { class: "caption" }, diff.path);
+    const caption = diff.path !== body.title && h("div", { class: "caption" }, plainText(diff.path));
     return h("div", { class: "section" }, caption, diffTable(hunksOf(diff), diff.path));
   });
   const input = inputValue(body.input);

@@ -3,13 +3,14 @@
 import { structuredPatch } from "diff";
 import { button, h, plainText } from "../dom.ts";
 import { icon } from "../icons.ts";
-import { plural } from "../text.ts";
+import { plural, printed } from "../text.ts";
 import type { FileDiff, Hunk } from "../wire.ts";
 
 const SHOWN_CHARS = 12_000;
 
-/** Output as it came; what is long is cut, with a button that shows the rest. */
-export function output(text: string): HTMLElement {
+/** Output as it came, without what is told to a terminal; what is long is cut, with a button that shows the rest. */
+export function output(said: string): HTMLElement {
+  const text = printed(said);
   const pre = h("pre", { class: "output", tabindex: 0 });
   if (text.length <= SHOWN_CHARS * 1.2) {
     pre.append(text);
@@ -96,8 +97,8 @@ export function stat(additions: number | null | undefined, deletions: number | n
 export function pathName(path: string): HTMLElement {
   const cut = path.lastIndexOf("/") + 1;
   const element = h("span", { class: "path", title: path });
-  if (cut > 0) element.append(h("span", { class: "folder" }, path.slice(0, cut)));
-  element.append(h("span", { class: "file" }, path.slice(cut)));
+  if (cut > 0) element.append(h("span", { class: "folder" }, plainText(path.slice(0, cut))));
+  element.append(h("span", { class: "file" }, plainText(path.slice(cut))));
   return element;
 }
 
