@@ -16,10 +16,15 @@ MOST_LINES = 12
 """How many lines of a tool's output are shown."""
 
 _CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_SIGNS = (
+    "\xa9\xae\u203c\u2049\u2122\u2139\u2190-\u21ff\u2300-\u27bf\u2900-\u297f\u2b00-\u2bff\u3030\u303d\u3297\u3299"
+    "\U0001f000-\U0001faff"
+)
+"""Emoji, whose own joiners and selectors are left alone; anywhere else they hide something."""
 _HIDING = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f"
-    "\u2028-\u202f\u205f-\u206f\u3000\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb\U0001d173-\U0001d17a"
-    "\U000e0000-\U000e0fff\ud800-\udfff]"
+    "[\x00-\x08\x0b-\x1f\x7f-\xa0\xad\u034f\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200c"
+    "\u200e\u200f\u2028-\u202f\u205f-\u206f\u3000\u3164\ufe00-\ufe0e\ufeff\uffa0\ufff0-\ufffb\U0001d173-\U0001d17a"
+    f"\U000e0000-\U000e0fff\ud800-\udfff]|(?<![{_SIGNS}])\ufe0f|(?<![{_SIGNS}])(?<![{_SIGNS}]\ufe0f)\u200d"
 )
 MARKS = {"pending": "·", "in_progress": "…", "completed": "✓", "failed": "✗", "cancelled": "–"}
 _LETTERS = {"create": "A", "edit": "M", "delete": "D", "rename": "R"}

@@ -144,13 +144,13 @@ def _folded(kind: str, head: str, content: str) -> str:
 def _tool_call(body: core.ToolCall) -> str:
     code = f" · exit code {body.exit_code}" if body.exit_code else ""
     head = (
-        f'<span class="tool">{_text(body.name)}</span> <code>{_text(summary(body))}</code> '
+        f'<span class="tool">{_revealed(body.name)}</span> <code>{_revealed(summary(body))}</code> '
         f'<span class="state {body.status}">{_STATE[body.status]}{code}</span>'
     )
     parts = []
     if body.input not in (None, {}):
         given = msgspec.json.format(msgspec.json.encode(body.input, enc_hook=str), indent=2).decode(errors="replace")
-        parts.append(code_html(given, "json"))
+        parts.append(code_html(revealed(given), "json"))
     if body.content.strip():
         parts.append(f"<pre>{_text(body.content.rstrip())}</pre>")
     return _folded(f"call {body.status}", head, "".join(parts)) if parts else f'<p class="call">{head}</p>'
@@ -172,9 +172,9 @@ def _permission(body: core.Permission) -> str:
 
 def _question(body: core.Question) -> str:
     by = f" by {_text(body.by)}" if body.by and body.by != "nobody" else ""
-    head = f"Question: {_text(body.text)} – {_text(answer_text(body))}{by}"
+    head = f"Question: {_revealed(body.text)} – {_text(answer_text(body))}{by}"
     items = "".join(
-        f"<li>{_text(choice.label or choice.id)}"
+        f"<li>{_revealed(choice.label or choice.id)}"
         + (f' <span class="muted">{_text(choice.description)}</span>' if choice.description else "")
         + "</li>"
         for choice in body.choices
@@ -197,7 +197,7 @@ def _turn_ended(body: core.TurnEnded) -> str:
 def _file_change(body: core.FileChange) -> str:
     counts = "" if body.additions is None else f' <span class="plus">+{body.additions}</span>'
     counts += "" if body.deletions is None else f' <span class="minus">−{body.deletions}</span>'
-    return f'<p class="changed">{body.operation} <code>{_text(body.path)}</code>{counts}</p>'
+    return f'<p class="changed">{body.operation} <code>{_revealed(body.path)}</code>{counts}</p>'
 
 
 def _reasoning(body: core.Reasoning) -> str:

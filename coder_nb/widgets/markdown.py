@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from functools import cache
 from html import escape
 from typing import Any
 
+_LINK = re.compile(r"https?:|mailto:", re.IGNORECASE)
 MOST_CODE = 20_000
 """Longer code is shown without colours, so that no text can keep a highlighter busy."""
 
@@ -26,10 +28,11 @@ def code_html(code: str, language: str) -> str:
 def _renderer() -> Any:
     from markdown_it import MarkdownIt
 
-    renderer = MarkdownIt(
+    renderer: Any = MarkdownIt(
         "commonmark", {"html": False, "highlight": lambda code, language, _: code_html(code, language)}
     )
     renderer.enable(["table", "strikethrough"]).disable("image")
+    renderer.validateLink = lambda url: bool(_LINK.match(url))  # others may open a program, or a file here
     renderer.add_render_rule("link_open", _link)
     return renderer
 

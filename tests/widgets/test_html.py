@@ -131,6 +131,30 @@ def test_an_unknown_kind_is_shown_by_its_name() -> None:
     assert text.transcript_text([entry(body)]) == "(hologram<b>)"
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["vscode://file/x", "files/x.html", "//example.org/x", "data:image/png;base64,AA==", "file:///etc/passwd", "#x"],
+)
+def test_a_link_to_anything_but_the_web_and_mail_is_text(address: str) -> None:
+    for markdown in (f"[a]({address})", f"<{address}>", f"[a][b]\n\n[b]: {address}"):
+        assert "href" not in markdown_html(markdown)
+
+
+def test_nothing_hides_in_what_was_asked_called_or_changed() -> None:
+    hidden = "a\u202eb"
+    page = html.transcript_html(
+        snapshot(
+            core.ToolCall(name=hidden, title=hidden, input={"command": hidden}),
+            core.Question(request_id="r", text=hidden, choices=(core.Choice(id="1", label=hidden),)),
+            core.FileChange(change_id="x", path=hidden),
+        )
+    )
+    assert "\u202e" not in page
+    assert page.count("a[U+202E]b") == 6
+    assert text.revealed("x\ufe0f\u200dy") == "x[U+FE0F][U+200D]y"
+    assert text.revealed("Größe ⚠️ 👩‍🔬 ❤️") == "Größe ⚠️ 👩‍🔬 ❤️", "what belongs to emoji hides nothing"
+
+
 def test_markdown_brings_tables_code_and_links_but_no_image() -> None:
     page = markdown_html("[a](https://example.org) ![b](https://example.org/b.png)\n\n```python\ndef f(): pass\n```")
     assert 'rel="noopener noreferrer"' in page
