@@ -20,6 +20,9 @@ TESTS = {
         f"{RUNTIME}test_a_prompt_at_the_limit_is_taken_and_one_beyond_it_is_refused",
         f"{RUNTIME}test_what_is_told_to_a_running_turn_has_the_limit_of_a_prompt",
     ),
+    "the name of a session or a chat": (
+        f"{RUNTIME}test_a_name_at_the_limit_is_taken_and_one_beyond_it_or_none_is_refused",
+    ),
     "prompts that wait in a chat": (f"{RUNTIME}test_so_many_prompts_wait_and_one_more_is_refused_until_there_is_room",),
     "turns that run at the same time": ("tests/warm/test_line.py::test_every_course_of_five_turns_is_fair",),
     "agents that are kept warm": ("tests/warm/test_policy.py::test_any_situation_obeys_the_laws",),

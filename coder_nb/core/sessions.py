@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Literal
 
 from coder_nb.core.attention import Asks, Attention, Facts, attention
@@ -12,6 +13,8 @@ from coder_nb.core.prompts import Prompt
 
 Isolation = Literal["worktree", "none"]
 """Where agents work: in a worktree of the session's, or in the checkout itself."""
+NAME_LIMIT = 200
+"""How many characters the name of a session or chat may have."""
 
 
 class SessionInfo(Value):
@@ -109,3 +112,13 @@ def doing(chat: ChatInfo, *, behind: bool = False) -> Attention:
             unseen=chat.unseen,
         )
     )
+
+
+def free_name(name: str, taken: Container[str]) -> str:
+    """A name, with a number where it is taken, and cut where it is too long."""
+    free, number = name[:NAME_LIMIT], 1
+    while free in taken:
+        number += 1
+        end = f"-{number}"
+        free = name[: NAME_LIMIT - len(end)] + end
+    return free

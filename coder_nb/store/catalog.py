@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from coder_nb.core.codec import decode
 from coder_nb.core.prompts import Prompt
-from coder_nb.core.sessions import ChatInfo, Isolation, SessionInfo
+from coder_nb.core.sessions import ChatInfo, Isolation, SessionInfo, free_name
 from coder_nb.store import agents
 from coder_nb.store.base import Lease
 from coder_nb.store.database import Database, Row, Statement, Tx, clean, constant, param, patient
@@ -108,7 +108,7 @@ class SqlCatalog:
                     id=session_id,
                     owner=owner,
                     path=path,
-                    name=_free_name(name, taken),
+                    name=free_name(name, taken),
                     title="",
                     created_at=now,
                     archived_at=None,
@@ -154,7 +154,7 @@ class SqlCatalog:
                 if name in taken and not new:
                     await tx.run(_ARCHIVE_CHAT, of_chat=taken[name], archived_at=None)
                     return await _chat(tx, taken[name])
-                await tx.run(_ADD_CHAT, **_new_chat(chat_id, session_id, _free_name(name, taken), now))
+                await tx.run(_ADD_CHAT, **_new_chat(chat_id, session_id, free_name(name, taken), now))
 
     @patient
     async def get_chat(self, chat_id: str) -> ChatInfo:
@@ -201,14 +201,6 @@ def _new_chat(chat_id: str, session_id: str, name: str, now: int) -> dict[str, A
         "ended_rev": 0,
         "seen_rev": 0,
     }
-
-
-def _free_name(name: str, taken: Iterable[str]) -> str:
-    names, number, free = set(taken), 1, name
-    while free in names:
-        number += 1
-        free = f"{name}-{number}"
-    return free
 
 
 async def _session(tx: Tx, session_id: str) -> SessionInfo:

@@ -12,7 +12,7 @@ from coder_nb.core.agents import AgentSessionInfo
 from coder_nb.core.changes import Change
 from coder_nb.core.codec import encode
 from coder_nb.core.entries import Entry
-from coder_nb.core.sessions import ChatInfo, TurnInfo
+from coder_nb.core.sessions import ChatInfo, TurnInfo, free_name
 from coder_nb.store.appending import entry_row, turn_row
 from coder_nb.store.base import Lease
 from coder_nb.store.changes import add
@@ -70,16 +70,11 @@ class SqlCopies:
 
     async def _add_chat(self, tx: Tx, chat: ChatInfo, *, rev: int, last_pos: int) -> None:
         taken = {name for (name,) in await tx.rows(_NAMES, session_id=chat.session_id)}
-        given, number = clean(chat.name), 1
-        name = given
-        while name in taken:
-            number += 1
-            name = f"{given}-{number}"
         await tx.run(
             _ADD_CHAT,
             id=chat.id,
             session_id=chat.session_id,
-            name=name,
+            name=free_name(clean(chat.name), taken),
             title=clean(chat.title),
             created_at=chat.created_at,
             rev=rev,

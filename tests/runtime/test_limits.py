@@ -41,6 +41,26 @@ async def test_a_prompt_at_the_limit_is_taken_and_one_beyond_it_is_refused(place
         await person.send("say " + "é" * 48 + "x")
 
 
+async def test_a_name_at_the_limit_is_taken_and_one_beyond_it_or_none_is_refused(place: Place) -> None:
+    person = await place.person()
+    runtime, session, longest = person.runtime, person.session, "é" * 200
+    chat = await runtime.open_chat(session.id, name=longest)
+    another = await runtime.open_chat(session.id, name=longest, new=True)
+    fork = await runtime.fork(chat.id)
+    assert [each.name for each in (chat, another, fork)] == [longest, "é" * 198 + "-2", "é" * 198 + "-3"]
+    assert (await runtime.open_chat(session.id, name=another.name)).id == another.id
+    assert (await runtime.open_session(session.path, name=longest)).name == longest
+    unfit: Any
+    for unfit in (longest + "x", None):
+        for opening in (
+            runtime.open_chat(session.id, name=unfit),
+            runtime.open_session(session.path, name=unfit),
+            runtime.fork(chat.id, name=longest + "x"),
+        ):
+            with pytest.raises(errors.BadRequest, match="at most 200 characters: give a shorter one"):
+                await opening
+
+
 async def test_so_many_prompts_wait_and_one_more_is_refused_until_there_is_room(place: Place) -> None:
     person = await place.person(max_queued=3)
     running = await person.send("say on; hang")

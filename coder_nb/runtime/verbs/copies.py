@@ -10,6 +10,7 @@ from coder_nb.core.export import Exported
 from coder_nb.core.sessions import ChatInfo
 from coder_nb.runtime import copying, forking, sharing
 from coder_nb.runtime.verbs.base import VerbGroup
+from coder_nb.runtime.verbs.sessions import check_name
 
 
 class Copies(VerbGroup):
@@ -17,6 +18,7 @@ class Copies(VerbGroup):
         return await self._context.agents.native_sessions(agent, Path(await self._host.path_of(session_id)))
 
     async def adopt(self, session_id: str, agent: str, native_id: str, *, name: str | None = None) -> ChatInfo:
+        check_name(name or "")
         session = await self._store.catalog.get_session(session_id)
         lease = await self._host.lease_on(session.path)
         return await self._host.chat(
@@ -26,6 +28,7 @@ class Copies(VerbGroup):
     async def fork(
         self, chat_id: str, *, turn_id: str | None = None, files: Files = "shared", name: str | None = None
     ) -> ChatInfo:
+        check_name(name or "")
         chat = await self._store.catalog.get_chat(chat_id)
         lease, runner = await self._host.runner_of(chat)
         return await self._host.chat(
@@ -36,6 +39,7 @@ class Copies(VerbGroup):
         return await copying.exported(self._context, chat_id, redact=redact)
 
     async def import_chat(self, session_id: str, exported: Exported, *, name: str | None = None) -> ChatInfo:
+        check_name(name or "")
         lease = await self._host.lease_on(await self._host.path_of(session_id))
         return await self._host.chat(await copying.imported(self._context, lease, session_id, exported, name=name))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from coder_nb import errors, ids
-from coder_nb.core.sessions import ChatInfo, Isolation, SessionInfo, TurnInfo
+from coder_nb.core.sessions import NAME_LIMIT, ChatInfo, Isolation, SessionInfo, TurnInfo
 from coder_nb.runtime.verbs.base import VerbGroup
 
 
@@ -19,6 +19,7 @@ class Sessions(VerbGroup):
         isolation: Isolation | None = None,
         base: str | None = None,
     ) -> SessionInfo:
+        check_name(name)
         repository = await self._context.worktrees.locate(Path(path))
         session = await self._store.catalog.open_session(
             self._host.owner,
@@ -44,6 +45,7 @@ class Sessions(VerbGroup):
         return await self._store.catalog.get_session(session_id)
 
     async def open_chat(self, session_id: str, *, name: str = "main", new: bool = False) -> ChatInfo:
+        check_name(name)
         chat = await self._store.catalog.open_chat(
             session_id, name=name, new=new, chat_id=ids.new_id(), now=self._context.now()
         )
@@ -54,3 +56,12 @@ class Sessions(VerbGroup):
 
     async def turns(self, chat_id: str) -> tuple[TurnInfo, ...]:
         return await self._of(chat_id, await self._store.turns.of_chat(chat_id))
+
+
+def check_name(name: object) -> None:
+    """Raises `BadRequest` for what is no name of a session or chat."""
+    if not isinstance(name, str) or len(name) > NAME_LIMIT:
+        raise errors.BadRequest(
+            f"The name of a session or chat is a text of at most {NAME_LIMIT} characters: give a shorter one, such as "
+            '"main".'
+        )
