@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import TYPE_CHECKING, Any
 
 from coder_nb.client.chat import Chat
@@ -143,7 +142,7 @@ def rules(*, revoked: bool = False) -> pd.DataFrame:
 def revoke(rule_id: str) -> bool:
     """Ends a rule at once, wherever it holds; False where it had ended. Raises `NotFound`."""
     link = _home.link()
-    return link.run(link.verbs.revoke, rule_id, by=getpass.getuser())
+    return link.run(link.verbs.revoke, rule_id)
 
 
 def audit(*, dtype_backend: Backend = None) -> pd.DataFrame:

@@ -6,7 +6,6 @@ what agents and notebooks print cannot give it away.
 
 from __future__ import annotations
 
-import getpass
 import hmac
 import os
 from contextlib import suppress
@@ -21,6 +20,7 @@ from tornado.web import RequestHandler
 
 from coder_nb import __version__
 from coder_nb.core.stream import PROTOCOL
+from coder_nb.store.owner import user
 
 VARIABLE = "CODER_NB_CONNECTION_FILE"
 """The variable that tells kernels where the file is."""
@@ -75,11 +75,15 @@ def local_url(*, scheme: str, ip: str, port: int, base_url: str) -> str:
 
 
 class KernelIdentity(IdentityProvider):
-    """Who a caller with the token is. Their requests name no cookie, so that no other site can have made them."""
+    """Who a caller with the token is: whoever runs this server, as nobody else can read the token.
+
+    Their requests name no cookie, so that no other site can have made them.
+    """
 
     def get_user(self, handler: RequestHandler) -> User:
         handler._token_authenticated = True  # type: ignore[attr-defined]  # Jupyter's mark: no XSRF, no origin check
-        return User(username=KERNEL, name=_system_user(), display_name="the notebook")
+        name = user()
+        return User(username=KERNEL, name=name, display_name=name)
 
 
 class KernelAuthorizer(Authorizer):
@@ -93,10 +97,3 @@ def carries(handler: RequestHandler, token: str) -> bool:
     """Whether a request comes with our token, in the one header where it is taken."""
     given = handler.request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")
     return hmac.compare_digest(given, f"Bearer {token}".encode())
-
-
-def _system_user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name, as in containers
-        return KERNEL

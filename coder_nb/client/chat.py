@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
@@ -234,7 +233,7 @@ class Chat(ChatFrames):
 
     def share(self) -> ChatShare:
         """A link by which others on the same database look at this chat, live, until it is revoked."""
-        return ChatShare(self, self._link.run(self._link.verbs.share, self.id, by=getpass.getuser()))
+        return ChatShare(self, self._link.run(self._link.verbs.share, self.id))
 
     def shares(self) -> list[ChatShare]:
         """The links there are."""

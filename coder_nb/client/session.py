@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Sequence
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -250,9 +249,7 @@ class Session:
 
     def _rule(self, does: Does, command: str, edits: str | None, tool: str, scope: Scope) -> str:
         covers = offering.covers_of(command, edits, tool)
-        made = self._link.run(
-            self._link.verbs.make_rule, covers, does=does, scope=scope, session_id=self.id, by=getpass.getuser()
-        )
+        made = self._link.run(self._link.verbs.make_rule, covers, does=does, scope=scope, session_id=self.id)
         return made.id
 
     def keep(self, *, days: int | None = None, mib: int | None = None) -> None:

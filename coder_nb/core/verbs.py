@@ -89,15 +89,25 @@ class Verbs(Protocol):
         """Takes a prompt that still waits out of the inbox; False where it is not waiting (any more)."""
 
     async def answer(
-        self, chat_id: str, request_id: str, option_id: str | None, *, by: str, always: Always | None = None
+        self,
+        chat_id: str,
+        request_id: str,
+        option_id: str | None,
+        *,
+        by: str | None = None,
+        always: Always | None = None,
     ) -> bool:
         """Answers a pending permission by one of its options, None to refuse; False where it is no longer pending.
 
-        With `always`, one of the rules that were offered is made with it, which allows or forbids as the answer does.
-        Raises `InvalidOption` for an answer or a rule that was not offered.
+        `by` is the person who gave it, or ``callback`` or ``stdin``, by which the caller asked; None is the caller as
+        whoever is asked here knows them, and so it is in all that is done in somebody's name. With `always`, one of the
+        rules that were offered is made with it, which allows or forbids as the answer does. Raises `InvalidOption` for
+        an answer or a rule that was not offered.
         """
 
-    async def reply(self, chat_id: str, request_id: str, answer: Sequence[str] | None, *, by: str) -> bool:
+    async def reply(
+        self, chat_id: str, request_id: str, answer: Sequence[str] | None, *, by: str | None = None
+    ) -> bool:
         """Answers a pending question by ids of its choices or in own words, None to decline; False as in `answer`.
 
         Raises `InvalidOption` for an answer that the question does not take.
@@ -113,14 +123,14 @@ class Verbs(Protocol):
         """The user's rules, revoked ones too, the oldest first; of a session, those that are in force there."""
 
     async def make_rule(
-        self, covers: AnyCovers, *, does: Does, scope: Scope, session_id: str | None = None, by: str
+        self, covers: AnyCovers, *, does: Does, scope: Scope, session_id: str | None = None, by: str | None = None
     ) -> Rule:
         """Makes a rule, or gives the one that says the same; a session is needed but for one that holds everywhere.
 
         Raises `InvalidOption` for a rule that would allow what it does not say, or reach further than it may.
         """
 
-    async def revoke(self, rule_id: str, *, by: str) -> bool:
+    async def revoke(self, rule_id: str, *, by: str | None = None) -> bool:
         """Ends a rule at once; False where it had ended."""
 
     async def audit(self, chat_id: str | None = None) -> tuple[AuditRow, ...]:
@@ -237,7 +247,7 @@ class Verbs(Protocol):
         None is what the settings say. Whatever may hold work that was not applied stays.
         """
 
-    async def share(self, chat_id: str, *, by: str) -> Share:
+    async def share(self, chat_id: str, *, by: str | None = None) -> Share:
         """A new link by which anyone on this database may look at the chat; its `link` is given this once."""
 
     async def shares(self, chat_id: str) -> tuple[Share, ...]: ...

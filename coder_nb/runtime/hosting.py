@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import getpass
 import logging
-import os
 
 import msgspec
 
@@ -18,7 +16,7 @@ from coder_nb.runtime.leaseholder import Leaseholder
 from coder_nb.runtime.runner import Runner
 from coder_nb.runtime.tasks import Tasks
 from coder_nb.store.base import Lease
-from coder_nb.store.owner import this_process
+from coder_nb.store.owner import this_process, user
 from coder_nb.warm.places import Places
 
 _log = logging.getLogger("coder_nb.runtime")
@@ -36,7 +34,7 @@ class Host:
     def __init__(self, context: Context, tasks: Tasks, *, runtime_id: str, label: str) -> None:
         self.context = context
         self.runtime_id = runtime_id
-        self.owner = _user()
+        self.owner = user()
         self.leases = Leaseholder(
             context.store.leases,
             this_process(runtime_id, label),
@@ -197,10 +195,3 @@ class Host:
             _, late = await asyncio.wait(quiet, timeout=seconds)
             for waiting in late:
                 waiting.cancel()
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):  # a user id without a name, as in containers
-        return f"user {os.getuid()}"

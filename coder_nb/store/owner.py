@@ -1,7 +1,8 @@
-"""Who a process is, so that another one can tell whether it still lives."""
+"""Who a process is, so that another one can tell whether it still lives; and whose it is."""
 
 from __future__ import annotations
 
+import getpass
 import os
 import socket
 import time
@@ -26,6 +27,14 @@ def this_process(runtime_id: str, label: str = "") -> Owner:
         pid_started=started(pid) or 0.0,
         label=label or f"process {pid} on {socket.gethostname()}",
     )
+
+
+def user() -> str:
+    """The operating system's user whose process this is."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as in containers
+        return f"user {os.getuid()}"
 
 
 def boot_id() -> str:

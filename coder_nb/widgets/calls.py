@@ -17,7 +17,7 @@ from coder_nb.core.verbs import Verbs
 from coder_nb.errors import BadRequest, CoderError, Forbidden, NotFound
 
 WHO = "browser"
-"""Whom an answer is recorded of: a page that speaks with the kernel has no other name."""
+"""Who is there, where a page that speaks with the kernel says so."""
 
 Query = Mapping[str, str]
 Route = Callable[[Verbs, "tuple[str, ...]", Query, Any], Awaitable[object]]
@@ -75,7 +75,6 @@ def _answer(verbs: Verbs, ids: tuple[str, ...], query: Query, body: Any) -> Awai
             ids[0],
             ids[1],
             None if option is None else str(option),
-            by=WHO,
             always=None if always is None else msgspec.convert(always, Always),
         )
     )
@@ -87,15 +86,12 @@ def _make_rule(verbs: Verbs, ids: tuple[str, ...], query: Query, body: Any) -> A
         does=msgspec.convert(body["does"], Does),
         scope=msgspec.convert(body["scope"], Scope),
         session_id=body.get("session_id"),
-        by=WHO,
     )
 
 
 def _reply(verbs: Verbs, ids: tuple[str, ...], query: Query, body: Any) -> Awaitable[object]:
     given = body.get("answer")
-    return _done(
-        verbs.reply(ids[0], ids[1], None if given is None else msgspec.convert(given, tuple[str, ...]), by=WHO)
-    )
+    return _done(verbs.reply(ids[0], ids[1], None if given is None else msgspec.convert(given, tuple[str, ...])))
 
 
 def _open_session(verbs: Verbs, ids: tuple[str, ...], query: Query, body: Any) -> Awaitable[object]:
@@ -176,7 +172,7 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("POST", "chats/*/attend"): lambda v, ids, q, b: v.attend(ids[0], who=WHO, prompt_id=(b or {}).get("prompt_id")),
     ("GET", "rules"): lambda v, ids, q, b: v.rules(),
     ("POST", "rules"): _make_rule,
-    ("DELETE", "rules/*"): lambda v, ids, q, b: _done(v.revoke(ids[0], by=WHO)),
+    ("DELETE", "rules/*"): lambda v, ids, q, b: _done(v.revoke(ids[0])),
     ("GET", "sessions/*/rules"): lambda v, ids, q, b: v.rules(ids[0]),
     ("GET", "audit"): lambda v, ids, q, b: v.audit(),
     ("GET", "chats/*/audit"): lambda v, ids, q, b: v.audit(ids[0]),
@@ -193,7 +189,7 @@ ROUTES: Mapping[tuple[str, str], Route] = {
     ("POST", "chats/*/restore"): _restore,
     ("POST", "chats/*/fork"): _fork,
     ("GET", "chats/*/export"): lambda v, ids, q, b: v.export(ids[0], redact=q.get("redact") != "false"),
-    ("POST", "chats/*/shares"): lambda v, ids, q, b: v.share(ids[0], by=WHO),
+    ("POST", "chats/*/shares"): lambda v, ids, q, b: v.share(ids[0]),
     ("GET", "chats/*/shares"): lambda v, ids, q, b: v.shares(ids[0]),
     ("DELETE", "chats/*/shares/*"): lambda v, ids, q, b: _done(v.unshare(ids[0], ids[1])),
     ("POST", "chats/*/close"): lambda v, ids, q, b: v.close_chat(ids[0], force=_forced(b)),

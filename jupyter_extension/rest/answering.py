@@ -18,7 +18,7 @@ class Answer(Struct, frozen=True, kw_only=True):
     option_id: str | None = None
     always: Always | None = None
     by: Annotated[str, Meta(max_length=100)] | None = None
-    """Who gave it, as a kernel says; taken from kernels only."""
+    """By what a kernel asked for it, ``callback`` or ``stdin``; else it is the caller's, and no other name is taken."""
 
 
 class Reply(Struct, frozen=True, kw_only=True):
@@ -26,7 +26,7 @@ class Reply(Struct, frozen=True, kw_only=True):
 
     answer: Annotated[tuple[str, ...], Meta(max_length=100)] | None = None
     by: Annotated[str, Meta(max_length=100)] | None = None
-    """Who gave it, as a kernel says; taken from kernels only."""
+    """By what a kernel asked for it, ``callback`` or ``stdin``; else it is the caller's, and no other name is taken."""
 
 
 class Attendance(Struct, frozen=True, kw_only=True):

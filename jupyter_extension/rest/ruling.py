@@ -10,7 +10,7 @@ from coder_nb.core.audit import AuditRow
 from coder_nb.core.rules import AnyCovers, Does, Rule, Scope
 from coder_nb.core.verbs import Verbs
 from jupyter_extension.base import Caller
-from jupyter_extension.rest.values import Done, who
+from jupyter_extension.rest.values import Done
 
 
 class MakeRule(Struct, frozen=True, kw_only=True):
@@ -20,8 +20,6 @@ class MakeRule(Struct, frozen=True, kw_only=True):
     does: Does
     scope: Scope
     session_id: Annotated[str, Meta(pattern="^[a-z0-9]{26}$")] | None = None
-    by: Annotated[str, Meta(max_length=100)] | None = None
-    """Who makes it, as a kernel says; taken from kernels only."""
 
 
 async def all_rules(runtime: Verbs) -> tuple[Rule, ...]:
@@ -34,7 +32,7 @@ async def rules(runtime: Verbs, session_id: str) -> tuple[Rule, ...]:
 
 async def make_rule(runtime: Verbs, body: MakeRule, caller: Caller) -> Rule:
     return await runtime.make_rule(
-        body.covers, does=body.does, scope=body.scope, session_id=body.session_id, by=who(body.by, caller)
+        body.covers, does=body.does, scope=body.scope, session_id=body.session_id, by=caller.name
     )
 
 

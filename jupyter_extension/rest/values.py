@@ -6,6 +6,9 @@ from msgspec import Struct
 
 from jupyter_extension.base import Caller
 
+MEANS = ("callback", "stdin")
+"""By what a kernel asks whoever runs its cells."""
+
 
 class Done(Struct, frozen=True, kw_only=True):
     """Whether it was done; false where there was nothing to do (any more)."""
@@ -14,5 +17,5 @@ class Done(Struct, frozen=True, kw_only=True):
 
 
 def who(said: str | None, caller: Caller) -> str:
-    """In whose name something is done: a kernel may say so, everybody else is who they are."""
-    return said if caller.kernel and said else caller.name
+    """By whom an answer is given: the caller, whoever they say they are; a kernel may say by what it asked for it."""
+    return said if caller.kernel and said in MEANS else caller.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 from typing import Any
 
 import pytest
@@ -39,9 +40,11 @@ async def waiting(person: Person, text: str) -> Permission:
     raise AssertionError("nothing was asked")
 
 
-async def answer(person: Person, text: str, option: str | None, always: Always | None = None) -> bool:
+async def answer(
+    person: Person, text: str, option: str | None, always: Always | None = None, *, by: str | None = "ann"
+) -> bool:
     asked = await waiting(person, text)
-    return await person.runtime.answer(person.chat.id, asked.request_id, option, by="ann", always=always)
+    return await person.runtime.answer(person.chat.id, asked.request_id, option, by=by, always=always)
 
 
 async def watched(place: Place, **settings: Any) -> Person:
@@ -78,6 +81,18 @@ async def test_always_makes_a_rule_of_ours_that_answers_from_then_on_until_it_is
     third = await person.send("run echo four")
     assert await answer(person, "echo four", "no")
     assert (await permissions(person, (await person.ended(third)).id))[0].status == "denied"
+
+
+async def test_where_nobody_is_named_rules_and_audit_name_the_user_of_the_operating_system(place: Place) -> None:
+    person, me = await watched(place), getpass.getuser()
+    sent = await person.send("run echo one")
+    assert await answer(person, "echo one", "yes", Always("commands", "session"), by=None)
+    await person.ended(sent)
+    made = await person.runtime.make_rule(Commands(("ls",)), does="allow", scope="everywhere")
+    assert await person.runtime.revoke(made.id)
+    first, second = await person.runtime.rules()
+    (told,) = await person.runtime.audit()
+    assert (first.by, second.by, second.revoked_by, told.by, person.session.owner) == (me,) * 5
 
 
 async def test_what_the_rule_does_not_say_is_asked(place: Place) -> None:

@@ -20,6 +20,7 @@ from coder_nb.core.stream import Hello, PageFrame
 from coder_nb.core.verbs import Verbs
 from coder_nb.errors import CoderError, NotFound, StoreLocked
 from coder_nb.ids import new_id
+from coder_nb.store.owner import user
 from jupyter_extension.base import STATUS
 from jupyter_extension.connection import VARIABLE
 
@@ -62,7 +63,7 @@ async def test_each_verb_arrives_as_it_was_said(server: Any, runtime: Any) -> No
         ("unshare", (chat, prompt.id), {}, ("unshare", chat, prompt.id)),
         ("withdraw", (chat, prompt.id), {}, ("withdraw", chat, prompt.id)),
         ("answer", (chat, "r1", "yes"), {"by": "stdin"}, ("answer", chat, "r1", "yes", "stdin")),
-        ("attend", (chat,), {"who": "browser"}, ("attend", chat, "the notebook")),
+        ("attend", (chat,), {"who": "browser"}, ("attend", chat, user())),
         ("turns", (chat,), {}, ("turns", chat)),
         ("read", (chat,), {"after": 0, "limit": 1000}, ("read", chat, 0, None, 1000)),
         ("changes", (chat,), {}, ("changes", chat)),
@@ -83,17 +84,17 @@ async def test_each_verb_arrives_as_it_was_said(server: Any, runtime: Any) -> No
         ("offers", (chat,), {}, ("offers", chat)),
         ("attention", (), {}, ("attention",)),
         ("seen", (chat, 7), {}, ("seen", chat, 7)),
-        ("attend", (chat,), {"who": "a kernel", "prompt_id": chat}, ("attend", chat, "the notebook", chat)),
+        ("attend", (chat,), {"who": "a kernel", "prompt_id": chat}, ("attend", chat, user(), chat)),
         ("rules", (session,), {}, ("rules", session)),
         ("rules", (), {}, ("rules",)),
         ("audit", (chat,), {}, ("audit", chat)),
         ("audit", (), {}, ("audit",)),
-        ("revoke", (chat,), {"by": "me"}, ("revoke", chat, "the notebook")),
+        ("revoke", (chat,), {"by": "me"}, ("revoke", chat, user())),
         (
             "make_rule",
             (Edits("src/"),),
             {"does": "allow", "scope": "session", "session_id": session, "by": "me"},
-            ("make_rule", Edits("src/"), "allow", "session", session, "me"),
+            ("make_rule", Edits("src/"), "allow", "session", session, user()),
         ),
         ("checkpoints", (chat,), {}, ("checkpoints", chat)),
         ("restore", (chat, "t"), {"conversation": False}, ("restore", chat, "t", True, False)),
@@ -126,7 +127,7 @@ async def test_a_link_is_made_once_and_looked_through_by_those_who_have_it(serve
     remote = await reach(server)
     share = await remote.share(runtime.chat.id, by="somebody")
     assert share.link == LINK
-    assert runtime.asked[-1] == ("share", runtime.chat.id, "the notebook"), "a link is of who is logged in"
+    assert runtime.asked[-1] == ("share", runtime.chat.id, user()), "a link is of who is logged in"
     async with aclosing(remote.shared(share.link)) as frames:  # type: ignore[type-var]  # it is a generator
         async for frame in frames:
             assert isinstance(frame, Hello)

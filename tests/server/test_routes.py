@@ -11,6 +11,7 @@ import pytest
 from coder_nb.core.prompts import Prompt
 from coder_nb.core.rules import Always, Commands
 from coder_nb.ids import new_id
+from coder_nb.store.owner import user
 from jupyter_extension.routes import ROUTES, SHARED, STREAM
 
 PROTOCOL = Path(__file__).parents[2] / "docs" / "protocol.md"
@@ -124,8 +125,9 @@ async def test_an_answer_is_given_in_the_name_of_who_gave_it(server: Any, runtim
     assert name.startswith("Anonymous")
     await server.ask("POST", path, {"option_id": None, "by": "stdin"}, headers=server.kernel)
     assert runtime.asked[-1] == ("answer", runtime.chat.id, "toolu_01:a", None, "stdin")
-    await server.ask("POST", path, {}, headers=server.kernel)
-    assert runtime.asked[-1][-1] == "the notebook"
+    for body in ({}, {"by": "somebody else"}):
+        await server.ask("POST", path, body, headers=server.kernel)
+        assert runtime.asked[-1][-1] == user()
 
 
 async def test_an_answer_may_ask_for_a_rule(server: Any, runtime: Any) -> None:
@@ -138,13 +140,17 @@ async def test_an_answer_may_ask_for_a_rule(server: Any, runtime: Any) -> None:
 
 
 async def test_a_rule_is_made_in_the_name_of_who_makes_it(server: Any, runtime: Any) -> None:
-    body = {"covers": {"of": "commands", "words": ["pytest"]}, "does": "allow", "scope": "everywhere", "by": "stdin"}
+    body = {"covers": {"of": "commands", "words": ["pytest"]}, "does": "allow", "scope": "everywhere", "by": "ann"}
     assert (await server.ask("POST", "rules", body)).status == 200
     *asked, name = runtime.asked[-1]
     assert asked == ["make_rule", Commands(("pytest",)), "allow", "everywhere", None]
     assert name.startswith("Anonymous")
     await server.ask("POST", "rules", body, headers=server.kernel)
-    assert runtime.asked[-1][-1] == "stdin"
+    assert runtime.asked[-1][-1] == user()
+    await server.ask("DELETE", f"rules/{runtime.chat.id}")
+    *asked, name = runtime.asked[-1]
+    assert asked == ["revoke", runtime.chat.id]
+    assert name.startswith("Anonymous")
     for wrong in ({"of": "planets"}, {"of": "commands"}, {"of": "commands", "words": "pytest"}):
         assert (await server.ask("POST", "rules", {**body, "covers": wrong})).status == 400
     assert (await server.ask("POST", "rules", {**body, "session_id": "../x"})).status == 400

@@ -10,12 +10,20 @@ from coder_nb.core.rules import Always
 
 class Answering(Wire):
     async def answer(
-        self, chat_id: str, request_id: str, option_id: str | None, *, by: str, always: Always | None = None
+        self,
+        chat_id: str,
+        request_id: str,
+        option_id: str | None,
+        *,
+        by: str | None = None,
+        always: Always | None = None,
     ) -> bool:
         body = {"option_id": option_id, "by": by, "always": always}
         return (await self._post(f"chats/{chat_id}/permissions/{request_id}", Done, body)).done
 
-    async def reply(self, chat_id: str, request_id: str, answer: Sequence[str] | None, *, by: str) -> bool:
+    async def reply(
+        self, chat_id: str, request_id: str, answer: Sequence[str] | None, *, by: str | None = None
+    ) -> bool:
         body = {"answer": None if answer is None else list(answer), "by": by}
         return (await self._post(f"chats/{chat_id}/questions/{request_id}", Done, body)).done
 

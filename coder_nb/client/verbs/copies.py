@@ -35,7 +35,7 @@ class Copies(Wire):
     async def keep(self, session_id: str, *, days: int | None = None, mib: int | None = None) -> None:
         await self._request("POST", f"sessions/{session_id}/keep", {"days": days, "mib": mib})
 
-    async def share(self, chat_id: str, *, by: str) -> Share:
+    async def share(self, chat_id: str, *, by: str | None = None) -> Share:
         return await self._post(f"chats/{chat_id}/shares", Share)
 
     async def shares(self, chat_id: str) -> tuple[Share, ...]:

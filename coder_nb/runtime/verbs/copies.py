@@ -47,8 +47,8 @@ class Copies(VerbGroup):
         lease = await self._host.lease_on(await self._host.path_of(session_id))
         await self._store.keeping.keep(lease, session_id, days=days, mib=mib)
 
-    async def share(self, chat_id: str, *, by: str) -> Share:
-        return await sharing.share(self._context, chat_id, by=by)
+    async def share(self, chat_id: str, *, by: str | None = None) -> Share:
+        return await sharing.share(self._context, chat_id, by=by or self._host.owner)
 
     async def shares(self, chat_id: str) -> tuple[Share, ...]:
         await self._store.catalog.get_chat(chat_id)

@@ -14,16 +14,18 @@ class Ruling(VerbGroup):
         return await self._context.rulebook.holding(await self._store.catalog.get_session(session_id))
 
     async def make_rule(
-        self, covers: AnyCovers, *, does: Does, scope: Scope, session_id: str | None = None, by: str
+        self, covers: AnyCovers, *, does: Does, scope: Scope, session_id: str | None = None, by: str | None = None
     ) -> Rule:
         session = None if session_id is None else await self._store.catalog.get_session(session_id)
-        owner, now = session.owner if session else self._host.owner, self._context.now()
+        by, now = by or self._host.owner, self._context.now()
+        owner = session.owner if session else self._host.owner
         rule = await self._context.rulebook.make(owner, session, covers, does=does, scope=scope, by=by, now=now)
         await self._context.pending.reconsider()
         return rule
 
-    async def revoke(self, rule_id: str, *, by: str) -> bool:
-        return await self._store.rules.revoke(self._host.owner, rule_id, at=self._context.now(), by=by)
+    async def revoke(self, rule_id: str, *, by: str | None = None) -> bool:
+        owner, now = self._host.owner, self._context.now()
+        return await self._store.rules.revoke(owner, rule_id, at=now, by=by or owner)
 
     async def audit(self, chat_id: str | None = None) -> tuple[AuditRow, ...]:
         found = await self._store.rules.asked(chat_id)

@@ -18,6 +18,9 @@ from coder_nb.ids import new_id
 
 T = TypeVar("T")
 
+OWNER = "me"
+"""Who does what nobody else is said to do."""
+
 
 class Table(dict[str, T]):
     """What there is by its id; an id that nothing has is `NotFound`."""
@@ -92,7 +95,7 @@ class Chats:
         for session in self._sessions.values():
             if (session.path, session.name) == (path, name) and not new:
                 return session
-        session = SessionInfo(id=new_id(), owner="me", path=path, name=f"{name}-2" if new else name, created_at=1)
+        session = SessionInfo(id=new_id(), owner=OWNER, path=path, name=f"{name}-2" if new else name, created_at=1)
         self._sessions[session.id] = session
         return session
 

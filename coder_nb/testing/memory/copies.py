@@ -15,6 +15,7 @@ from coder_nb.core.sessions import ChatInfo
 from coder_nb.core.stream import Frame, Hello
 from coder_nb.errors import NotFound
 from coder_nb.ids import id_of, new_id
+from coder_nb.testing.memory.chats import OWNER
 from coder_nb.testing.memory.reading import Reading
 
 
@@ -59,9 +60,9 @@ class Copies(Reading):
     async def keep(self, session_id: str, *, days: int | None = None, mib: int | None = None) -> None:
         await self.get_session(session_id)
 
-    async def share(self, chat_id: str, *, by: str) -> Share:
+    async def share(self, chat_id: str, *, by: str | None = None) -> Share:
         await self.get_chat(chat_id)
-        share = Share(id=new_id(), chat_id=chat_id, by=by, created_at=1, link=new_id())
+        share = Share(id=new_id(), chat_id=chat_id, by=by or OWNER, created_at=1, link=new_id())
         self._shares[share.id] = share
         return share
 
