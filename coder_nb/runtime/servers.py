@@ -155,6 +155,13 @@ class Servers:
         """What is called so."""
         return next((launch for launch, known in self._names.items() if known == name), None)
 
+    def unmeasured(self) -> Iterator[tuple[Watched, Server]]:
+        """Those that run and of whose memory nothing is known yet."""
+        for launch, server in self._backend.servers.items():
+            watched = self._watch(launch, server)
+            if server.dead is None and watched.memory is None:
+                yield watched, server
+
     def report(self, now: float) -> Iterator[LiveAgent]:
         """Those that run, those that are to be started again, and those that are not any more."""
         for launch, server in self._backend.servers.items():

@@ -219,6 +219,15 @@ class Supervisor:
 
     # What others see and ask -----------------------------------------------------------------------------------------
 
+    async def measure(self) -> None:
+        """Looks for the memory of what has not been looked at yet; all other figures are those of the last check."""
+        new = [(self._watched[fact.key], self._pool.get(fact.key)) for fact in self._facts() if fact.memory is None]
+        pids = {watched: thing.pid for watched, thing in (*new, *self._servers.unmeasured()) if thing and thing.pid}
+        seen = await asyncio.to_thread(vitals.look, pids.values()) if pids else {}
+        for watched, pid in pids.items():
+            if watched.memory is None and pid in seen:
+                watched.looked(seen[pid])
+
     def report(self) -> tuple[LiveAgent, ...]:
         """Everything that is warm, starts, or is to be started again, as it was when it was looked at last."""
         now, facts = time.monotonic(), {fact.key: fact for fact in self._facts()}

@@ -16,6 +16,7 @@ class Pooling(VerbGroup):
     _supervisor: Supervisor
 
     async def pool(self) -> tuple[LiveAgent, ...]:
+        await self._supervisor.measure()
         return tuple([await self._named(live) for live in self._supervisor.report()])
 
     async def evict(self, key: str) -> bool:
