@@ -134,6 +134,15 @@ def test_files_and_pictures_go_with_the_prompt_once(blank: Page) -> None:
     assert "attachments" not in sent(blank, view)
 
 
+def test_a_picture_that_went_with_a_prompt_can_be_seen_however_small_it_is(blank: Page) -> None:
+    file = f"{{ name: 'dot.png', mime_type: 'image/png', data: '{base64.b64encode(DOT).decode()}' }}"
+    entry = f"gallery.entry({{ kind: 'user_message', text: 'Look.', attachments: [{file}] }})"
+    view = live(blank, f"{{}}, {{ entries: [{entry}] }}")
+    box = view.get_by_role("img", name="dot.png").bounding_box()
+    assert box is not None
+    assert min(box["width"], box["height"]) >= 48
+
+
 def test_a_prompt_that_failed_keeps_its_files(blank: Page) -> None:
     view = live(blank, f"{KNOWN[:-1]}, refuse: 'The queue is full. Wait for a turn to end.' }}")
     attach(view, ("plot.png", "image/png", DOT))
