@@ -18,6 +18,14 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCK = ROOT / "requirements" / "ci.txt"
 FRONT_END = ROOT / "frontend"
 OLDEST_PYTHON = (3, 11)
+PIP = {
+    "Installing build dependencies": "- fetching what builds it",
+    "Installing backend dependencies": "- fetching what builds its front end",
+    "Preparing editable metadata": "- building its front end, where that has changed",
+    "Collecting": "- fetching the packages that it needs",
+    "Installing collected packages": "- putting all into place",
+}
+"""What pip does, by how its lines begin."""
 _BEGAN = time.monotonic()
 
 
@@ -31,19 +39,31 @@ def say(text: str) -> None:
     print(f"[{minutes}:{seconds:02}] {text}", flush=True)
 
 
-def run(*command: object, env: dict[str, str] | None = None, cwd: Path = ROOT, shown: bool = False) -> str:
+def run(
+    *command: object,
+    env: dict[str, str] | None = None,
+    cwd: Path = ROOT,
+    shown: bool = False,
+    heard: Callable[[str], None] = lambda row: None,
+) -> str:
     """Runs a program and returns what it printed; with `shown`, it prints to the terminal instead.
 
-    Raises `Failure` with the command and the end of its output where it does not succeed.
+    `heard` is given each line as it comes. Raises `Failure` with the command and the end of its output where it does
+    not succeed.
     """
     words = [str(word) for word in command]
-    line = shlex.join(words)
+    line, output = shlex.join(words), ""
     pipe = None if shown else subprocess.PIPE
     try:
-        done = subprocess.run(words, env=env, cwd=cwd, stdout=pipe, stderr=None if shown else subprocess.STDOUT)
+        with subprocess.Popen(
+            words, env=env, cwd=cwd, stdout=pipe, stderr=None if shown else subprocess.STDOUT
+        ) as done:
+            for said in done.stdout or ():
+                row = said.decode(errors="replace")
+                output += row
+                heard(row)
     except OSError as error:
         raise Failure(f"this could not be started: {line} ({error.strerror}: {error.filename}).") from error
-    output = (done.stdout or b"").decode(errors="replace")
     if done.returncode:
         tail = "\n".join("    " + row for row in output.rstrip().splitlines()[-30:])
         raise Failure(f"this ended with code {done.returncode}: {line}" + (f"\n{tail}" if tail else ""))
@@ -79,6 +99,17 @@ def fresh(stamp: Path, now: str) -> bool:
     return stamp.is_file() and stamp.read_text() == now
 
 
+def progress(steps: dict[str, str]) -> Callable[[str], None]:
+    """Says each step once, when a program's line that begins so has come."""
+    left = dict(steps)
+
+    def heard(row: str) -> None:
+        for begin in [begin for begin in left if row.strip().startswith(begin)]:
+            say(left.pop(begin))
+
+    return heard
+
+
 class Environment:
     """The virtual environment `.venv` of the checkout."""
 
@@ -104,10 +135,11 @@ class Environment:
             say(f"Python environment {self.path.name}: up to date")
             return
         self._make()
-        say(f"Installing {' '.join(what)}, with its front end (downloads on the first run)")
-        pip = (self.python, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "-c", LOCK)
-        run(*pip, *(row for row in LOCK.read_text().splitlines() if row.startswith("pip==")))
-        run(*pip, *what, env=self.variables())
+        why = "anew, as what it is made of has changed" if stamp.is_file() else "(downloads on the first run)"
+        say(f"Installing {' '.join(what)}, with its front end {why}")
+        pip = (self.python, "-m", "pip", "--disable-pip-version-check", "install", "-c", LOCK)
+        run(*pip, "--quiet", *(row for row in LOCK.read_text().splitlines() if row.startswith("pip==")))
+        run(*pip, *what, env=self.variables(), heard=progress(PIP))
         stamp.write_text(now)
 
     def _make(self) -> None:

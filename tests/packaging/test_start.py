@@ -29,6 +29,8 @@ def test_a_fresh_clone_plays_the_lesson_within_three_minutes(clone: Path, bare: 
         "output_tokens",
     ):
         assert shown in done.stdout, f"{shown!r} is not in what it printed:\n{done.stdout}"
+    for step in ("fetching what builds it", "building its front end, where that has changed", "putting all into place"):
+        assert done.stdout.count(f"- {step}\n") == 1, "whoever waits is told what for"
     changed = subprocess.run(["git", "status", "--porcelain"], cwd=clone, capture_output=True, text=True)
     assert changed.stdout == "", "the first command left something in the checkout that git does not ignore"
 
