@@ -121,8 +121,8 @@ class Host:
         if chat.turn_id is not None and runner is None and self.leases.held(path) is None:
             chat = await self._settled(chat, path)
         worker = self.runners.get(chat.session_id)
-        if chat.turn_id is not None and worker is not None and worker.turn is None and worker.unwritten:
-            chat = _replace(chat, turn_id=None, run_status="error", error=worker.unwritten)
+        if chat.turn_id is not None and worker is not None and worker.why_unwritten:
+            chat = _replace(chat, turn_id=None, run_status="error", error=worker.why_unwritten)
         place = None if chat.turn_id else self.places.of(chat.id)
         seen = _replace(chat, runner=runner, asking=self.context.pending.asking(chat.id), place=place)
         return _replace(seen, attention=doing(seen, behind=self.behind(chat.session_id, chat.id)))

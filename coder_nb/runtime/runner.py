@@ -18,10 +18,13 @@ from coder_nb.runtime.context import Context
 from coder_nb.runtime.leaseholder import Leaseholder
 from coder_nb.runtime.tree import Tree
 from coder_nb.runtime.turn import Turn
+from coder_nb.runtime.writer import PASSING
 from coder_nb.store.base import Lease
 from coder_nb.warm.places import Places
 
 _log = logging.getLogger("coder_nb.runner")
+AGAIN = 5.0
+"""Seconds after which a turn is tried again that the store did not let begin."""
 BEGUN = 100
 """How many turns that agents have begun by themselves may wait; the latest are kept."""
 
@@ -52,6 +55,11 @@ class Runner:
         self.ending = False
         """Whether the session is being closed or deleted: no turn begins meanwhile."""
 
+    @property
+    def why_unwritten(self) -> str:
+        """Why the end of the turn is not written down, which may be so while it waits for that; empty otherwise."""
+        return self.unwritten if self.turn is None else self.turn.unwritten
+
     def finish(self) -> None:
         """No further turn begins: what waits in the inboxes is left for the next runtime."""
         self._finishing = True
@@ -63,6 +71,11 @@ class Runner:
     def wake(self) -> None:
         """There may be a prompt to run."""
         self._wake.set()
+
+    def _wake_after(self, error: CoderError) -> None:
+        """What waits is tried again by itself where the store may take it later, and else with the next prompt."""
+        if isinstance(error, PASSING):
+            asyncio.get_running_loop().call_later(AGAIN, self.wake)
 
     async def run(self) -> None:
         """Runs what the inboxes of the session's chats hold, waits for more, for ever."""
@@ -87,6 +100,7 @@ class Runner:
             due = await self._next_begun() or _longest(chats)
         except CoderError as error:
             _log.error("the inbox of session %s cannot be read: %s", self.session_id, error.message)
+            self._wake_after(error)
             return None
         self._serve(due[0].id if due else None, chats)
         return due
@@ -107,7 +121,7 @@ class Runner:
             self._context.feed(other).tell(state=True)
 
     async def _take(self, chat: ChatInfo, due: Prompt | Begun) -> bool:
-        """Runs one turn; False where the store did not let it, and the queue has to wait for the next prompt."""
+        """Runs one turn; False where the store did not let it, and the queue has to wait."""
         lease = self._leases.held(self.path)
         if lease is None or self._finishing or self.ending:
             return False
@@ -126,6 +140,7 @@ class Runner:
         except CoderError as error:
             _log.error("a turn of chat %s could not be written down: %s", chat.id, error.message)
             self.unwritten = error.message
+            self._wake_after(error)
         except Exception:  # else no prompt of this session would ever run again
             _log.exception("a turn of chat %s broke", chat.id)
             with contextlib.suppress(CoderError):

@@ -257,7 +257,7 @@ class Turn:
         )
         info = _replace(self._info(), ended_at=ended, end=end, reason=done.reason, message=done.message, code=done.code)
         self._writer.touch()
-        await self._writer.commit_patiently(turn=info, state=state, tries=5, wait=1.0)
+        await self._writer.commit_patiently(turn=info, state=state)
         self._feed.tell(log=True, state=True, changes=True)
         self._note("turn_ended", end=end, code=done.code or None, ms=passed)
 
@@ -322,6 +322,11 @@ class Turn:
             state=self._state,
             started_at=self._started,
         )
+
+    @property
+    def unwritten(self) -> str:
+        """Why its end is not written down yet, where it waits for that for long."""
+        return self._writer.stuck
 
     def _is_running(self) -> bool:
         return self._state == "running"

@@ -6,10 +6,17 @@ import asyncio
 
 from coder_nb.core.entries import Chunk, Entry
 from coder_nb.core.sessions import TurnInfo
-from coder_nb.errors import StoreError
+from coder_nb.errors import StoreError, StoreFull, StoreLocked, StoreUnreachable
 from coder_nb.runtime.feed import Feed
 from coder_nb.runtime.recorder import Recorder
 from coder_nb.store.base import Batch, Lease, Log, RunState
+
+PASSING = (StoreFull, StoreLocked, StoreUnreachable)
+"""Why a store takes nothing at the moment, and may take it later."""
+AGAIN = 1.0
+"""Seconds after which the end of a turn is written again where it could not be."""
+TRIES = 5
+"""How often that is tried where it does not pass."""
 
 
 class Writer:
@@ -26,6 +33,8 @@ class Writer:
         """Whether it has still to be written that the agent has its prompt."""
         self._idle = asyncio.Event()
         """Set after each commit of `run`, and for good when it has ended."""
+        self.stuck = ""
+        """Why the end of the turn cannot be written down; empty before that was tried some times."""
         self._unwritten: tuple[tuple[Entry, ...], tuple[Chunk, ...]] = ((), ())
 
     def touch(self) -> None:
@@ -94,15 +103,23 @@ class Writer:
         asked = any(entry.kind in ("permission", "question") for entry in entries)
         self._feed.tell(log=True, state=asked or state is not None)
 
-    async def commit_patiently(self, *, turn: TurnInfo, state: RunState, tries: int, wait: float) -> None:
-        """As `commit`, but the end of a turn is worth several tries: a full disk or a lock may pass."""
-        for attempt in range(1, tries + 1):
+    async def commit_patiently(self, *, turn: TurnInfo, state: RunState) -> None:
+        """As `commit`, for the end of a turn: it waits for room, a lock or a server, however long that takes."""
+        tries = 0
+        while True:
             try:
-                return await self.commit(turn=turn, state=state)
-            except StoreError:
-                if attempt == tries:
+                await self.commit(turn=turn, state=state)
+            except StoreError as error:
+                tries += 1
+                if tries >= TRIES and not isinstance(error, PASSING):
                     raise
-                await asyncio.sleep(wait)
+                if tries == TRIES:
+                    self.stuck = error.message
+                    self._feed.tell(state=True)
+                await asyncio.sleep(AGAIN)
+            else:
+                self.stuck = ""
+                return
 
 
 def joined(

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import time
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -21,6 +22,8 @@ from coder_nb.core.sessions import SessionInfo
 from coder_nb.core.stream import DeltaFrame, Hello, PageFrame
 from coder_nb.core.transcript import Transcript
 from coder_nb.errors import StoreError, StoreFull
+from coder_nb.runtime import runner, writer
+from coder_nb.store.log import SqlLog
 from coder_nb.warm import keeper
 
 pytestmark = pytest.mark.anyio
@@ -222,3 +225,47 @@ async def test_an_agent_whose_worktree_was_deleted_while_it_was_idle_works_in_th
     warm = person.runtime._pool.get((person.chat.id, "scripted"))
     assert (await person.prompt("say more")).end == "completed"
     assert person.runtime._pool.get((person.chat.id, "scripted")) is warm
+
+
+@pytest.fixture
+def refuse(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """The disk is full for as many commits as are said here, and is tried again at once."""
+    left, commit = Counter[str](), SqlLog.commit
+
+    async def commit_or_not(log: SqlLog, *given: Any, **named: Any) -> Any:
+        if left["commits"]:
+            left["commits"] -= 1
+            raise StoreFull
+        return await commit(log, *given, **named)
+
+    monkeypatch.setattr(SqlLog, "commit", commit_or_not)
+    monkeypatch.setattr(writer, "AGAIN", 0)
+    monkeypatch.setattr(runner, "AGAIN", 0)
+    return left
+
+
+async def test_a_turn_that_a_full_disk_stops_has_its_end_and_all_it_said_when_there_is_room_again(
+    place: Place, refuse: Counter[str]
+) -> None:
+    person = await place.person()
+    prompt = await person.send("say begin; hang")
+    await person.shown("text", "begin")
+    refuse["commits"] = 1_000_000
+    await person.runtime.stop(person.chat.id)
+    async with asyncio.timeout(DEADLINE):
+        with pytest.raises(StoreError, match="disk is full"):
+            await Follower(person.runtime, person.chat.id, prompt).follow(0)
+    refuse["commits"] = 0
+    turn = await person.ended(prompt)
+    assert (turn.end, await person.said(turn.id)) == ("cancelled", "begin")
+    assert (await person.prompt("say on")).end == "completed"
+
+
+async def test_a_prompt_that_a_full_disk_does_not_let_begin_begins_by_itself_when_there_is_room_again(
+    place: Place, refuse: Counter[str]
+) -> None:
+    person = await place.person()
+    await person.prompt("say one")
+    refuse["commits"] = 3
+    turn = await person.prompt("say two")
+    assert (turn.end, await person.said(turn.id), refuse["commits"]) == ("completed", "two", 0)
