@@ -99,7 +99,7 @@ def test_a_click_on_stop_ends_the_turn_within_a_second(notebook: Notebook, how: 
     wait_until_it_grows(notebook)
     first = shown.locator(".kind-text").first.inner_text().split("word")[0]
     took = stopped_in(shown)
-    for _ in range(2):
+    for _ in range(4):
         if took >= 1:  # the machine may have been busy with something else: the promise is ours, not its
             notebook.wait(1)
             notebook.start(1)

@@ -19,7 +19,7 @@ from coder_nb.runtime import Runtime
 from coder_nb.settings import Settings
 from coder_nb.testing import scripted_agent
 
-DEADLINE = 60.0
+DEADLINE = 120.0
 
 
 def make_repository(path: Path) -> Path:
