@@ -275,5 +275,7 @@ async def _bring_up_to_date(database: PostgresDatabase) -> None:
 
 def _migrate(connection: Connection, name: str) -> None:
     """Under a lock, so that of two servers that open at once only one migrates."""
+    # Between two statements of a migration much is computed, which on a busy machine takes its time.
+    connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 60000"))
     connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATING})"))
     migrate(connection, name)
