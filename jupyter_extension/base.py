@@ -146,7 +146,7 @@ def checked_ids(ids: Mapping[str, str]) -> Mapping[str, str]:
         known = shape.fullmatch(value) if shape else is_id(value)
         if not known:
             word = name.replace("_", " ").removesuffix(" id")
-            raise NotFound(f"{value[:60]!r} names no {word}: look it up again, and give the whole of it.")
+            raise NotFound(f"That names no {word}: look it up again, and give the whole of it.")
     return ids
 
 
