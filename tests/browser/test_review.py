@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -30,8 +31,13 @@ def lines(edits: dict[int, str]) -> str:
 
 
 def seen(root: Path) -> dict[str, tuple[bytes, int]]:
-    files = [path for path in root.rglob("*") if path.is_file() and ".git" not in path.parts]
-    return {str(path.relative_to(root)): (path.read_bytes(), path.stat().st_mode) for path in files}
+    """What its files hold and their modes, without those that go while one looks."""
+    files = {}
+    for path in root.rglob("*"):
+        if path.is_file() and ".git" not in path.parts:
+            with suppress(FileNotFoundError):
+                files[str(path.relative_to(root))] = (path.read_bytes(), path.stat().st_mode)
+    return files
 
 
 @pytest.mark.parametrize("server", ["lab"], indirect=True)
