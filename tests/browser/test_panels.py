@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from harness import Notebook, until
-from playwright.sync_api import Locator
+from playwright.sync_api import Locator, expect
 
 START = """
 import coder_nb as cnb
@@ -40,8 +40,8 @@ def test_apply_all_writes_every_file_while_the_kernel_is_busy(notebook: Notebook
     notebook.run(1)
     notebook.start(2)
     panel = notebook.output(1).locator(".changes")
-    assert panel.locator(".file-change .badge").count() == 3
-    assert "scripted" in panel.locator(".badge").first.inner_text()
+    expect(panel.locator(".file-change .badge")).to_have_count(3)
+    expect(panel.locator(".badge").first).to_contain_text("scripted")
     panel.get_by_role("button", name="Apply all").click()
     applied = panel.locator(".change-status").get_by_text("Applied")
     until(lambda: applied.count() == 3, "all are applied", seconds=10, page=notebook.page)
@@ -86,6 +86,7 @@ def test_the_usage_table_grows_and_is_its_frame(notebook: Notebook) -> None:
         notebook.run(index)
         until(lambda rows=rows: table.locator("tbody tr").count() == rows, f"{rows} rows", page=notebook.page)
     assert notebook.run(3) == "[1500.0, 40.0, 1.0]"
+    expect(table.locator("tfoot")).to_contain_text("1,500")
     total = table.locator("tfoot").inner_text().split()
     assert [total[1], total[3], total[4]] == ["1,500", "40", "$1.000"]
 

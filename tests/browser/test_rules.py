@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from harness import Notebook, until
-from playwright.sync_api import Locator
+from playwright.sync_api import Locator, expect
 from test_live import START
 
 PROMPT = "turn = session.run({!r}, agent='scripted', mode='ask')"
@@ -29,15 +29,15 @@ def test_always_is_answered_once_survives_a_reload_and_can_be_revoked(notebook: 
     assert asked.get_by_role("button").all_inner_texts() == ["Allow\n1", "Always allow echo …\n2", "Reject\n3"]
     asked.get_by_role("button", name="Always allow echo …").click()
     form = asked.get_by_role("group", name="Always allow")
-    assert form.get_by_role("radio").count() == 5
-    assert "commands that begin with echo" in form.inner_text()
-    assert "exactly echo one" in form.inner_text()
+    expect(form.get_by_role("radio")).to_have_count(5)
+    expect(form).to_contain_text("commands that begin with echo")
+    expect(form).to_contain_text("exactly echo one")
     form.get_by_label("in this project").check()
     form.get_by_role("button", name="Always allow this").click()
     notebook.wait(1)
     answered = transcript(notebook, 1).locator(".kind-permission details.answered")
     answered.locator("summary").click()
-    assert "Made a rule: allow commands that begin with echo, in this project." in answered.inner_text()
+    expect(answered).to_contain_text("Made a rule: allow commands that begin with echo, in this project.")
 
     notebook.save()
     notebook.reload()
@@ -45,13 +45,13 @@ def test_always_is_answered_once_survives_a_reload_and_can_be_revoked(notebook: 
     notebook.run(2)
     told = transcript(notebook, 2).locator(".kind-permission details.answered")
     told.locator("summary").click()
-    assert "By a rule: allow commands that begin with echo, in this project." in told.inner_text()
+    expect(told).to_contain_text("By a rule: allow commands that begin with echo, in this project.")
 
     shown = transcript(notebook, 2)
     shown.get_by_role("button", name="Rules").click()
     rules = shown.get_by_role("region", name="Rules")
     rules.get_by_text("commands that begin with echo").wait_for()
-    assert "in this project · by " in rules.inner_text()
+    expect(rules).to_contain_text("in this project · by ")
     rules.get_by_role("button", name="Revoke").click()
     rules.get_by_text("There are no rules here").wait_for()
 

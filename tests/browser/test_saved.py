@@ -7,6 +7,7 @@ from typing import Any
 import anywidget
 import nbformat
 from harness import Notebook
+from playwright.sync_api import expect
 
 CHAT = "01jd0000000000000000000009"
 MODEL = "0123456789abcdef" * 2
@@ -80,7 +81,7 @@ def test_a_saved_view_that_is_no_chats_is_shown_and_nothing_in_it_runs_or_loads(
     saved(notebook, {MIME: {"version": 1, "html": html}, "text/plain": "plain"})
     output = notebook.output(0)
     output.get_by_text("plums").click()
-    assert output.locator("img").count() == 2
+    expect(output.locator("img")).to_have_count(2)
     assert output.locator("img.far").get_attribute("src") is None
     assert output.locator("iframe").count() == 0
     assert notebook.page.evaluate("window.hacked") is None
