@@ -12,6 +12,9 @@ import msgspec
 from coder_nb.core.permissions import PermissionMode
 from coder_nb.errors import InvalidOption
 
+Positive = typing.Annotated[float, msgspec.Meta(gt=0)]
+"""A time that cannot be nothing, as what is done again after it would be done without end."""
+
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that can be set, in one value. Times are seconds, sizes bytes."""
@@ -68,14 +71,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How many prompts may wait in one chat."""
     max_entries: int = 10_000
     """How many entries one turn may make; one that makes more is stopped, and the next prompt goes on."""
-    entry_limit: int = 1_000_000
+    entry_limit: typing.Annotated[int, msgspec.Meta(ge=1)] = 1_000_000
     """The longest text of an entry, in characters: what is said goes on in another entry, and of what a tool gave the
     middle is left out."""
     max_readers: int = 500
     """How many pages and kernels may follow chats at the same time."""
     reader_patience: float = 30.0
     """How long a reader may take nothing of what it is sent before it is sent away; it may come back and read on."""
-    sweep: float = 60.0
+    sweep: Positive = 60.0
     """How often it is looked which working directories nobody uses, and how long a server is kept without a chat."""
     agent_memory: int = 0
     """How many bytes of memory an agent may take, with all that it has started, before it is started again as soon as
@@ -100,7 +103,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """How long they may be busy and deaf before they are ended and started again."""
     permission_grace: float = 2.0
     """How long a permission waits for somebody to appear before it is denied because nobody is there."""
-    lease_ttl: float = 30.0
+    lease_ttl: Positive = 30.0
     """How long a process that runs a session counts as alive without giving a sign of it."""
     keep_days: int = 0
     """After how many days without use a chat is deleted; 0 is never. What may hold work of yours stays."""
@@ -122,9 +125,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The longest time from a text's being shown to its being stored."""
     delta_interval: float = 0.03
     """How long live text is gathered before it is sent on."""
-    poll_interval: float = 0.05
+    poll_interval: Positive = 0.05
     """How often it is looked for what other processes have stored."""
-    git_timeout: float = 60.0
+    git_timeout: Positive = 60.0
     """How long one call of git may take."""
 
     @classmethod
@@ -134,7 +137,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Raises `InvalidOption` naming the variable where a value cannot be understood.
         """
         env = os.environ if environ is None else environ
-        hints = typing.get_type_hints(cls)
+        hints = typing.get_type_hints(cls, include_extras=True)
         given: dict[str, typing.Any] = {}
         for field in cls.__struct_fields__:
             raw = env.get(f"CODER_NB_{field.upper()}")

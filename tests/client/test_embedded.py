@@ -126,6 +126,12 @@ def test_a_path_that_cannot_be_worked_on_is_said_to_be(home: Home, tmp_path: Pat
         link.run(link.verbs.open_session, str(tmp_path / "bare"))
 
 
+@pytest.mark.parametrize("name", ["entry_limit", "git_timeout", "lease_ttl", "poll_interval", "sweep"])
+def test_a_setting_by_which_nothing_would_work_is_refused(home: Home, name: str) -> None:
+    with pytest.raises(InvalidOption, match=name):
+        home.configure(**{name: 0})
+
+
 def test_settings_come_before_the_first_use_and_are_checked(home: Home) -> None:
     with pytest.raises(InvalidOption, match="'colour' is no setting"):
         home.configure(colour="red")
