@@ -69,7 +69,11 @@ class Runtime(Sessions, Prompting, Answering, Ruling, Reading, Reviewing, Copies
         offering.forbidding(settings.forbidden_commands)  # refused before anything is opened
         left_behind = await asyncio.to_thread(register.reap, settings.registers_path())
         store = await open_store(settings)
-        runtime = cls(settings, store, runtime_id=ids.new_id(), label=label)
+        try:
+            runtime = cls(settings, store, runtime_id=ids.new_id(), label=label)
+        except BaseException:  # as where the agents of the settings are not understood
+            await store.close()
+            raise
         tasks = runtime._tasks
         if told is not None:
             lookout = runtime._context.lookout = Lookout(runtime.watched, told)

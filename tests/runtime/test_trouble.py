@@ -9,6 +9,7 @@ import shutil
 import signal
 import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,8 +22,9 @@ from coder_nb.core.rules import Rule
 from coder_nb.core.sessions import SessionInfo
 from coder_nb.core.stream import DeltaFrame, Hello, PageFrame
 from coder_nb.core.transcript import Transcript
-from coder_nb.errors import StoreError, StoreFull
-from coder_nb.runtime import runner, writer
+from coder_nb.errors import InvalidOption, StoreError, StoreFull
+from coder_nb.runtime import Runtime, runner, writer
+from coder_nb.settings import Settings
 from coder_nb.store.log import SqlLog
 from coder_nb.warm import keeper
 
@@ -35,6 +37,12 @@ def is_gone(pid: int) -> None:
     deadline = time.monotonic() + DEADLINE
     while (seen := keeper.look(pid)) is not None and not seen.dead:
         assert time.monotonic() < deadline
+
+
+def open_below(folder: Path) -> list[str]:
+    """The files of a folder that this process has open."""
+    files = [os.path.realpath(f"/proc/self/fd/{number}") for number in os.listdir("/proc/self/fd")]
+    return [path for path in files if path.startswith(str(folder))]
 
 
 async def test_an_agent_that_is_killed_between_two_turns_costs_the_next_one_nothing(place: Place) -> None:
@@ -269,3 +277,10 @@ async def test_a_prompt_that_a_full_disk_does_not_let_begin_begins_by_itself_whe
     refuse["commits"] = 3
     turn = await person.prompt("say two")
     assert (turn.end, await person.said(turn.id), refuse["commits"]) == ("completed", "two", 0)
+
+
+async def test_a_runtime_whose_agents_are_not_understood_leaves_nothing_open(tmp_path: Path) -> None:
+    settings = Settings(database=str(tmp_path / "store.sqlite"), agents={"mine": {"argv": "no list"}})
+    with pytest.raises(InvalidOption, match=r"agents\.mine"):
+        await Runtime.open(settings, label="a test")
+    assert not open_below(tmp_path)
