@@ -77,8 +77,8 @@ def test_markdown_of_an_agent_brings_no_script_no_form_no_style_and_no_remote_im
 @pytest.mark.parametrize("open_", [False, True])
 @pytest.mark.parametrize(
     "text",
-    ["```constructor\nx = 1\n```", "```__proto__\nx = 1\n```", 5_000 * ">" + " x = 1", 20_000 * "_a__" + " x = 1"],
-    ids=["constructor", "__proto__", "nested", "unclosed"],
+    ["```constructor\nx = 1\n```", "```__proto__\nx = 1\n```", 5_000 * ">" + " x = 1"],
+    ids=["constructor", "__proto__", "nested"],
 )
 def test_no_markdown_keeps_the_page_from_showing_what_else_is_said(blank: Page, text: str, open_: bool) -> None:
     blank.evaluate(
@@ -90,6 +90,17 @@ def test_no_markdown_keeps_the_page_from_showing_what_else_is_said(blank: Page, 
     )
     expect(blank.locator(".markdown").last).to_have_text("the end")
     expect(blank.locator(".markdown").first).to_contain_text("x = 1")
+
+
+def test_a_paragraph_that_is_too_long_to_be_searched_for_emphasis_is_shown_as_it_came(blank: Page) -> None:
+    blank.evaluate(
+        """([short, long]) => gallery.saved('x', { entries: [
+            gallery.entry({ kind: 'text', text: short }), gallery.entry({ kind: 'text', text: long }),
+        ] })""",
+        ["**x = 1**", "**x = 1** " + 1_250 * "_a__"],
+    )
+    expect(blank.locator(".markdown").first.locator("strong")).to_have_text("x = 1")
+    expect(blank.locator(".markdown").last).to_contain_text("**x = 1** _a__")
 
 
 def test_names_that_are_words_of_the_language_of_the_page_are_names(blank: Page) -> None:
