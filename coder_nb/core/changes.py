@@ -138,21 +138,9 @@ def is_secret(path: str) -> bool:
     return any(fnmatchcase(name, p) for p in _SECRET) and not any(fnmatchcase(name, p) for p in _NOT_SECRET)
 
 
+_OF_FILE = tuple(name for name in FileDelta.__struct_fields__ if name in Change.__struct_fields__)
+
+
 def as_it_is(delta: FileDelta, change: Change) -> Change:
-    """A change with what git says of its file now."""
-    return replace(
-        change,
-        path=delta.path,
-        operation=delta.operation,
-        old_path=delta.old_path,
-        additions=delta.additions,
-        deletions=delta.deletions,
-        binary=delta.binary,
-        old_mode=delta.old_mode,
-        new_mode=delta.new_mode,
-        old_blob=delta.old_blob,
-        new_blob=delta.new_blob,
-        hunks=delta.hunks,
-        cells=delta.cells,
-        note=delta.note,
-    )
+    """A change with all that git says of its file now."""
+    return replace(change, **{name: getattr(delta, name) for name in _OF_FILE})

@@ -10,6 +10,7 @@ from coder_nb.core.entries import End, Value
 from coder_nb.core.lifecycle import RunStatus
 from coder_nb.core.permissions import Answerer
 from coder_nb.core.prompts import Prompt
+from coder_nb.errors import BadRequest
 
 Isolation = Literal["worktree", "none"]
 """Where agents work: in a worktree of the session's, or in the checkout itself."""
@@ -112,6 +113,15 @@ def doing(chat: ChatInfo, *, behind: bool = False) -> Attention:
             unseen=chat.unseen,
         )
     )
+
+
+def check_name(name: object) -> None:
+    """Raises `BadRequest` for what is no name of a session or chat."""
+    if not isinstance(name, str) or len(name) > NAME_LIMIT:
+        raise BadRequest(
+            f"The name of a session or chat is a text of at most {NAME_LIMIT} characters: give a shorter one, such as "
+            '"main".'
+        )
 
 
 def free_name(name: str, taken: Container[str]) -> str:

@@ -18,6 +18,7 @@ from coder_nb.runtime.tasks import Tasks
 from coder_nb.store.base import Lease
 from coder_nb.store.owner import this_process, user
 from coder_nb.warm.places import Places
+from coder_nb.warm.pool import STOPPING
 
 _log = logging.getLogger("coder_nb.runtime")
 _replace = msgspec.structs.replace
@@ -25,7 +26,6 @@ PATHS = 1000
 """Of how many sessions the working directory is kept in mind."""
 PLACES = 0.3
 """Seconds after which those that wait for a place are told where they are now."""
-STOPPING = "The server is stopping: start it again, then try again."
 
 
 class Host:

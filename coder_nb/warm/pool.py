@@ -15,7 +15,7 @@ from coder_nb.warm.policy import Fact, Key, Letting
 
 _log = logging.getLogger("coder_nb.pool")
 Start = Callable[[], Awaitable[AgentSession]]
-STOPPING = "The server is stopping: start it again, then prompt again."
+STOPPING = "The server is stopping: start it again, then try again."
 WANTED = 256
 """How many that died are kept in mind, to be started again."""
 

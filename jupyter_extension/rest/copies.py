@@ -9,12 +9,12 @@ from msgspec import Meta, Struct
 from coder_nb.core.agents import NativeSession
 from coder_nb.core.copies import Files, Share
 from coder_nb.core.export import Exported
-from coder_nb.core.sessions import ChatInfo
+from coder_nb.core.sessions import NAME_LIMIT, ChatInfo
 from coder_nb.core.verbs import Verbs
 from jupyter_extension.base import Caller
 from jupyter_extension.rest.values import Done
 
-Name = Annotated[str, Meta(max_length=200)]
+Name = Annotated[str, Meta(max_length=NAME_LIMIT)]
 
 
 class Adopt(Struct, frozen=True, kw_only=True):

@@ -7,10 +7,9 @@ from pathlib import Path
 from coder_nb.core.agents import NativeSession
 from coder_nb.core.copies import Files, Share
 from coder_nb.core.export import Exported
-from coder_nb.core.sessions import ChatInfo
+from coder_nb.core.sessions import ChatInfo, check_name
 from coder_nb.runtime import copying, forking, sharing
 from coder_nb.runtime.verbs.base import VerbGroup
-from coder_nb.runtime.verbs.sessions import check_name
 
 
 class Copies(VerbGroup):

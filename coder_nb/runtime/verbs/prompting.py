@@ -10,9 +10,9 @@ from coder_nb.core.agents import AgentCommands
 from coder_nb.core.prompts import Prompt
 from coder_nb.core.sessions import ChatInfo
 from coder_nb.runtime import commands
-from coder_nb.runtime.hosting import STOPPING
 from coder_nb.runtime.verbs.base import VerbGroup
 from coder_nb.store.base import Batch, Lease, RunState
+from coder_nb.warm.pool import STOPPING
 
 _replace = msgspec.structs.replace
 

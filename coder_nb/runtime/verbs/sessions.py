@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from coder_nb import errors, ids
-from coder_nb.core.sessions import NAME_LIMIT, ChatInfo, Isolation, SessionInfo, TurnInfo
+from coder_nb.core.sessions import ChatInfo, Isolation, SessionInfo, TurnInfo, check_name
 from coder_nb.runtime.verbs.base import VerbGroup
 
 
@@ -56,12 +56,3 @@ class Sessions(VerbGroup):
 
     async def turns(self, chat_id: str) -> tuple[TurnInfo, ...]:
         return await self._of(chat_id, await self._store.turns.of_chat(chat_id))
-
-
-def check_name(name: object) -> None:
-    """Raises `BadRequest` for what is no name of a session or chat."""
-    if not isinstance(name, str) or len(name) > NAME_LIMIT:
-        raise errors.BadRequest(
-            f"The name of a session or chat is a text of at most {NAME_LIMIT} characters: give a shorter one, such as "
-            '"main".'
-        )
