@@ -172,26 +172,31 @@ async def _start(cwd: Path, args: tuple[str, ...], env: dict[str, str], piped: b
     try:
         return await asyncio.shield(starting)
     except asyncio.CancelledError:  # asyncio would kill it at once, and its locks would stay
-        with suppress(OSError, TimeoutError):
-            process = await starting
-            await _end(process)
-            async with asyncio.timeout(_GRACE):  # the ends of its pipes
-                await process.communicate()
+        with suppress(OSError):
+            await _end(await starting)
         raise
     except OSError as error:
         raise GitError(f"git cannot be started in {cwd}: {error.strerror}. Check that the folder is there.") from error
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """End what still runs, with all its children, so that nothing of it writes later."""
-    if process.returncode is not None:
-        return
+    """End what still runs, with all its children, so that nothing of it writes later.
+
+    Its pipes tell: they end when the last of them has, which may be later than git itself.
+    """
     for number in (signal.SIGTERM, signal.SIGKILL):
+        if _over(process):
+            return
         _signal(process, number)
         with suppress(TimeoutError):
             async with asyncio.timeout(_GRACE):
-                await process.wait()
-                break
+                await process.communicate()
+    process._transport.close()  # type: ignore[attr-defined]  # held by what has left its group: not to be waited for
+
+
+def _over(process: asyncio.subprocess.Process) -> bool:
+    pipes = (process.stdout, process.stderr)
+    return process.returncode is not None and all(pipe is None or pipe.at_eof() for pipe in pipes)
 
 
 def _signal(process: asyncio.subprocess.Process, number: signal.Signals) -> None:

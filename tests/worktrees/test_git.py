@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -68,16 +69,44 @@ async def test_a_git_that_hangs_is_ended_in_time_with_its_children(
     assert not alive(int((tmp_path / "child").read_text()))
 
 
-async def test_a_cancelled_call_leaves_no_git_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_child_that_goes_on_after_a_git_that_was_told_to_end_is_ended_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     os.mkfifo(tmp_path / "started")
-    script(tmp_path / "bin", f"echo $$ > '{tmp_path}/started'\nexec sleep 600")
+    going_on = f"trap '' TERM\nsleep 600 &\ntrap 'exit 143' TERM\necho $! > '{tmp_path}/started'\nwait"
+    child = await begun_and_cancelled(tmp_path, going_on, monkeypatch)
+    assert not alive(child)
+
+
+async def test_what_has_left_gits_group_and_holds_its_output_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "started")
+    leaving = f"setsid sh -c 'echo $$ > {tmp_path}/started; exec sleep 600' &\nexec sleep 600"
+    descriptors = len(os.listdir("/proc/self/fd"))
+    child = await begun_and_cancelled(tmp_path, leaving, monkeypatch)
+    os.kill(child, signal.SIGKILL)  # ours, of this test
+    await asyncio.sleep(0)
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+
+
+async def begun_and_cancelled(tmp_path: Path, git_does: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Cancels a call of a git that has told a process's id; gives that."""
+    monkeypatch.setattr("coder_nb.worktrees.git._GRACE", 0.5)
+    script(tmp_path / "bin", git_does)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
     task = asyncio.create_task(git(tmp_path, "status"))
     pid = int(await asyncio.to_thread((tmp_path / "started").read_text))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
-    assert not alive(pid)
+    return pid
+
+
+async def test_a_cancelled_call_leaves_no_git_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    os.mkfifo(tmp_path / "started")
+    started = f"echo $$ > '{tmp_path}/started'\nexec sleep 600"
+    assert not alive(await begun_and_cancelled(tmp_path, started, monkeypatch))
 
 
 def alive(pid: int) -> bool:
