@@ -389,7 +389,7 @@ async def test_a_server_that_stands_still_is_ended_after_the_grace_where_somethi
 
 
 async def test_a_server_that_fails_its_checks_while_nothing_runs_on_it_is_soon_started_again(place: Place) -> None:
-    (person,), (running,), before = await on_a_server(place, 1, **OFTEN, stale_busy=10 * LIMIT)
+    (person,), (running,), before = await on_a_server(place, 1, **OFTEN, stale_busy=10 * LIMIT, cancel_grace=0.3)
     (server,) = person.runtime._agents.sharing.servers.values()
     await server.call("GET", "/scripted/checks/deaf", Path("/"))
     server.users += 1  # a chat that has no turn, while that of the turn goes
@@ -446,7 +446,7 @@ async def test_a_server_whose_start_by_hand_fails_says_why(place: Place, tmp_pat
     flag = tmp_path / "flag"
     script = f'test -e "{flag}" && exit 3; exec "$@"'
     argv = ["/bin/sh", "-c", script, "sh", *OPENCODE["opencode"]["argv"]]
-    person = await place.person(agents={"opencode": OPENCODE["opencode"] | {"argv": argv}})
+    person = await place.person(agents={"opencode": OPENCODE["opencode"] | {"argv": argv}}, cancel_grace=0.3)
     await person.send("go", agent="opencode")
     server = await eventually(lambda: used_by(person, 1, "busy"))
     await person.runtime.stop(person.chat.id)
