@@ -4,7 +4,8 @@ Register it as an agent with ``settings.agents = {"scripted": scripted_agent.ent
 language: commands, one a line or parted by ``;``, of which those of the prompt's last paragraph count. What is no
 command is echoed.
 
-* ``say TEXT`` · ``think TEXT`` · ``plan A, B`` · ``stream N MS`` (N words, MS milliseconds apart) ·
+* ``say TEXT`` · ``think TEXT`` · ``plan A, B`` · ``stream N MS [FILE]`` (N words, MS milliseconds apart, or at once as
+  soon as there is such a file) ·
   ``clock N RATE`` (N words, RATE a second, each with its number and the time at which it was said)
 * ``write PATH TEXT`` (a tool call that writes a file in its directory) · ``run COMMAND`` (of a shell) · ``ask TITLE``
   (a tool call that does nothing). In the mode ``ask`` all three ask for permission first, in ``edits`` the last two; in
@@ -294,9 +295,9 @@ class Agent:
         self.say(rest, "agent_thought_chunk")
 
     def stream(self, rest: str) -> None:
-        count, ms = map(int, rest.split())
-        for number in range(count):
-            self.pause(ms / 1000)
+        count, ms, *hurry = rest.split()
+        for number in range(int(count)):
+            self.pause(0 if any(map(os.path.exists, hurry)) else int(ms) / 1000)
             self.say(f"word{number} ")
 
     def clock(self, rest: str) -> None:

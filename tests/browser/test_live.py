@@ -69,13 +69,15 @@ def test_text_is_seen_to_grow_before_the_turn_ends(notebook: Notebook, how: str)
 
 
 @BUSY
-def test_a_page_reloaded_in_mid_turn_goes_on(notebook: Notebook, how: str) -> None:
-    shown = begin(notebook, STREAM.format(250), how)
+def test_a_page_reloaded_in_mid_turn_goes_on(notebook: Notebook, how: str, tmp_path: Path) -> None:
+    seen = tmp_path / "seen"
+    shown = begin(notebook, f"{STREAM.format(250)} {seen}", how)
     wait_until_it_grows(notebook)
     notebook.save()
     notebook.reload()
     wait_until_it_grows(notebook)
     assert "Running" in shown.inner_text()
+    seen.touch()
     shown.get_by_text("Completed").first.wait_for(timeout=60_000)
     everything_once(shown, 250)
     notebook.ready()
