@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections.abc import AsyncIterator, Callable
 from typing import Any, Literal, Protocol
 from uuid import uuid4
@@ -14,13 +13,13 @@ from claude_agent_sdk._errors import MessageParseError
 from claude_agent_sdk.types import PermissionMode as NativeMode
 
 from coder_nb.backends.base import Asked, Capabilities, Opening, Plain
-from coder_nb.backends.claude import ending, translate
+from coder_nb.backends.claude import content, ending, translate
 from coder_nb.backends.claude.asking import Asking, Result
 from coder_nb.backends.claude.client import Client
 from coder_nb.backends.claude.state import State
 from coder_nb.backends.events import AnyEvent, Done, Noticed, SelfStarted, UserSaid
 from coder_nb.backends.registry import AgentSpec
-from coder_nb.core.entries import Attachment, Choice
+from coder_nb.core.entries import Choice
 from coder_nb.errors import AgentDied, AgentNotLoggedIn, CoderError, InvalidOption
 from coder_nb.settings import Settings
 
@@ -240,7 +239,7 @@ class ClaudeSession(Plain):
             turn.waiting_for.append(uuid)
             turn.tell(UserSaid(text="", native_id=uuid))
             self._take_over(turn)
-            await client.send(uuid, content_of(asked))
+            await client.send(uuid, content.prompt(asked))
         except CoderError as error:
             self._end(turn, Done(end="failed", message=error.message, code=error.code, alive=self.alive))
 
@@ -422,24 +421,3 @@ class ClaudeSession(Plain):
             done = Done(end="failed", message=turn.failure.message, code=turn.failure.code, alive=done.alive)
         turn.over.set()
         turn.tell(done)
-
-
-def content_of(asked: Asked) -> str | list[dict[str, Any]]:
-    """A prompt as Claude takes it."""
-    if not asked.attachments:
-        return asked.text
-    return [*map(_block, asked.attachments), {"type": "text", "text": asked.text}]
-
-
-def _block(attachment: Attachment) -> dict[str, Any]:
-    data, kind = attachment.data, attachment.mime_type
-    if data is None:
-        return {"type": "text", "text": f"@{attachment.path or attachment.name}"}
-    source = {"type": "base64", "media_type": kind, "data": base64.b64encode(data).decode("ascii")}
-    if kind.startswith("image/"):
-        return {"type": "image", "source": source}
-    if kind == "application/pdf":
-        return {"type": "document", "source": source, "title": attachment.name}
-    text = data.decode("utf-8", "replace")
-    plain = {"type": "text", "media_type": "text/plain", "data": text}
-    return {"type": "document", "source": plain, "title": attachment.name}
