@@ -96,9 +96,8 @@ class Runtime(Sessions, Prompting, Answering, Ruling, Reading, Reviewing, Copies
             self._supervising.cancel()
             await asyncio.wait({self._supervising}, timeout=DISPOSE)
         for close in (self._pool.close, self._agents.close):
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(DISPOSE):
-                    await close()
+            with contextlib.suppress(TimeoutError):  # not `asyncio.timeout`: see `worktrees.git`
+                await asyncio.wait_for(close(), DISPOSE)
         await self._keeper.close(min(DISPOSE, self.settings.stop_grace))
         await self._host.drained(DISPOSE)  # what was deaf has lost its agent now, and settles
         await self._tasks.close()
