@@ -104,8 +104,7 @@ class GroupProcess:
                 with contextlib.suppress(ProcessLookupError, TimeoutError):
                     if end is not None:
                         end()
-                    async with asyncio.timeout(seconds):
-                        await child.wait()
+                    await asyncio.wait_for(child.wait(), seconds)  # not `asyncio.timeout`: see `worktrees.git`
         self._draining.cancel()
         await asyncio.gather(self._draining, return_exceptions=True)
 
