@@ -2,6 +2,7 @@
 
 import type { Comment } from "./comments.ts";
 import { Transcript } from "./fold.ts";
+import { below } from "./text.ts";
 import type { Link } from "./transport.ts";
 import {
   type AgentCommands,
@@ -86,13 +87,13 @@ export class Chat {
   /** Takes over what a notebook has saved; what is known already and newer stays. */
   seed(snapshot: Snapshot): void {
     const entries = snapshot.entries ?? [];
+    if (!this.greeted) this.session = snapshot.session ?? this.session;
     // What a snapshot cut short must not take the place of the whole, which has the same revision.
     const fresh = entries.filter((entry) => (this.transcript.get(entry.id)?.rev ?? -1) < (entry.rev ?? 0));
     this.tell("entries", this.fold({ entries: fresh }));
     if (!this.greeted) {
       const newer = (snapshot.chat?.rev ?? 0) >= (this.info?.rev ?? 0);
       if (newer) this.info = snapshot.chat ?? this.info;
-      this.session = snapshot.session ?? this.session;
       const [first, then] = newer ? [this.changes, snapshot.changes ?? []] : [snapshot.changes ?? [], this.changes];
       this.changes = [...new Map([...first, ...then].map((change) => [change.id, change])).values()];
       if (!snapshot.turn_id && entries.length) this.firstPos = entries[0]!.pos ?? 0;
@@ -165,6 +166,11 @@ export class Chat {
   answer(requestId: string, optionId: string | null, always?: { offer: string; scope: Scope }): Promise<boolean> {
     const route = `permissions/${encodeURIComponent(requestId)}`;
     return this.act(async (call) => (await call<{ done: boolean }>("POST", route, { option_id: optionId, ...(always && { always }) })).done);
+  }
+
+  /** A path as it is seen from where the agents work; what is not below that is shown whole. */
+  shown(path: string): string {
+    return below(this.session?.worktree ?? this.session?.path ?? "", path);
   }
 
   /** The rules that are in force here. */

@@ -169,3 +169,9 @@ export function revealed(text: string): { text: string; code: boolean }[] {
   if (at < text.length) parts.push({ text: text.slice(at), code: false });
   return parts;
 }
+
+/** A path without the folder that it is below; the whole of it where it is not, or where `..` could lead out again. */
+export function below(folder: string, path: string): string {
+  const rest = folder && path.startsWith(`${folder}/`) ? path.slice(folder.length + 1) : "";
+  return rest && !rest.split("/").includes("..") ? rest : path;
+}

@@ -193,6 +193,23 @@ def test_the_keys_of_a_permission_are_deaf_for_a_moment_after_it_appears(blank: 
     blank.wait_for_function("() => model.sent.some((m) => m.route?.endsWith('permissions/p1'))")
 
 
+def test_a_file_is_named_as_it_is_seen_from_the_worktree_and_one_elsewhere_by_its_whole_path(blank: Page) -> None:
+    blank.evaluate(
+        """() => {
+            const diff = (path) => ({ path, old: 'a\\n', new: 'b\\n' });
+            const worktree = '/home/ana/.local/share/worktrees/s';
+            gallery.saved('x', { entries: ['/src/a.py', '/../a.py'].map((path, n) => gallery.entry({
+                kind: 'permission', request_id: `p${n}`, status: 'denied', title: 'Edit', tool_kind: 'edit',
+                diffs: [diff(worktree + path)],
+            })) });
+        }"""
+    )
+    said = blank.locator(".kind-permission")
+    for summary in said.locator("summary").all():
+        summary.click()
+    expect(said.locator(".caption")).to_have_text(["src/a.py", "/home/ana/.local/share/worktrees/s/../a.py"])
+
+
 def test_an_answered_permission_says_what_was_answered_and_by_whom_and_keeps_the_focus(blank: Page) -> None:
     view = live(blank, RUNNING)
     view.get_by_role("group", name="Permission: Delete").focus()

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { isId, newId } from "../../frontend/src/ids.ts";
-import { clock, count, duration, money, printed, revealed, summed, totals, usageLine } from "../../frontend/src/text.ts";
+import { below, clock, count, duration, money, printed, revealed, summed, totals, usageLine } from "../../frontend/src/text.ts";
 
 const row = (more) => ({ tokens: { input: 10, output: 5 }, cost_nanousd: 2_000_000, cost_source: "reported", ...more });
 const shown = (text) => revealed(text).map((part) => (part.code ? `[${part.text}]` : part.text)).join("");
@@ -60,4 +60,10 @@ test("what a program tells a terminal is not shown, and what would reorder its o
   assert.equal(printed("one\r\ntwo\tthree\u009b"), "one\ntwo\tthree");
   assert.equal(printed("rm \u202etxt.sh"), "rm [U+202E]txt.sh");
   for (const text of ["a\n\tb", "│\u00a0\u00a0 ├── Größe", "مرحبا 日本語 👩‍🔬"]) assert.equal(printed(text), text);
+});
+
+test("a path is seen from the folder that it is below, and whole where it leads out of it", () => {
+  assert.equal(below("/w/s", "/w/s/src/a.py"), "src/a.py");
+  for (const path of ["/w/s", "/w/s/", "/w/st/a.py", "src/a.py", "/etc/passwd", "/w/s/../t/a.py"]) assert.equal(below("/w/s", path), path);
+  assert.equal(below("", "/a.py"), "/a.py");
 });

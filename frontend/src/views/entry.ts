@@ -216,13 +216,13 @@ export function statusSign(status: keyof typeof STATUS_WORDS): HTMLElement {
   return h("span", { class: `status status-${status}` }, sign, h("span", { class: "sr" }, STATUS_WORDS[status]));
 }
 
-function toolCall() {
+function toolCall({ chat }: Context) {
   const sign = h("span", { class: "sign" });
   const title = h("span", { class: "title" });
   const facts = h("span", { class: "facts" });
   const status = h("span");
   let now: ToolCall = { kind: "tool_call", name: "" };
-  const element = folding("tool", [sign, title, facts, status], (inside) => inside.replaceChildren(...toolDetails(now)));
+  const element = folding("tool", [sign, title, facts, status], (inside) => inside.replaceChildren(...toolDetails(now, chat)));
   return {
     element,
     update(body: ToolCall) {
@@ -256,14 +256,14 @@ function toolFacts(body: ToolCall): Node[] {
   return facts;
 }
 
-function toolDetails(body: ToolCall): Node[] {
+function toolDetails(body: ToolCall, chat: Chat): Node[] {
   const parts: Node[] = [];
   const section = (name: string, content: Node | null) => content && parts.push(h("div", { class: "section" }, h("div", { class: "caption" }, plainText(name)), content));
   const diffs = body.diffs ?? [];
   if (!diffs.length) section("Input", inputValue(body.input));
-  for (const diff of diffs) section(diff.path, diffTable(hunksOf(diff), diff.path));
+  for (const diff of diffs) section(chat.shown(diff.path), diffTable(hunksOf(diff), diff.path));
   if (body.locations?.length && !diffs.length) {
-    section("Places", h("ul", { class: "places" }, ...body.locations.map((place) => h("li", {}, plainText(place.line ? `${place.path}:${place.line}` : place.path)))));
+    section("Places", h("ul", { class: "places" }, ...body.locations.map(({ path, line }) => h("li", {}, plainText(line ? `${chat.shown(path)}:${line}` : chat.shown(path))))));
   }
   if (body.content) section("Output", output(body.content));
   if (!parts.length) parts.push(h("div", { class: "muted" }, "The agent gave no details."));

@@ -1,5 +1,6 @@
 /** The card of a permission: what the agent wants to do, whole, and the answers that it offers. */
 
+import type { Chat } from "../chat.ts";
 import { button, h, plainText, quotingText } from "../dom.ts";
 import { icon } from "../icons.ts";
 import { duration } from "../text.ts";
@@ -27,7 +28,7 @@ export function permissionRow(context: Context) {
         context.announce(`The agent asks: ${body.title || body.tool || "may it go on?"}`);
       } else {
         const focused = element.matches(":focus-within");
-        element.replaceChildren(answered(body, entry));
+        element.replaceChildren(answered(body, entry, context));
         if (focused) element.querySelector("summary")?.focus({ preventScroll: true }); // who answers by keys stays here
       }
     },
@@ -82,7 +83,7 @@ function card(body: Permission, context: Context): HTMLElement {
   const title = h("span", { class: "label" });
   title.append(plainText(body.title || "The agent asks for permission"));
   const element = h("div", { class: "card", tabindex: 0, role: "group", "aria-label": `Permission: ${body.title || body.tool || ""}` });
-  element.append(h("div", { class: "card-head" }, icon("lock"), title, ...(body.tool ? [h("span", { class: "tag" }, plainText(body.tool))] : [])), ...what(body), foot, ...(rule ? [rule.element] : []), errors.element);
+  element.append(h("div", { class: "card-head" }, icon("lock"), title, ...(body.tool ? [h("span", { class: "tag" }, plainText(body.tool))] : [])), ...what(body, context.chat), foot, ...(rule ? [rule.element] : []), errors.element);
   element.addEventListener("keydown", (event) => {
     const chosen = buttons[Number(event.key) - 1];
     if (!chosen || rule?.element.contains(event.target as Node) || event.ctrlKey || event.metaKey || event.altKey || Date.now() - since < DEAF_MS) return;
@@ -108,9 +109,10 @@ function ruleForm(body: Permission, answer: (option: Option, always: { offer: st
 }
 
 /** Everything that would be allowed, to its last character; of an edit the diff, with the call as it came folded. */
-function what(body: Permission): Node[] {
+function what(body: Permission, chat: Chat): Node[] {
   const diffs = (body.diffs ?? []).map((diff) => {
-    const caption = diff.path !== body.title && h("div", { class: "caption" }, plainText(diff.path));
+    const path = chat.shown(diff.path);
+    const caption = ![path, diff.path].includes(body.title ?? "") && h("div", { class: "caption" }, plainText(path));
     return h("div", { class: "section" }, caption, diffTable(hunksOf(diff), diff.path));
   });
   const input = inputValue(body.input);
@@ -125,7 +127,7 @@ function what(body: Permission): Node[] {
 const WHY: Readonly<Record<string, string>> = { rule: "By a rule", mode: "By the mode", administrator: "By the administrator" };
 const OUTCOMES = { allowed: "Allowed", denied: "Denied", expired: "Not answered" } as const;
 
-function answered(body: Permission, entry: Entry): HTMLElement {
+function answered(body: Permission, entry: Entry, { chat }: Context): HTMLElement {
   const status = body.status as keyof typeof OUTCOMES;
   const option = body.options?.find((one) => one.id === body.option_id);
   const title = h("span", { class: "title" });
@@ -133,7 +135,7 @@ function answered(body: Permission, entry: Entry): HTMLElement {
   const by = body.by === "nobody" ? "nobody was there to answer" : body.by ? `by ${body.by}` : "";
   const facts = [option?.label, by, body.waited_ms == null ? "" : `after ${duration(body.waited_ms)}`].filter(Boolean).join(" · ");
   const details = folding("tool answered", [icon("lock"), h("span", { class: `outcome ${status}` }, OUTCOMES[status]), title, h("span", { class: "facts muted" }, facts)], (inside) => {
-    inside.replaceChildren(...what(body));
+    inside.replaceChildren(...what(body, chat));
     if (body.why) inside.append(h("div", { class: "muted why" }, quotingText(`${WHY[body.by ?? ""] ?? "Made a rule"}: ${body.why}.`)));
     if (!inside.firstChild) inside.append(h("div", { class: "muted" }, "The agent gave no details."));
   });
