@@ -145,7 +145,7 @@ def checked_ids(ids: Mapping[str, str]) -> Mapping[str, str]:
         shape = {"request_id": REQUEST_ID, "key": KEY}.get(name)
         known = shape.fullmatch(value) if shape else is_id(value)
         if not known:
-            word = name.replace("_", " ").removesuffix(" id")
+            word = "agent of the pool" if name == "key" else name.replace("_", " ").removesuffix(" id")
             raise NotFound(f"That names no {word}: look it up again, and give the whole of it.")
     return ids
 
